@@ -1,0 +1,1 @@
+"""Read, write, seal and recover a trace directory."""
