@@ -119,7 +119,7 @@ WIRE: tuple[WireField, ...] = (
     WireField("tid", "<u4", 44, "thread id"),
     WireField("pages", "<u4", 48, "pages asked for"),
     WireField("error_code", "<u4", 52, "x86 page fault error code"),
-    WireField("stack", "<u4", 56, "stack number, 0 if there is none"),
+    WireField("stack", "<u4", 56, "1 if a stack note of the same ts_ns, cpu and tid was sent"),
     WireField("cpu", "<u2", 60, "CPU the event happened on"),
     WireField("kind", "u1", 62, "Kind"),
     WireField("flags", "u1", 63, "WireFlag bits"),

@@ -1,0 +1,106 @@
+"""The probe points: what each gives, and what a recording lacks without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arenatrace.capture.btf import Btf
+from arenatrace.capture.layout import OPTIONAL
+
+
+@dataclass(frozen=True)
+class Point:
+    """One kernel function the probes hook (or one BPF iterator they run).
+
+    ``params`` are the parameter names the probe was written for: a function of the same
+    name with others is another function, and is left alone.
+    """
+
+    function: str
+    params: tuple[str, ...]
+    gives: str
+    #: Without this point there is nothing to record.
+    essential: bool = False
+
+    @property
+    def macro(self) -> str:
+        """The macro that compiles this probe in."""
+        return f"AT_PROBE_{self.function.replace('bpf_iter_', 'iter_')}"
+
+
+POINTS: tuple[Point, ...] = (
+    Point(
+        "bpf_arena_handle_page_fault",
+        ("addr", "is_write", "fault_ip"),
+        "kernel-side faults and whether they were recovered",
+        essential=True,
+    ),
+    Point("bpf_prog_find_from_stack", (), "the program the kernel blames for a kernel-side fault"),
+    Point(
+        "page_fault_oops",
+        ("regs", "error_code", "address"),
+        "the error code of kernel-side faults (x86)",
+    ),
+    Point(
+        "apply_range_set_scratch_cb",
+        ("pte", "addr", "data"),
+        "telling a scratch install from a page that was mapped meanwhile",
+    ),
+    Point(
+        "bpf_prog_report_arena_violation",
+        ("write", "addr", "fault_ip"),
+        "program-side faults",
+    ),
+    Point("bpf_prog_ksym_find", ("addr",), "the program the kernel blames for a program-side fault"),
+    Point(
+        "arena_alloc_pages",
+        ("arena", "uaddr", "page_cnt", "node_id", "sleepable"),
+        "page allocations",
+    ),
+    Point("arena_free_pages", ("arena", "uaddr", "page_cnt", "sleepable"), "page frees"),
+    Point("bpf_arena_reserve_pages", ("p__map", "ptr__ign", "page_cnt"), "page reservations"),
+    Point("arena_free_worker", ("work",), "when deferred frees take effect"),
+    Point("arena_vm_fault", ("vmf",), "faults of user space in an arena"),
+    Point("arena_map_alloc", ("attr",), "arenas created while recording"),
+    Point("arena_map_mmap", ("map", "vma"), "the user range of arenas mapped while recording"),
+    Point("arena_map_free", ("map",), "the end of arenas"),
+    Point("bpf_prog_kallsyms_add", ("fp",), "programs loaded while recording, with their lines"),
+    Point("bpf_prog_kallsyms_del_all", ("fp",), "the end of programs"),
+    Point("free_module", ("mod",), "symbols that stay right when modules come and go"),
+    Point("bpf_iter_bpf_map", ("meta", "map"), "arenas that were there before the recording"),
+    Point("bpf_iter_bpf_prog", ("meta", "prog"), "programs that were there before the recording"),
+)
+
+
+@dataclass(frozen=True)
+class PointState:
+    """Whether this kernel has a point, and if not, why."""
+
+    point: Point
+    present: bool
+    why_not: str = ""
+
+
+def survey(btf: Btf, offsets: dict[str, int]) -> list[PointState]:
+    """Find out which points this kernel has.
+
+    ``offsets`` is what :func:`arenatrace.capture.layout.offsets` found: a probe whose
+    optional members are missing is not present.
+    """
+    needs = {
+        function: "AT_OFF_" + "__".join((struct_name, *path))
+        for (struct_name, path), function in OPTIONAL.items()
+    }
+    states = []
+    for point in POINTS:
+        function = btf.function(point.function)
+        if function is None:
+            states.append(PointState(point, False, "this kernel has no such function"))
+        elif function.params != point.params:
+            found = ", ".join(function.params) or "none"
+            states.append(PointState(point, False, f"its parameters are others here: {found}"))
+        elif needs.get(point.function, "") not in ("", *offsets):
+            states.append(PointState(point, False, "a structure member it reads is missing here"))
+        else:
+            states.append(PointState(point, True))
+    return states

@@ -1,0 +1,757 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel side of arenatrace, compiled by BCC at run time.
+ *
+ * BCC does not relocate field accesses, so no kernel structure is declared here: every
+ * offset arrives as an AT_OFF_struct__member macro that user space took from the running
+ * kernel's BTF. A kernel whose structures differ gets other numbers, and one that lacks a
+ * member is refused before anything is compiled.
+ *
+ * Each probe stands behind an AT_PROBE_* macro: user space defines those whose functions
+ * this kernel has, with the parameters expected here. One missing function must not cost
+ * the others.
+ */
+#include <uapi/linux/bpf.h>
+#include "arena_events.h"
+
+#define AT_GUARD_HALF 32768ULL
+#define AT_MAX_FUNCS 256
+#define AT_MAX_LINE_CHUNKS 256
+#define AT_MAX_STRING_CHUNKS 256
+
+BPF_RINGBUF_OUTPUT(events, AT_EVENTS_PAGES);
+BPF_RINGBUF_OUTPUT(notes, AT_NOTES_PAGES);
+
+/* What could not be put into a ring, per kind and per type of note: BCC reports no loss. */
+BPF_PERCPU_ARRAY(lost_events, u64, AT_KIND_MAX);
+BPF_PERCPU_ARRAY(lost_notes, u64, AT_NOTE_MAX);
+
+/*
+ * A fault on its way through the handler, by task: page_fault_oops() knows the error code,
+ * the handler the address, bpf_prog_find_from_stack() the program, the PTE callback whether
+ * anything was there. Idle tasks are one per CPU, so the task pointer is enough of a key.
+ */
+enum { AT_IN_OOPS = 1, AT_IN_HANDLER = 2, AT_IN_REPORT = 3 };
+struct at_fault {
+	u64 addr;
+	u64 ip;
+	u64 prog;
+	u32 error_code;
+	u8 where;
+	u8 has_error_code;
+	u8 pte_seen;
+	u8 pte_was_none;
+};
+BPF_HASH(faults, u64, struct at_fault, 16384);
+
+/* Symbols already sent, by address and by the number of modules gone since the start. */
+struct at_symbol_key {
+	u64 addr;
+	u64 modules_gone;
+};
+BPF_TABLE("lru_hash", struct at_symbol_key, u8, symbols_sent, 16384);
+BPF_ARRAY(modules_gone, u64, 1);
+BPF_HASH(strings_sent, u32, u8, 4096);
+/* Read-only and frozen by user space, as bpf_snprintf() demands of its format. */
+struct at_format {
+	char text[8];
+};
+BPF_F_TABLE("array", int, struct at_format, symbol_format, 1, BPF_F_RDONLY_PROG);
+
+static __always_inline u64 read_u64(u64 at)
+{
+	u64 v = 0;
+
+	bpf_probe_read_kernel(&v, sizeof(v), (void *)at);
+	return v;
+}
+
+static __always_inline u32 read_u32(u64 at)
+{
+	u32 v = 0;
+
+	bpf_probe_read_kernel(&v, sizeof(v), (void *)at);
+	return v;
+}
+
+#define U64_AT(base, field) read_u64((u64)(base) + AT_OFF_##field)
+#define U32_AT(base, field) read_u32((u64)(base) + AT_OFF_##field)
+
+static __always_inline void count_lost_event(u32 kind)
+{
+	u64 *n = lost_events.lookup(&kind);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline void count_lost_note(u32 type)
+{
+	u64 *n = lost_notes.lookup(&type);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline struct at_event *event_begin(u32 kind)
+{
+	struct at_event *e = events.ringbuf_reserve(sizeof(struct at_event));
+	u64 pid_tgid;
+
+	if (!e) {
+		count_lost_event(kind);
+		return 0;
+	}
+	pid_tgid = bpf_get_current_pid_tgid();
+	e->ts_ns = bpf_ktime_get_ns();
+	e->arena = 0;
+	e->addr = 0;
+	e->ret = 0;
+	e->ip = 0;
+	e->pid = pid_tgid >> 32;
+	e->tid = (u32)pid_tgid;
+	e->pages = 0;
+	e->error_code = 0;
+	e->stack = 0;
+	e->cpu = bpf_get_smp_processor_id();
+	e->kind = kind;
+	e->flags = 0;
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	return e;
+}
+
+/* No wake-up: the reader polls, so a storm costs no interrupts. */
+static __always_inline void event_end(struct at_event *e)
+{
+	events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void note_head(struct at_note *n, u32 type, u64 key, u32 flags)
+{
+	n->type = type;
+	n->flags = flags;
+	n->ts_ns = bpf_ktime_get_ns();
+	n->key = key;
+}
+
+/*
+ * bool parameters are declared u8: a register's upper bytes are not the caller's to keep
+ * clean, and a cast to bool would look at all of them.
+ */
+
+/* ---- arenas ---- */
+
+static __always_inline void note_arena(u64 arena, u64 name_at, u32 flags)
+{
+	struct at_note_arena *n = notes.ringbuf_reserve(sizeof(struct at_note_arena));
+
+	if (!n) {
+		count_lost_note(AT_NOTE_ARENA);
+		return;
+	}
+	note_head(&n->note, AT_NOTE_ARENA, arena, flags);
+	n->kern_vm_addr = U64_AT(U64_AT(arena, bpf_arena__kern_vm), vm_struct__addr);
+	n->user_vm_start = U64_AT(arena, bpf_arena__user_vm_start);
+	n->user_vm_end = U64_AT(arena, bpf_arena__user_vm_end);
+	n->max_entries = U32_AT(arena, bpf_map__max_entries);
+	n->map_flags = U32_AT(arena, bpf_map__map_flags);
+	n->id = U32_AT(arena, bpf_map__id);
+	n->pad = 0;
+	__builtin_memset(n->name, 0, sizeof(n->name));
+	bpf_probe_read_kernel(n->name, sizeof(n->name), (void *)name_at);
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void arena_event(u32 kind, u64 arena, s64 ret, u32 flags)
+{
+	struct at_event *e = event_begin(kind);
+
+	if (!e)
+		return;
+	e->arena = arena;
+	e->ret = ret;
+	e->flags = flags;
+	event_end(e);
+}
+
+#ifdef AT_PROBE_arena_map_alloc
+KRETFUNC_PROBE(arena_map_alloc, void *attr, void *ret)
+{
+	/* an error pointer: nothing was created */
+	if ((u64)ret >= (u64)-4095LL || !ret)
+		return 0;
+	/* map->name is filled in later; the caller's attribute has it already */
+	note_arena((u64)ret, (u64)attr + AT_OFF_bpf_attr__map_name, 0);
+	arena_event(AT_ARENA_CREATE, (u64)ret, 0, AT_F_OK);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_arena_map_mmap
+KRETFUNC_PROBE(arena_map_mmap, void *map, void *vma, int ret)
+{
+	note_arena((u64)map, (u64)map + AT_OFF_bpf_map__name, 0);
+	arena_event(AT_ARENA_MMAP, (u64)map, ret, ret ? 0 : AT_F_OK);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_arena_map_free
+KFUNC_PROBE(arena_map_free, void *map)
+{
+	arena_event(AT_ARENA_DESTROY, (u64)map, 0, 0);
+	return 0;
+}
+#endif
+
+/* ---- pages ---- */
+
+/*
+ * Freed pages are reported on the way in and allocated ones on the way out: a page that
+ * is freed and at once handed out on another CPU then shows in the order it happened.
+ */
+#ifdef AT_PROBE_arena_alloc_pages
+KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int node_id,
+	       u8 sleepable, long ret)
+{
+	struct at_event *e = event_begin(AT_PAGE_ALLOC);
+
+	if (!e)
+		return 0;
+	e->arena = (u64)arena;
+	e->addr = uaddr;
+	e->ret = ret;
+	e->pages = page_cnt;
+	e->flags = (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0);
+	event_end(e);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_arena_free_pages
+KFUNC_PROBE(arena_free_pages, void *arena, long uaddr, long page_cnt, u8 sleepable)
+{
+	struct at_event *e = event_begin(AT_PAGE_FREE);
+
+	if (!e)
+		return 0;
+	e->arena = (u64)arena;
+	e->addr = uaddr;
+	e->pages = page_cnt;
+	e->flags = sleepable ? AT_F_SLEEPABLE : 0;
+	event_end(e);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_arena_reserve_pages
+KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int ret)
+{
+	struct at_event *e = event_begin(AT_PAGE_RESERVE);
+
+	if (!e)
+		return 0;
+	e->arena = (u64)map;
+	e->addr = (u64)ptr;
+	e->ret = ret;
+	e->pages = page_cnt;
+	e->flags = ret ? 0 : AT_F_OK;
+	event_end(e);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_arena_free_worker
+KFUNC_PROBE(arena_free_worker, void *work)
+{
+	arena_event(AT_FREE_DRAIN, (u64)work - AT_OFF_bpf_arena__free_work, 0, 0);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_arena_vm_fault
+KRETFUNC_PROBE(arena_vm_fault, void *vmf, unsigned int ret)
+{
+	struct at_event *e = event_begin(AT_USER_FAULT);
+	u64 file;
+
+	if (!e)
+		return 0;
+	file = U64_AT(U64_AT(vmf, vm_fault__vma), vm_area_struct__vm_file);
+	e->arena = U64_AT(file, file__private_data);
+	e->addr = U64_AT(vmf, vm_fault__address);
+	e->ret = ret;
+	/* FAULT_FLAG_WRITE is bit 0 of enum fault_flag */
+	e->flags = U32_AT(vmf, vm_fault__flags) & 1 ? AT_F_WRITE : 0;
+	event_end(e);
+	return 0;
+}
+#endif
+
+/* ---- programs ---- */
+
+static __always_inline void note_func(u64 main_aux, u64 aux, u32 flags)
+{
+	struct at_note_func *n = notes.ringbuf_reserve(sizeof(struct at_note_func));
+
+	if (!n) {
+		count_lost_note(AT_NOTE_FUNC);
+		return;
+	}
+	note_head(&n->note, AT_NOTE_FUNC, main_aux, flags);
+	n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
+	n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
+	__builtin_memset(n->ksym, 0, sizeof(n->ksym));
+	bpf_probe_read_kernel_str(n->ksym, sizeof(n->ksym),
+				  (void *)(aux + AT_OFF_bpf_prog_aux__ksym__name));
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * The line table goes out whole, at load time: the program may be gone before anyone looks,
+ * and by then its BTF and line info are gone with it.
+ */
+static __always_inline void note_lines(u64 aux, u32 nr_linfo, u32 flags)
+{
+	u64 linfo = U64_AT(aux, bpf_prog_aux__linfo);
+	u64 jited = U64_AT(aux, bpf_prog_aux__jited_linfo);
+	u32 i;
+
+	if (!linfo || !jited)
+		return;
+	for (i = 0; i < AT_MAX_LINE_CHUNKS; i++) {
+		u32 first = i * AT_LINES;
+		struct at_note_lines *n;
+		u32 count;
+
+		if (first >= nr_linfo)
+			return;
+		n = notes.ringbuf_reserve(sizeof(struct at_note_lines));
+		if (!n) {
+			count_lost_note(AT_NOTE_LINES);
+			continue;
+		}
+		count = nr_linfo - first;
+		if (count > AT_LINES)
+			count = AT_LINES;
+		note_head(&n->note, AT_NOTE_LINES, aux, flags);
+		n->first = first;
+		n->count = count;
+		/* count is at most AT_LINES; the mask tells the verifier */
+		bpf_probe_read_kernel(n->addr, (count * 8) & 1023 ? (count * 8) & 1023 : AT_LINES * 8,
+				      (void *)(jited + first * 8ULL));
+		bpf_probe_read_kernel(n->linfo, (count * 16) & 2047 ? (count * 16) & 2047 : AT_LINES * 16,
+				      (void *)(linfo + first * 16ULL));
+		notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	}
+	count_lost_note(AT_NOTE_LINES);
+}
+
+static __always_inline void note_strings(u64 btf, u32 btf_id)
+{
+	u64 strings = U64_AT(btf, btf__strings);
+	u32 total = U32_AT(U64_AT(btf, btf__hdr), btf_header__str_len);
+	u8 sent = 1;
+	u32 i;
+
+	/* all programs of one object share one BTF: its strings travel once */
+	if (strings_sent.lookup(&btf_id))
+		return;
+	strings_sent.update(&btf_id, &sent);
+	for (i = 0; i < AT_MAX_STRING_CHUNKS; i++) {
+		u32 offset = i * AT_CHUNK;
+		struct at_note_strings *n;
+		u32 len;
+
+		if (offset >= total)
+			return;
+		n = notes.ringbuf_reserve(sizeof(struct at_note_strings));
+		if (!n) {
+			count_lost_note(AT_NOTE_STRINGS);
+			continue;
+		}
+		len = total - offset;
+		if (len > AT_CHUNK)
+			len = AT_CHUNK;
+		note_head(&n->note, AT_NOTE_STRINGS, btf_id, 0);
+		n->offset = offset;
+		n->len = len;
+		n->total = total;
+		n->pad = 0;
+		bpf_probe_read_kernel(n->data, len & (AT_CHUNK - 1) ? len & (AT_CHUNK - 1) : AT_CHUNK,
+				      (void *)(strings + offset));
+		notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	}
+	count_lost_note(AT_NOTE_STRINGS);
+}
+
+static __always_inline void note_prog(u64 prog, u64 aux, u32 flags)
+{
+	u64 btf = U64_AT(aux, bpf_prog_aux__btf);
+	u64 funcs = U64_AT(aux, bpf_prog_aux__func);
+	u32 func_cnt = U32_AT(aux, bpf_prog_aux__func_cnt);
+	u32 nr_linfo = U32_AT(aux, bpf_prog_aux__nr_linfo);
+	u32 btf_id = btf ? U32_AT(btf, btf__id) : 0;
+	struct at_note_prog *n;
+	u32 i;
+
+	/* func[0] is the main program again; subprograms follow */
+	if (funcs) {
+		for (i = 1; i < AT_MAX_FUNCS; i++) {
+			if (i >= func_cnt)
+				break;
+			note_func(aux, U64_AT(read_u64(funcs + i * 8ULL), bpf_prog__aux), flags);
+		}
+		if (func_cnt > AT_MAX_FUNCS)
+			count_lost_note(AT_NOTE_FUNC);
+	}
+	if (btf) {
+		note_lines(aux, nr_linfo, flags);
+		note_strings(btf, btf_id);
+	}
+	n = notes.ringbuf_reserve(sizeof(struct at_note_prog));
+	if (!n) {
+		count_lost_note(AT_NOTE_PROG);
+		return;
+	}
+	note_head(&n->note, AT_NOTE_PROG, aux, flags);
+	n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
+	n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
+	n->arena = U64_AT(aux, bpf_prog_aux__arena);
+	n->id = U32_AT(aux, bpf_prog_aux__id);
+	n->type = U32_AT(prog, bpf_prog__type);
+	n->func_cnt = func_cnt;
+	n->nr_linfo = nr_linfo;
+	n->btf_id = btf_id;
+	n->pad = 0;
+	bpf_probe_read_kernel(n->tag, sizeof(n->tag), (void *)(prog + AT_OFF_bpf_prog__tag));
+	__builtin_memset(n->name, 0, sizeof(n->name));
+	bpf_probe_read_kernel(n->name, sizeof(n->name), (void *)(aux + AT_OFF_bpf_prog_aux__name));
+	__builtin_memset(n->ksym, 0, sizeof(n->ksym));
+	bpf_probe_read_kernel_str(n->ksym, sizeof(n->ksym),
+				  (void *)(aux + AT_OFF_bpf_prog_aux__ksym__name));
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void prog_event(u32 kind, u64 aux, u32 flags)
+{
+	struct at_event *e = event_begin(kind);
+
+	if (!e)
+		return;
+	e->arena = U64_AT(aux, bpf_prog_aux__arena);
+	e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+	e->flags = flags;
+	event_end(e);
+}
+
+#ifdef AT_PROBE_bpf_prog_kallsyms_add
+KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
+{
+	u64 aux = U64_AT(fp, bpf_prog__aux);
+
+	/* subprograms come by on their own, before their main program has its id */
+	if (U64_AT(aux, bpf_prog_aux__main_prog_aux) != aux)
+		return 0;
+	note_prog((u64)fp, aux, 0);
+	prog_event(AT_PROG_LOAD, aux, AT_F_OK);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_prog_kallsyms_del_all
+KFUNC_PROBE(bpf_prog_kallsyms_del_all, void *fp)
+{
+	prog_event(AT_PROG_UNLOAD, U64_AT(fp, bpf_prog__aux), 0);
+	return 0;
+}
+#endif
+
+/* ---- faults ---- */
+
+#ifdef AT_PROBE_free_module
+KFUNC_PROBE(free_module, void *mod)
+{
+	int zero = 0;
+	u64 *n = modules_gone.lookup(&zero);
+
+	/* the addresses of a module that is gone may soon mean another one's functions */
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	return 0;
+}
+#endif
+
+static __always_inline void note_symbol(u64 addr, u64 gone)
+{
+	struct at_symbol_key key = {.addr = addr, .modules_gone = gone};
+	struct at_note_symbol *n;
+	struct at_format *format;
+	int zero = 0;
+	u8 sent = 1;
+
+	if (symbols_sent.lookup(&key))
+		return;
+	format = symbol_format.lookup(&zero);
+	if (!format)
+		return;
+	n = notes.ringbuf_reserve(sizeof(struct at_note_symbol));
+	if (!n) {
+		count_lost_note(AT_NOTE_SYMBOL);
+		return;
+	}
+	note_head(&n->note, AT_NOTE_SYMBOL, addr, 0);
+	bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr));
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	symbols_sent.update(&key, &sent);
+}
+
+/*
+ * Everything a report needs of the blamed program and of the code on the stack is taken
+ * now: programs and modules may be gone before user space reads this. Returns the time of
+ * the note, 0 if it was lost: the event takes the same time, which together with CPU and
+ * thread makes the pair.
+ */
+static __always_inline u64 note_stack(void *ctx, u64 prog)
+{
+	int zero = 0;
+	u64 *gone = modules_gone.lookup(&zero);
+	struct at_note_stack *n;
+	u64 aux, generation;
+	u64 frame, ts_ns;
+	long bytes;
+	u32 i;
+
+	if (!gone)
+		return 0;
+	generation = *gone;
+	n = notes.ringbuf_reserve(sizeof(struct at_note_stack));
+	if (!n) {
+		count_lost_note(AT_NOTE_STACK);
+		return 0;
+	}
+	note_head(&n->note, AT_NOTE_STACK,
+		  (u64)bpf_get_smp_processor_id() << 32 | (u32)bpf_get_current_pid_tgid(), 0);
+	ts_ns = n->note.ts_ns;
+	n->start = 0;
+	n->end = 0;
+	n->arena = 0;
+	n->id = 0;
+	__builtin_memset(n->tag, 0, sizeof(n->tag));
+	__builtin_memset(n->name, 0, sizeof(n->name));
+	if (prog) {
+		aux = U64_AT(prog, bpf_prog__aux);
+		n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
+		n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
+		n->arena = U64_AT(aux, bpf_prog_aux__arena);
+		n->id = U32_AT(aux, bpf_prog_aux__id);
+		bpf_probe_read_kernel(n->tag, sizeof(n->tag), (void *)(prog + AT_OFF_bpf_prog__tag));
+		bpf_probe_read_kernel(n->name, sizeof(n->name),
+				      (void *)(aux + AT_OFF_bpf_prog_aux__name));
+	}
+	bytes = bpf_get_stack(ctx, n->frames, sizeof(n->frames), 0);
+	n->frame_bytes = bytes > 0 ? bytes : 0;
+	for (i = 0; i < AT_FRAMES; i++) {
+		if (i * 8 >= bytes || bytes <= 0)
+			break;
+		frame = n->frames[i];
+		note_symbol(frame, generation);
+	}
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	return ts_ns;
+}
+
+#ifdef AT_PROBE_page_fault_oops
+KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long address)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault f = {};
+
+	f.addr = address;
+	f.ip = U64_AT(regs, pt_regs__ip);
+	f.error_code = error_code;
+	f.has_error_code = 1;
+	f.where = AT_IN_OOPS;
+	faults.update(&task, &f);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_arena_handle_page_fault
+KFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write, unsigned long fault_ip)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *seen = faults.lookup(&task);
+	struct at_fault f = {};
+
+	/* arm64 comes here straight from __do_kernel_fault(): no error code to carry over */
+	if (seen && seen->where == AT_IN_OOPS && seen->addr == addr && seen->ip == fault_ip) {
+		seen->where = AT_IN_HANDLER;
+		return 0;
+	}
+	f.addr = addr;
+	f.ip = fault_ip;
+	f.where = AT_IN_HANDLER;
+	faults.update(&task, &f);
+	return 0;
+}
+
+KRETFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write,
+	       unsigned long fault_ip, u8 ret)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+	struct at_fault none = {};
+	struct at_event *e;
+	u64 prog = 0, aux;
+	u64 stack_ts;
+
+	if (f && (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip))
+		f = 0; /* another fault's: the kernel's answer is lost, the stack still has its own */
+	if (f)
+		prog = f->prog;
+	stack_ts = note_stack(ctx, prog);
+	e = event_begin(AT_KERNEL_FAULT);
+	if (e) {
+		if (prog) {
+			aux = U64_AT(prog, bpf_prog__aux);
+			e->arena = U64_AT(aux, bpf_prog_aux__arena);
+			e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+		}
+		e->addr = addr;
+		e->ip = fault_ip;
+		if (stack_ts) {
+			e->ts_ns = stack_ts;
+			e->stack = 1;
+		}
+		e->flags = (is_write ? AT_F_WRITE : 0) | (ret ? AT_F_OK : 0);
+		if (f && f->pte_was_none)
+			e->flags |= AT_F_PTE_WAS_NONE;
+		if (f && f->has_error_code)
+			e->error_code = f->error_code;
+		event_end(e);
+	}
+	faults.delete(&task);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_prog_find_from_stack
+KRETFUNC_PROBE(bpf_prog_find_from_stack, void *ret)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+
+	if (f && f->where == AT_IN_HANDLER && !f->prog)
+		f->prog = (u64)ret;
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_apply_range_set_scratch_cb
+KFUNC_PROBE(apply_range_set_scratch_cb, void *pte, unsigned long addr, void *data)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+
+	if (f && f->where == AT_IN_HANDLER) {
+		f->pte_seen = 1;
+		f->pte_was_none = read_u64((u64)pte) == 0;
+	}
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_prog_report_arena_violation
+KFUNC_PROBE(bpf_prog_report_arena_violation, u8 write, unsigned long addr, unsigned long fault_ip)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault f = {};
+
+	f.addr = addr;
+	f.ip = fault_ip;
+	f.where = AT_IN_REPORT;
+	faults.update(&task, &f);
+	return 0;
+}
+
+KRETFUNC_PROBE(bpf_prog_report_arena_violation, u8 write, unsigned long addr,
+	       unsigned long fault_ip)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+	struct at_event *e;
+	u64 prog = 0, aux;
+	u64 stack_ts;
+
+	if (f && f->where == AT_IN_REPORT && f->addr == addr && f->ip == fault_ip)
+		prog = f->prog;
+	stack_ts = note_stack(ctx, prog);
+	e = event_begin(AT_PROG_FAULT);
+	if (e) {
+		if (prog) {
+			aux = U64_AT(prog, bpf_prog__aux);
+			e->arena = U64_AT(aux, bpf_prog_aux__arena);
+			e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+		}
+		e->addr = addr;
+		e->ip = fault_ip;
+		if (stack_ts) {
+			e->ts_ns = stack_ts;
+			e->stack = 1;
+		}
+		e->flags = (write ? AT_F_WRITE : 0) | AT_F_ADDR_IS_OFFSET;
+		event_end(e);
+	}
+	faults.delete(&task);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_prog_ksym_find
+KRETFUNC_PROBE(bpf_prog_ksym_find, unsigned long addr, void *ret)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+
+	/* the report's own lookup comes first; later ones walk the stack for its text */
+	if (f && f->where == AT_IN_REPORT && !f->prog && addr == f->ip && ret)
+		f->prog = U64_AT(U64_AT(U64_AT(ret, bpf_prog__aux), bpf_prog_aux__main_prog_aux),
+				 bpf_prog_aux__prog);
+	return 0;
+}
+#endif
+
+/* ---- what is there already ---- */
+
+/* The iterators' contexts, as the kernel's BPF_ITER macros make them; user space checks. */
+struct bpf_iter__bpf_map {
+	u64 meta;
+	u64 map;
+};
+struct bpf_iter__bpf_prog {
+	u64 meta;
+	u64 prog;
+};
+
+#ifdef AT_PROBE_iter_bpf_map
+BPF_ITER(bpf_map)
+{
+	u64 map = ctx->map;
+
+	if (map && U32_AT(map, bpf_map__map_type) == BPF_MAP_TYPE_ARENA)
+		note_arena(map, map + AT_OFF_bpf_map__name, AT_F_PREEXISTING);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_iter_bpf_prog
+BPF_ITER(bpf_prog)
+{
+	u64 prog = ctx->prog;
+
+	if (prog)
+		note_prog(prog, U64_AT(prog, bpf_prog__aux), AT_F_PREEXISTING);
+	return 0;
+}
+#endif

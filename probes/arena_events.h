@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the probes hand to user space.
+ *
+ * Two ring buffers: `events` holds nothing but struct at_event, so that a reader can take
+ * all of it in one pass; `notes` holds everything of variable meaning (arenas, programs,
+ * line tables, stacks, symbols), each record starting with struct at_note. A note is always
+ * submitted before the event that needs it.
+ *
+ * arenatrace/schema.py and arenatrace/capture/notes.py hold the same layouts for the reader;
+ * the tests compile this header and compare every offset.
+ */
+#ifndef ARENATRACE_ARENA_EVENTS_H
+#define ARENATRACE_ARENA_EVENTS_H
+
+enum at_kind {
+	AT_ARENA_CREATE = 1,
+	AT_ARENA_MMAP = 2,
+	AT_ARENA_DESTROY = 3,
+	AT_PAGE_ALLOC = 4,
+	AT_PAGE_FREE = 5,
+	AT_FREE_DRAIN = 6,
+	AT_PAGE_RESERVE = 7,
+	AT_USER_FAULT = 8,
+	AT_KERNEL_FAULT = 9,
+	AT_PROG_FAULT = 10,
+	AT_PROG_LOAD = 11,
+	AT_PROG_UNLOAD = 12,
+	AT_KIND_MAX = 16,
+};
+
+enum at_flag {
+	AT_F_WRITE = 1 << 0,
+	AT_F_SLEEPABLE = 1 << 1,
+	AT_F_OK = 1 << 2,
+	AT_F_PTE_WAS_NONE = 1 << 3,
+	AT_F_ADDR_IS_OFFSET = 1 << 4,
+	AT_F_PREEXISTING = 1 << 5,
+};
+
+#define AT_COMM_LEN 16
+
+struct at_event {
+	unsigned long long ts_ns;
+	unsigned long long arena;
+	unsigned long long addr;
+	long long ret;
+	unsigned long long ip;
+	unsigned int pid;
+	unsigned int tid;
+	unsigned int pages;
+	unsigned int error_code;
+	unsigned int stack;
+	unsigned short cpu;
+	unsigned char kind;
+	unsigned char flags;
+	char comm[AT_COMM_LEN];
+};
+
+enum at_note_type {
+	AT_NOTE_ARENA = 1,
+	AT_NOTE_PROG = 2,
+	AT_NOTE_FUNC = 3,
+	AT_NOTE_LINES = 4,
+	AT_NOTE_STRINGS = 5,
+	AT_NOTE_STACK = 6,
+	AT_NOTE_SYMBOL = 7,
+	AT_NOTE_MAX = 8,
+};
+
+#define AT_NAME_LEN 16
+#define AT_TAG_LEN 8
+#define AT_KSYM_LEN 128
+#define AT_LINES 64
+#define AT_CHUNK 4096
+#define AT_FRAMES 64
+
+/* key: what the note is about; each type says what that is */
+struct at_note {
+	unsigned int type;
+	unsigned int flags;
+	unsigned long long ts_ns;
+	unsigned long long key;
+};
+
+/* key: struct bpf_arena * */
+struct at_note_arena {
+	struct at_note note;
+	unsigned long long kern_vm_addr;
+	unsigned long long user_vm_start;
+	unsigned long long user_vm_end;
+	unsigned int max_entries;
+	unsigned int map_flags;
+	unsigned int id;
+	unsigned int pad;
+	char name[AT_NAME_LEN];
+};
+
+/* key: struct bpf_prog_aux * of the main program */
+struct at_note_prog {
+	struct at_note note;
+	unsigned long long start;
+	unsigned long long end;
+	unsigned long long arena;
+	unsigned int id;
+	unsigned int type;
+	unsigned int func_cnt;
+	unsigned int nr_linfo;
+	unsigned int btf_id;
+	unsigned int pad;
+	unsigned char tag[AT_TAG_LEN];
+	char name[AT_NAME_LEN];
+	char ksym[AT_KSYM_LEN];
+};
+
+/* key: struct bpf_prog_aux * of the main program; one note per subprogram */
+struct at_note_func {
+	struct at_note note;
+	unsigned long long start;
+	unsigned long long end;
+	char ksym[AT_KSYM_LEN];
+};
+
+struct at_linfo {
+	unsigned int insn_off;
+	unsigned int file_name_off;
+	unsigned int line_off;
+	unsigned int line_col;
+};
+
+/* key: struct bpf_prog_aux * of the main program; entries first .. first + count - 1 */
+struct at_note_lines {
+	struct at_note note;
+	unsigned int first;
+	unsigned int count;
+	unsigned long long addr[AT_LINES];
+	struct at_linfo linfo[AT_LINES];
+};
+
+/* key: BTF object id; bytes offset .. offset + len - 1 of total in its string section */
+struct at_note_strings {
+	struct at_note note;
+	unsigned int offset;
+	unsigned int len;
+	unsigned int total;
+	unsigned int pad;
+	char data[AT_CHUNK];
+};
+
+/*
+ * key: CPU << 32 | thread id. The event that owns the stack has the same ts_ns, CPU and
+ * thread. The program fields are those of the program the kernel blamed.
+ */
+struct at_note_stack {
+	struct at_note note;
+	unsigned long long start;
+	unsigned long long end;
+	unsigned long long arena;
+	unsigned int id;
+	unsigned int frame_bytes;
+	unsigned char tag[AT_TAG_LEN];
+	char name[AT_NAME_LEN];
+	unsigned long long frames[AT_FRAMES];
+};
+
+/* key: code address; text is the kernel's own %pS of it */
+struct at_note_symbol {
+	struct at_note note;
+	char text[AT_KSYM_LEN];
+};
+
+#endif
