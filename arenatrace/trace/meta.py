@@ -1,0 +1,270 @@
+"""``meta.json``: what a trace directory says about itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from arenatrace import __version__
+from arenatrace.errors import TraceError
+from arenatrace.schema import FORMAT_VERSION, PAGE_SIZE
+
+META_NAME = "meta.json"
+
+#: A real meta.json is a few KiB; anything past this is not one and is not parsed.
+MAX_META_BYTES = 4 * 1024 * 1024
+
+_CLOCK = "CLOCK_MONOTONIC"
+_INT64_MAX = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class MissingProbe:
+    """A probe point this kernel did not offer, and what the trace therefore cannot say."""
+
+    point: str
+    lost: str
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Probe points that were attached, and those that could not be."""
+
+    attached: tuple[str, ...] = ()
+    missing: tuple[MissingProbe, ...] = ()
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The facts of one recording.
+
+    Times are CLOCK_MONOTONIC ns; adding ``wall_offset_ns`` gives UNIX time in ns.
+    ``page_size`` is in bytes. ``lost`` counts events by what lost them. ``command`` is the
+    argv that was run under the recorder and ``command_status`` its exit status, both null
+    if there was none. ``features`` says what the probed kernel can do. ``profile`` is the
+    behaviour of the kernel where it is known, else null. ``end_ts_ns`` is null until the
+    recording has ended.
+    """
+
+    kernel: str
+    arch: str = field(default_factory=platform.machine)
+    page_size: int = PAGE_SIZE
+    boot_id: str | None = None
+    clock: str = _CLOCK
+    wall_offset_ns: int = 0
+    level: str = "pages"
+    start_ts_ns: int = 0
+    end_ts_ns: int | None = None
+    probes: Probes = field(default_factory=Probes)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    command_status: int | None = None
+    sealed: bool = False
+    hostname: str | None = None
+    tool_version: str = __version__
+    features: Mapping[str, bool] = field(default_factory=dict)
+    profile: str | None = None
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The text of meta.json."""
+        values = asdict(self)
+        # The version first: a reader of another version needs nothing else.
+        ordered = {"format_version": values.pop("format_version"), **values}
+        return json.dumps(ordered, indent=2, default=dict) + "\n"
+
+
+class _WrongError(Exception):
+    """A member of meta.json is not what the format says."""
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _INT64_MAX:
+        raise _WrongError("an integer of at most 64 bits")
+    return value
+
+
+def _count(value: Any) -> int:
+    number = _int(value)
+    if number < 0:
+        raise _WrongError("a count, 0 or more")
+    return number
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongError("true or false")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _WrongError("a string")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _WrongError("a list")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _WrongError("an object")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _list(value))
+
+
+def _counts(value: Any) -> dict[str, int]:
+    return {name: _count(number) for name, number in _object(value).items()}
+
+
+def _flags(value: Any) -> dict[str, bool]:
+    return {name: _bool(flag) for name, flag in _object(value).items()}
+
+
+def _page_size(value: Any) -> int:
+    if _int(value) != PAGE_SIZE:
+        raise _WrongError(f"{PAGE_SIZE}, the only page size this version reads")
+    return PAGE_SIZE
+
+
+def _clock(value: Any) -> str:
+    if value != _CLOCK:
+        raise _WrongError(f'"{_CLOCK}"')
+    return _CLOCK
+
+
+def _missing(value: Any) -> MissingProbe:
+    members = _object(value)
+    return MissingProbe(_text(members.get("point")), _text(members.get("lost")))
+
+
+def _probes(value: Any) -> Probes:
+    members = _object(value)
+    attached = _texts(members.get("attached", []))
+    missing = tuple(_missing(item) for item in _list(members.get("missing", [])))
+    return Probes(attached, missing)
+
+
+def _or_null(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "format_version": _int,
+    "kernel": _text,
+    "arch": _text,
+    "page_size": _page_size,
+    "boot_id": _or_null(_text),
+    "clock": _clock,
+    "wall_offset_ns": _int,
+    "level": _text,
+    "start_ts_ns": _int,
+    "end_ts_ns": _or_null(_int),
+    "probes": _probes,
+    "lost": _counts,
+    "notices": _texts,
+    "command": _or_null(_texts),
+    "command_status": _or_null(_int),
+    "sealed": _bool,
+    "hostname": _or_null(_text),
+    "tool_version": _text,
+    "features": _flags,
+    "profile": _or_null(_text),
+}
+
+#: Members without which a trace cannot be read at all; any other may be absent.
+_REQUIRED = ("kernel", "start_ts_ns", "sealed")
+
+
+def parse_meta(text: str | bytes, name: str = META_NAME) -> Meta:
+    """The ``Meta`` in ``text``; ``name`` is the file named in errors.
+
+    Members this version does not know are ignored. Raises TraceError for text that is not
+    JSON, for a missing or mistyped member, and for any other format version.
+    """
+    damaged = "the file is damaged or is no arenatrace trace; record or copy it again"
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"{name}: not valid JSON", damaged) from error
+    if not isinstance(members, dict):
+        raise TraceError(f"{name}: not a JSON object", damaged)
+    _check_version(members.get("format_version"), name)
+    values: dict[str, Any] = {}
+    for member in fields(Meta):
+        if member.name not in members:
+            if member.name in _REQUIRED:
+                raise TraceError(f"{name}: {member.name} is missing", damaged)
+            continue
+        try:
+            values[member.name] = _CHECKS[member.name](members[member.name])
+        except _WrongError as error:
+            raise TraceError(f"{name}: {member.name} must be {error}", damaged) from error
+    return Meta(**values)
+
+
+def _check_version(version: Any, name: str) -> None:
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise TraceError(
+            f"{name}: format_version is missing or no number",
+            "the file is damaged or is no arenatrace trace",
+        )
+    if version == FORMAT_VERSION:
+        return
+    shown = str(version) if abs(version) <= _INT64_MAX else "out of range"
+    hint = (
+        "upgrade arenatrace to the version that recorded it"
+        if version > FORMAT_VERSION
+        else "read it with the older arenatrace that recorded it"
+    )
+    raise TraceError(
+        f"{name}: the trace has format version {shown}, this arenatrace reads {FORMAT_VERSION}",
+        hint,
+    )
+
+
+def read_meta(directory: Path) -> Meta:
+    """The ``Meta`` of the trace in ``directory``; TraceError if there is none or it is damaged."""
+    path = directory / META_NAME
+    hint = "give the directory NAME.atrace that `arenatrace record` made"
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_META_BYTES + 1)
+    except FileNotFoundError as error:
+        raise TraceError(f"{directory}: not a trace, it has no {META_NAME}", hint) from error
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror}", hint) from error
+    if len(text) > MAX_META_BYTES:
+        raise TraceError(f"{path}: larger than {MAX_META_BYTES} bytes, not a {META_NAME}", hint)
+    return parse_meta(text, str(path))
+
+
+def write_meta(directory: Path, meta: Meta) -> None:
+    """Replace the meta.json of ``directory`` in one step; a reader sees the old or the new one.
+
+    Raises OSError.
+    """
+    temporary = directory / f".{META_NAME}.tmp"
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(meta.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(directory / META_NAME)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

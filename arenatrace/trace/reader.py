@@ -1,0 +1,136 @@
+"""Read a trace directory, sealed or not, whole or torn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arenatrace.errors import TraceError
+from arenatrace.schema import TABLES
+from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.merge import merge_rows
+from arenatrace.trace.meta import META_NAME, Meta, read_meta
+from arenatrace.trace.recover import Tail, batches
+from arenatrace.trace.seal import torn_notice
+
+_DAMAGED = "the file is damaged; copy or record the trace again"
+
+
+class Trace:
+    """An open trace: its ``meta``, its tables, and ``notices``, what a user must be told."""
+
+    def __init__(self, path: Path, meta: Meta) -> None:
+        self.path = path
+        self.meta = meta
+        self.notices: list[str] = list(meta.notices)
+        self._tables: dict[str, pl.LazyFrame] = {}
+        if not meta.sealed:
+            self.notices.append("not sealed: the recorder is still running or was killed")
+        for table in TABLES:
+            self._tables[table] = self._open_table(table)
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """The rows of ``table`` (KeyError for an unknown one), with the columns of the schema.
+
+        A table the trace does not have is empty. Kinds and outcomes are their codes, comm is
+        a Categorical. Events are in (ts_ns, seq) order; keyed tables have one row per key.
+        Damage that shows only while rows are read raises a polars error at ``collect``:
+        do that inside ``reading()``.
+        """
+        return self._tables[table]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what polars raises while it reads this trace's files into a TraceError."""
+        try:
+            yield
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise TraceError(
+                f"{self.path}: cannot be read: {_first_line(error)}", _DAMAGED
+            ) from error
+
+    def _open_table(self, table: str) -> pl.LazyFrame:
+        stream = self.path / f"{table}.arrows"
+        parquet = self.path / f"{table}.parquet"
+        # Until meta.json says sealed the streams are the truth: a seal may have been cut short.
+        candidates = (parquet, stream) if self.meta.sealed else (stream, parquet)
+        for file in candidates:
+            if file.exists():
+                return self._recovered(table, file) if file == stream else _sealed(table, file)
+        if self.meta.sealed:
+            self.notices.append(f"{table}: the file is missing, the table is taken as empty")
+        return _frame(arrow_schema(table).empty_table()).lazy()
+
+    def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
+        schema = arrow_schema(table)
+        tail = Tail()
+        rows = pa.Table.from_batches(batches(file, schema, tail), schema)
+        if tail.dropped_bytes:
+            self.notices.append(torn_notice(table, tail))
+        frame = merge_rows(table, _frame(rows).lazy())
+        if table == "events":
+            frame = frame.sort("ts_ns", "seq")
+        return frame
+
+
+def open_trace(path: str | Path) -> Trace:
+    """Open the trace directory ``path``, or the only trace in the directory ``path``.
+
+    Raises TraceError, with a hint, for anything that is not a readable trace. The rows of
+    an unsealed trace are read into memory here; those of a sealed one when collected.
+    """
+    directory = Path(path)
+    try:
+        return Trace(*_find(directory))
+    except (OSError, ValueError) as error:
+        # ValueError: a path with a NUL byte in it.
+        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}") from error
+
+
+def _find(directory: Path) -> tuple[Path, Meta]:
+    record = "record one: arenatrace record -o NAME.atrace"
+    if not directory.exists():
+        raise TraceError(f"{directory}: no such trace", record)
+    if not directory.is_dir():
+        raise TraceError(
+            f"{directory}: not a trace, a trace is a directory",
+            "text of a stream or of dmesg goes through: arenatrace import FILE",
+        )
+    if not (directory / META_NAME).exists():
+        inside = sorted(found.parent for found in directory.glob(f"*/{META_NAME}"))
+        if len(inside) == 1:
+            return inside[0], read_meta(inside[0])
+        if inside:
+            names = ", ".join(found.name for found in inside[:3])
+            more = ", …" if len(inside) > 3 else ""
+            raise TraceError(
+                f"{directory}: holds {len(inside)} traces", f"give one of them: {names}{more}"
+            )
+    return directory, read_meta(directory)
+
+
+def _sealed(table: str, file: Path) -> pl.LazyFrame:
+    try:
+        found = pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        raise TraceError(f"{file}: not a whole Parquet file", _DAMAGED) from error
+    if not found.equals(arrow_schema(table), check_metadata=False):
+        raise TraceError(f"{file}: its columns are not those of this version's table", _DAMAGED)
+    return pl.scan_parquet(file, glob=False)
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
+        raise TypeError(type(frame).__name__)
+    return frame
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,66 @@
+"""Read an Arrow IPC stream that may end anywhere: whole batches up to the torn tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from arenatrace.errors import TraceError
+
+
+@dataclass
+class Tail:
+    """What ``batches`` left unread: ``dropped_bytes`` is 0 for a stream that is whole."""
+
+    dropped_bytes: int = 0
+
+
+def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBatch]:
+    """The whole record batches of the stream file ``path``, in the order they were appended.
+
+    A recorder that was killed, or a kernel that crashed, leaves the last message cut short;
+    from there on the file is dropped and ``tail`` says how many bytes that was. Raises
+    TraceError if the file cannot be opened or holds another schema than ``expected``.
+    """
+    try:
+        source = pa.memory_map(str(path)) if path.stat().st_size else None
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    if source is None:
+        return
+    with source:
+        yield from _whole_batches(source, path, expected, tail)
+
+
+def _whole_batches(
+    source: pa.NativeFile, path: Path, expected: pa.Schema, tail: Tail
+) -> Iterator[pa.RecordBatch]:
+    size = source.size()
+    good = 0
+    try:
+        stream = pa.ipc.open_stream(source)
+    except (pa.ArrowException, OSError):
+        tail.dropped_bytes = size
+        return
+    if not stream.schema.equals(expected, check_metadata=False):
+        raise TraceError(
+            f"{path}: its columns are not those of this version's table",
+            "record it again, or read it with the arenatrace that recorded it",
+        )
+    good = source.tell()
+    while True:
+        try:
+            batch = stream.read_next_batch()
+            # A torn page can hold anything; an index past its buffer must not reach the readers.
+            batch.validate(full=True)
+        except StopIteration:
+            tail.dropped_bytes = size - source.tell()
+            return
+        except (pa.ArrowException, OSError):
+            tail.dropped_bytes = size - good
+            return
+        good = source.tell()
+        yield batch

@@ -1,0 +1,83 @@
+"""One table being recorded: an Arrow IPC stream file that is only ever appended to."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+#: Bytes held back at most before they are given to the kernel unasked.
+BUFFER_BYTES = 1 << 20
+
+
+class _Pending(io.RawIOBase):
+    """Collects what the Arrow writer emits, so that whole messages go out together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.data += view
+        return len(view)
+
+
+class StreamFile:
+    """Appends record batches to a new ``.arrows`` file of mode 0600; never overwrites one."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
+        )
+        self._pending = _Pending()
+        self._whole_bytes = 0
+        # Task names come and go during a recording: the dictionary grows by deltas, and a
+        # batch with a dictionary of its own replaces it. Both are part of the stream format.
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        self._writer = pa.ipc.new_stream(self._pending, schema, options=options)
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError."""
+        self._writer.write_batch(batch)
+        if len(self._pending.data) >= BUFFER_BYTES:
+            self.flush()
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Give all bytes to the kernel; if ``durable``, to the disk as well.
+
+        On OSError the file is cut back to the last whole message, so that it stays valid,
+        and must not be appended to again.
+        """
+        try:
+            rest = memoryview(self._pending.data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            if durable:
+                os.fdatasync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, self._whole_bytes)
+            raise
+        self._whole_bytes += len(self._pending.data)
+        # A new buffer: the old one is still exported to ``rest``.
+        self._pending.data = bytearray()
+
+    def close(self) -> None:
+        """Write the end-of-stream mark and give everything to the disk. OSError."""
+        try:
+            self._writer.close()
+            self.flush(durable=True)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is, without what was not flushed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

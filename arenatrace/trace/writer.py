@@ -1,0 +1,177 @@
+"""Write a trace directory while it is being recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from arenatrace.errors import ArenatraceError, UsageError
+from arenatrace.schema import TABLES
+from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.meta import Meta, write_meta
+from arenatrace.trace.seal import seal as seal_trace
+from arenatrace.trace.stream import StreamFile
+
+
+class TraceWriter:
+    """A new trace directory (mode 0700, files 0600), open for appending.
+
+    Raises UsageError if ``path`` exists or its parent cannot be written to. As a context
+    manager it seals at the end of the block and, if the block raised, only closes.
+
+    After any ArenatraceError from ``append`` or ``flush`` (a full disk) the writer takes no
+    more rows, but ``close`` still leaves a valid trace of everything flushed until then.
+    """
+
+    def __init__(self, path: str | Path, meta: Meta) -> None:
+        self.path = Path(path)
+        self.meta = replace(meta, sealed=False)
+        self._streams: dict[str, StreamFile] = {}
+        self._failure: ArenatraceError | None = None
+        self._closed = False
+        _make_directory(self.path)
+        try:
+            write_meta(self.path, self.meta)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def append(self, table: str, batch: pa.RecordBatch) -> None:
+        """Append ``batch``, whose columns must be those of ``arrow_schema(table)``.
+
+        ValueError says which column is wrong; ArenatraceError that the disk took no more.
+        """
+        self._check_usable()
+        conformed = _conform(table, batch)
+        try:
+            if table not in self._streams:
+                self._streams[table] = StreamFile(
+                    self.path / f"{table}.arrows", arrow_schema(table)
+                )
+            self._streams[table].append(conformed)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Give all that was appended to the kernel, so that a killed recorder loses nothing.
+
+        To be called at least every second. With ``durable`` it also waits for the disk, so
+        that a crashed kernel loses nothing either; that can take long.
+        """
+        self._check_usable()
+        try:
+            # What rows point at goes out before the rows.
+            for table in ("arenas", "programs", "stacks", "symbols", "events"):
+                if table in self._streams:
+                    self._streams[table].flush(durable=durable)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def update_meta(self, **changes: Any) -> None:
+        """Replace fields of ``meta`` (TypeError for an unknown one) and rewrite meta.json."""
+        self.meta = replace(self.meta, **changes)
+        try:
+            write_meta(self.path, self.meta)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def close(self, seal: bool = True) -> Path:
+        """End the recording and return the directory; a second call does nothing.
+
+        Seals unless told not to or the disk is full. Raises ArenatraceError if the disk
+        takes no more at this moment; the trace is valid all the same.
+        """
+        if self._closed:
+            return self.path
+        self._closed = True
+        if self._failure is not None:
+            self._abandon()
+            self._say(self._failure.message)
+            return self.path
+        try:
+            for stream in self._streams.values():
+                stream.close()
+        except OSError as error:
+            self._abandon()
+            raise self._fail(error) from error
+        if seal:
+            seal_trace(self.path)
+        return self.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(seal=kind is None)
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise ValueError("the trace writer is closed")
+
+    def _fail(self, error: OSError) -> ArenatraceError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"{self.path}: no space left on the device, recording stopped"
+            hint = "what was recorded until now is kept; free some space or record elsewhere (-o)"
+        else:
+            message = f"{self.path}: cannot be written: {error.strerror or error}"
+            hint = "what was recorded until now is kept"
+        self._failure = ArenatraceError(message, hint)
+        return self._failure
+
+    def _say(self, notice: str) -> None:
+        """Put ``notice`` into meta.json if the disk takes that much; the trace is valid if not."""
+        self.meta = replace(self.meta, notices=(*self.meta.notices, notice))
+        with contextlib.suppress(OSError):
+            write_meta(self.path, self.meta)
+
+    def _abandon(self) -> None:
+        for stream in self._streams.values():
+            with contextlib.suppress(OSError):
+                stream.abandon()
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path}: exists already", "choose another name with -o, or move it away"
+        ) from error
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path}: the directory {path.parent} does not exist", f"mkdir -p {path.parent}"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be created: {error.strerror}",
+            "choose a directory you may write to with -o",
+        ) from error
+
+
+def _conform(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """``batch`` under the table's own schema; ValueError names the column that does not fit."""
+    if table not in TABLES:
+        raise ValueError(f"no such table: {table}")
+    schema = arrow_schema(table)
+    if batch.schema.names != schema.names:
+        raise ValueError(f"{table}: columns are {batch.schema.names}, not {schema.names}")
+    arrays = []
+    for field, array in zip(schema, batch.columns, strict=True):
+        if not array.type.equals(field.type):
+            raise ValueError(f"{table}.{field.name}: is {array.type}, not {field.type}")
+        if not field.nullable and array.null_count:
+            raise ValueError(f"{table}.{field.name}: must not be null")
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,1 @@
+"""Unit tests: no kernel, no root, no network."""
