@@ -1,0 +1,164 @@
+"""The lab by hand: `python -m tests.vm --help`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .cache import Cache, cache_root
+from .errors import LabError
+from .image import image_is_ready
+from .lab import CHECKOUT, TIMEOUT, Lab
+from .machine import Machine, RunFiles, qemu_command
+from .requirements import unmet
+
+LAB_FAILED = 125  # as docker and git bisect use it: not the command's own status
+
+EPILOG = """\
+examples:
+  python -m tests.vm build                          # once; later runs reuse it
+  python -m tests.vm run -- uname -r
+  python -m tests.vm run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
+  python -m tests.vm run --file capture.sh -- bash files/capture.sh
+  python -m tests.vm run --icount -- make -C workload bench
+  python -m tests.vm shell
+
+A run's exit status is the command's; 125 means that the lab itself failed or
+the VM was lost. In the guest: cwd /job, $LAB_OUT, $LAB_FILES, $LAB_WORKLOAD.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand and returns the exit status."""
+    args = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.run_subcommand
+    try:
+        _require()
+        return command(args)
+    except LabError as problem:
+        print(f"lab: {problem}", file=sys.stderr)
+        return LAB_FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _require() -> None:
+    cache = Cache(cache_root())
+    missing = unmet(cache.root, image_ready=image_is_ready(cache, CHECKOUT))
+    if missing:
+        raise LabError("; ".join(missing))
+
+
+def _build(args: argparse.Namespace) -> int:
+    cache = Cache(cache_root())
+    if args.fresh:
+        cache.discard_all()
+    began = time.monotonic()
+    lab = _lab(args)
+    accel = lab.accel(lab.machine)
+    took = time.monotonic() - began
+    print(f"{lab.image.disk.parent}: Linux {lab.image.release}, {accel} ({took:.1f} s)")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    lab = _lab(args)
+    if args.dry_run:
+        run = RunFiles(lab.cache.root / "runs" / "RUN")
+        command = qemu_command(lab.machine, lab.image, run, lab.accel(lab.machine))
+        print(shlex.join(command))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="arenatrace-vm-") as scratch:
+        result = lab.run(
+            args.command,
+            files=args.file,
+            timeout=args.timeout,
+            out_dir=args.out or Path(scratch),
+            echo=_echo,
+        )
+        if args.out is None and any(result.out_dir.iterdir()):
+            print("lab: results in $LAB_OUT dropped; --out DIR keeps them", file=sys.stderr)
+    return result.returncode
+
+
+def _shell(args: argparse.Namespace) -> int:
+    return _lab(args).shell(files=args.file, out_dir=args.out)
+
+
+def _echo(port: str, data: bytes) -> None:
+    stream = sys.stdout if port == "stdout" else sys.stderr
+    stream.buffer.write(data)
+    stream.flush()
+
+
+def _lab(args: argparse.Namespace) -> Lab:
+    machine = Machine(
+        smp=getattr(args, "smp", Machine.smp),
+        memory_mib=getattr(args, "memory", Machine.memory_mib),
+        append=getattr(args, "append", Machine.append),
+        icount=getattr(args, "icount", Machine.icount),
+    )
+    with_project = not getattr(args, "no_project", False)
+    return Lab(Path(), machine=machine, with_project=with_project)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.vm",
+        description="Run commands on a real kernel in a virtual machine.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subcommands = parser.add_subparsers(required=True, metavar="build | run | shell")
+    build = subcommands.add_parser("build", help="build what is missing of the guest")
+    build.add_argument("--fresh", action="store_true", help="from nothing, with today's packages")
+    build.set_defaults(run_subcommand=_build)
+    run = subcommands.add_parser("run", help="run one command in a fresh guest")
+    _add_guest_options(run)
+    run.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT,
+        metavar="S",
+        help="seconds for the whole guest (default %(default)g)",
+    )
+    run.add_argument("--dry-run", action="store_true", help="print the QEMU command only")
+    run.add_argument("command", nargs="+", metavar="CMD", help="command and arguments, after --")
+    run.set_defaults(run_subcommand=_run)
+    shell = subcommands.add_parser("shell", help="a shell in a fresh guest, on this terminal")
+    _add_guest_options(shell)
+    shell.set_defaults(run_subcommand=_shell)
+    return parser
+
+
+def _add_guest_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--smp", type=int, default=Machine.smp, metavar="N", help="CPUs (default %(default)s)")
+    add(
+        "--memory",
+        type=int,
+        default=Machine.memory_mib,
+        metavar="MIB",
+        help="memory in MiB (default %(default)s)",
+    )
+    add("--icount", action="store_true", help="guest time counts instructions; one CPU, TCG")
+    add("--append", default="", metavar="ARGS", help="more words for the kernel command line")
+    add(
+        "--file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="SRC",
+        help="file or directory to be found in $LAB_FILES; may be repeated",
+    )
+    add("--out", type=Path, metavar="DIR", help="where to put what was left in $LAB_OUT")
+    add("--no-project", action="store_true", help="do not build arenatrace and put it in")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

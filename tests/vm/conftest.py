@@ -1,0 +1,33 @@
+"""The `lab` fixture: a guest to run commands in, or an honest reason why there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from .cache import Cache, cache_root
+from .image import image_is_ready
+from .lab import CHECKOUT, Lab
+from .requirements import ENVIRONMENT, Mode, mode, unmet
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks whatever uses the lab, so that `-m 'not vm'` can be relied on."""
+    for item in items:
+        if "lab" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.vm)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A lab with this checkout's project in it; the first use may build the guest."""
+    wanted = mode()
+    if wanted is Mode.OFF:
+        pytest.skip(f"{ENVIRONMENT}=off")
+    cache = Cache(cache_root())
+    missing = unmet(cache.root, image_ready=image_is_ready(cache, CHECKOUT))
+    if missing:
+        reason = f"no lab: {'; '.join(missing)}"
+        if wanted is Mode.REQUIRE:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return Lab(tmp_path_factory.mktemp("lab"), cache=cache)

@@ -1,0 +1,36 @@
+#!/bin/sh
+# usage: in-root.sh ROOT WRITABLE COMMAND...
+#
+# Runs COMMAND inside ROOT, which it cannot change, with the directory WRITABLE
+# (may be empty) seen as /opt/venv. Must be started in a mount namespace of its
+# own: nothing is unmounted here, the namespace takes the mounts with it.
+#
+# The host's pip configuration, CA bundle (LAB_CA_BUNDLE) and resolver are lent
+# through a tmpfs or a bind mount, so that nothing of them stays in the image.
+set -eu
+
+root=$1
+writable=$2
+shift 2
+
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/tmp"
+if [ -n "$writable" ]; then
+    mount --bind "$writable" "$root/opt/venv"
+fi
+mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
+
+if [ -f /etc/pip.conf ]; then
+    cp /etc/pip.conf "$root/tmp/pip.conf"
+    export PIP_CONFIG_FILE=/tmp/pip.conf
+fi
+if [ -f "$LAB_CA_BUNDLE" ]; then
+    cp "$LAB_CA_BUNDLE" "$root/tmp/ca-bundle.crt"
+    export PIP_CERT=/tmp/ca-bundle.crt SSL_CERT_FILE=/tmp/ca-bundle.crt
+fi
+
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+exec chroot "$root" "$@"

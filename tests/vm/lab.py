@@ -1,0 +1,151 @@
+"""The lab: a built guest, ready to run commands, each in a boot of its own."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .accel import choose_accel
+from .boot import Echo, boot
+from .cache import Cache, cache_root
+from .image import Image, ensure_image
+from .job import Job, command_line, read_results, write_disk
+from .machine import Accel, Machine, RunFiles, qemu_command
+from .namespace import DIE_WITH_PARENT
+from .project import project_site
+from .rundir import run_directory
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WORKLOAD = Path(__file__).parent / "workload"
+TIMEOUT = 600.0  # seconds
+PLAIN = Machine()
+
+
+@dataclass(frozen=True)
+class VmResult:
+    """What a command did in the guest.
+
+    Attributes:
+        returncode: its exit status.
+        stdout: its output as text; bytes that are not UTF-8 are shown as escapes.
+        stderr: the same for stderr.
+        out_dir: what it left in $LAB_OUT, byte for byte.
+        seconds: wall time of the whole guest, boot to power-off.
+        console: what the kernel wrote to the serial console.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+    out_dir: Path
+    seconds: float
+    console: str
+
+
+class Lab:
+    """Runs commands in fresh guests.
+
+    Args:
+        results: directory below which each run gets one for its results.
+        machine: shape of the guests.
+        with_project: put the project of this checkout into the guests.
+        cache: where the layers are; the default follows the environment.
+
+    Raises:
+        BuildError: the guest could not be built.
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        *,
+        machine: Machine = PLAIN,
+        with_project: bool = True,
+        cache: Cache | None = None,
+    ) -> None:
+        self.results = results
+        self.machine = machine
+        self.with_project = with_project
+        self.cache = cache or Cache(cache_root())
+        self.image: Image = ensure_image(self.cache, CHECKOUT)
+        self._numbers = itertools.count(1)
+
+    def accel(self, machine: Machine) -> Accel:
+        """Returns what guests of this shape run on."""
+        return "tcg" if machine.icount else choose_accel(self.cache, self.image)
+
+    def run(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        files: Sequence[Path] = (),
+        timeout: float = TIMEOUT,
+        smp: int | None = None,
+        memory_mib: int | None = None,
+        append: str = "",
+        icount: bool | None = None,
+        out_dir: Path | None = None,
+        echo: Echo | None = None,
+    ) -> VmResult:
+        """Boots a guest, runs one command in it, and brings its results back.
+
+        In the guest the command runs as root in /job with `arenatrace` on its PATH,
+        $LAB_FILES, $LAB_WORKLOAD and $LAB_OUT set, and stdin empty.
+
+        Args:
+            cmd: a bash command line, or a list of words taken literally.
+            files: host files or directories to be found in $LAB_FILES.
+            timeout: seconds of wall time for the whole guest.
+            smp: number of CPUs, if not the lab's own.
+            memory_mib: memory in MiB, if not the lab's own.
+            append: more words for the kernel command line.
+            icount: make guest time a count of instructions (see Machine).
+            out_dir: where results go; by default a new directory below `results`.
+            echo: receives output while the command runs.
+
+        Raises:
+            VmLost: the guest did not live to report an exit status.
+            LabError: its disk could not be written or read back.
+        """
+        machine = replace(
+            self.machine,
+            smp=smp or self.machine.smp,
+            memory_mib=memory_mib or self.machine.memory_mib,
+            append=f"{self.machine.append} {append}".strip(),
+            icount=self.machine.icount if icount is None else icount,
+        )
+        target = out_dir or self.results / f"run-{next(self._numbers)}"
+        accel = self.accel(machine)
+        with run_directory(self.cache) as directory:
+            run = RunFiles(directory)
+            self._write_disk(command_line(cmd), files, run)
+            outcome = boot(machine, self.image, run, accel, timeout=timeout, echo=echo)
+            read_results(run.disk, target)
+        return VmResult(
+            returncode=outcome.returncode,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            out_dir=target,
+            seconds=outcome.seconds,
+            console=outcome.console,
+        )
+
+    def shell(self, *, files: Sequence[Path] = (), out_dir: Path | None = None) -> int:
+        """Boots a guest with a shell on this terminal; returns QEMU's exit status."""
+        with run_directory(self.cache) as directory:
+            run = RunFiles(directory)
+            self._write_disk(None, files, run)
+            accel = self.accel(self.machine)
+            command = qemu_command(self.machine, self.image, run, accel, interactive=True)
+            status = subprocess.run([*DIE_WITH_PARENT, *command], check=False).returncode
+            if out_dir is not None:
+                read_results(run.disk, out_dir)
+        return status
+
+    def _write_disk(self, command: str | None, files: Sequence[Path], run: RunFiles) -> None:
+        site = project_site(self.cache, CHECKOUT) if self.with_project else None
+        job = Job(command=command, site=site, workload=WORKLOAD, files=tuple(files))
+        write_disk(job, run.disk, run.directory / "job")

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* How often each thing is done. Primes: a sum or a product cannot hide a wrong count. */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "target.h"
+
+struct plan {
+	/* kernel-side faults */
+	uint32_t null, uaf, uaf_deferred, uaf_user_mapped, never, reserved, beyond, guard;
+	uint32_t refault; /* free over scratch, then touched again */
+	/* program-side faults */
+	uint32_t prog_null, prog_uaf, prog_never, prog_beyond, prog_guard, prog_first;
+	/* no faults */
+	uint32_t alloc_over_scratch, user_map, user_segv, user_map_reserved;
+	uint32_t alloc_refused, reserve_refused, mapped_access;
+};
+
+extern const struct plan alpha_full, beta_full, alpha_short, beta_short;
+
+/* Carry out both plans in turns; either may be NULL. */
+void plan_run(struct target *a, const struct plan *plan_a, struct target *b,
+	      const struct plan *plan_b);
+/* Every kind of use that is no error: allocate, touch from all three sides, free. */
+void plan_clean(struct target *t, uint32_t rounds);
+
+#endif

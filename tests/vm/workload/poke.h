@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the loader asks of a BPF program, and what the program says it did. */
+#ifndef POKE_H
+#define POKE_H
+
+#define POKE_PAGE 4096ULL
+#define POKE_BAND (1ULL << 32) /* size of the kernel band of an arena */
+#define POKE_GUARD 32768ULL /* half of the guard area around the band */
+#define POKE_FAR 0x6ff8 /* displacement of the far accesses, fits a 16-bit offset */
+
+enum poke_op {
+	POKE_INFO,
+	POKE_ALLOC,
+	POKE_FREE,
+	POKE_FREE_DEFERRED,
+	POKE_RESERVE,
+	POKE_PENDING,
+	/* Accesses. K: a kfunc touches; P: the program itself; LEAF: in a subprogram. */
+	POKE_K_READ64,
+	POKE_K_READ32,
+	POKE_K_WRITE64,
+	POKE_K_WRITE32,
+	POKE_K_LEAF_READ64,
+	POKE_K_LEAF_WRITE32,
+	POKE_P_READ64,
+	POKE_P_WRITE32,
+	POKE_P_LEAF_READ32,
+	POKE_P_LEAF_WRITE64,
+	POKE_P_FAR_READ64,
+	POKE_P_FAR_WRITE64,
+	POKE_P_FIRST_READ64,
+	POKE_OPS
+};
+
+/* One call: the context of a syscall program, copied back after the run. */
+struct poke_call {
+	/* asked */
+	__u32 op;
+	__u32 pages; /* alloc, free, reserve */
+	__u64 uaddr; /* alloc (0: anywhere), free, reserve, P accesses */
+	__u64 koff; /* K accesses: distance from the arena's kern_vm_start */
+	__u64 value; /* stored, or what was loaded */
+	/* answered */
+	__u64 kern_vm_start;
+	__u64 kaddr; /* exact kernel address of the access */
+	__s64 ret; /* of alloc, reserve, pending */
+	__u32 line; /* source line of the access */
+	__u32 stream_line; /* the line the kernel is able to name, if another */
+	__u32 cpu;
+	__u32 pad;
+	char func[24]; /* function that made the access */
+	char file[24]; /* source file of the access */
+};
+
+#endif
