@@ -40,7 +40,7 @@ uint32_t act_pick(struct target *t, enum page_state state, bool taken)
 		if (page && t->pages[page].state == state && t->pages[page].taken == taken)
 			return page;
 	}
-	die("%s: no page left in state %d", t->name, state);
+	die("%s: no page left in state %d", t->prog.name, state);
 }
 
 static uint32_t scratched(const struct target *t, uint32_t page, uint32_t pages)
@@ -78,12 +78,12 @@ uint32_t act_alloc(struct target *t, uint32_t page, uint32_t pages)
 	event.ok = call.ret != 0;
 	event.uaddr = event.ok ? (uint64_t)call.ret : call.uaddr;
 	if (event.ok == refusable)
-		die("%s: alloc of %u at %u gave %#llx", t->name, pages, page,
+		die("%s: alloc of %u at %u gave %#llx", t->prog.name, pages, page,
 		    (unsigned long long)call.ret);
 	if (event.ok) {
 		page = (event.uaddr - t->user_vm_start) / POKE_PAGE;
 		if (any_taken(t, page, pages))
-			die("%s: alloc gave page %u, which is taken", t->name, page);
+			die("%s: alloc gave page %u, which is taken", t->prog.name, page);
 		event.over_scratch = scratched(t, page, pages);
 		set(t, page, pages, (struct page){ PAGE_REAL, true });
 	}
@@ -104,10 +104,10 @@ void act_free(struct target *t, uint32_t page, uint32_t pages)
 
 void act_free_deferred(struct target *t, uint32_t page, uint32_t pages)
 {
-	struct poke_call call = { .op = POKE_FREE_DEFERRED, .pages = pages };
+	struct poke_call call = { .pages = pages };
 
 	call.uaddr = target_uaddr(t, page);
-	target_call(t, &call);
+	target_call_defer(t, &call);
 	truth_event(t, (struct event){ .what = "free-deferred", .uaddr = call.uaddr,
 				       .pages = pages, .ok = true,
 				       .over_scratch = scratched(t, page, pages) });
@@ -134,7 +134,7 @@ bool act_reserve(struct target *t, uint32_t page, uint32_t pages)
 	call.uaddr = target_uaddr(t, page);
 	target_call(t, &call);
 	if ((call.ret != 0) != taken)
-		die("%s: reserve of %u at %u gave %lld", t->name, pages, page,
+		die("%s: reserve of %u at %u gave %lld", t->prog.name, pages, page,
 		    (long long)call.ret);
 	truth_event(t, (struct event){ .what = "reserve", .uaddr = call.uaddr, .pages = pages,
 				       .ok = !taken,
@@ -180,7 +180,7 @@ void act_access(struct target *t, enum poke_op op, struct fault fault)
 		fault.call.uaddr = (t->user_vm_start & ~0xffffffffULL) + fault.koff - displacement;
 	target_call(t, &fault.call);
 	if (fault.call.kaddr != fault.call.kern_vm_start + fault.koff)
-		die("%s: access at %#llx, not where asked", t->name,
+		die("%s: access at %#llx, not where asked", t->prog.name,
 		    (unsigned long long)fault.call.kaddr);
 	if (page && page->state == PAGE_REAL) {
 		truth_event(t, (struct event){ .what = "mapped-access", .pages = 1, .ok = true,
@@ -190,7 +190,7 @@ void act_access(struct target *t, enum poke_op op, struct fault fault)
 	}
 	/* The kernel's promise for the program's own load from a page that is not there. */
 	if (!fault.kernel_side && !fault.write && fault.call.value)
-		truth_fault(t,fault),truth_write("out/debug2.json", "x", 1), die("%s: load at %#llx gave %#llx", t->name, (unsigned long long)fault.call.kaddr,
+		die("%s: load at %#llx gave %#llx", t->prog.name, (unsigned long long)fault.call.kaddr,
 		    (unsigned long long)fault.call.value);
 	truth_fault(t, fault);
 	if (fault.kernel_side && page)
@@ -260,9 +260,8 @@ void act_user(struct target *t, uint32_t page)
 	else
 		*(volatile uint64_t *)event.uaddr = event.uaddr;
 	sigaction(SIGSEGV, &old, NULL);
-	if (segv != refused) truth_write("out/debug.json", "x", 1);
 	if (segv != refused || (segv && segv_address != (void *)event.uaddr))
-		die("%s: user access to page %u: %s", t->name, page, segv ? "refused" : "mapped");
+		die("%s: user access to page %u: %s", t->prog.name, page, segv ? "refused" : "mapped");
 	event.what = segv ? "user-segv" : state == PAGE_NONE ? "user-map" : "user-touch";
 	event.over_scratch = segv;
 	truth_event(t, event);

@@ -78,3 +78,10 @@ int alpha(struct poke_call *c)
 	}
 	return 0;
 }
+
+SEC("syscall")
+int alpha_defer(struct poke_call *c)
+{
+	free_deferred(c, &alpha_arena);
+	return 0;
+}

@@ -84,3 +84,10 @@ int beta(struct poke_call *c)
 	}
 	return 0;
 }
+
+SEC("syscall")
+int beta_defer(struct poke_call *c)
+{
+	free_deferred(c, &beta_arena);
+	return 0;
+}

@@ -19,8 +19,6 @@ int gone(struct poke_call *c)
 		ACCESS(c, c->value = arenapoke_read64(c->kaddr));
 	} else if (c->op == POKE_K_WRITE64) {
 		ACCESS(c, arenapoke_write64(c->kaddr, c->value));
-	} else {
-		pages_op(c, &gone_arena);
 	}
 	return 0;
 }

@@ -45,7 +45,7 @@ static void null_kernel(struct target *t, const struct plan *plan)
 
 	for (uint32_t i = 0; i < plan->null; i++) {
 		if (i && !in_range)
-			die("%s: NULL can fault only once", t->name);
+			die("%s: NULL can fault only once", t->prog.name);
 		if (i)
 			act_free(t, 0, 1);
 		if (in_range)
@@ -142,7 +142,7 @@ static void guard(struct target *t, const struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->guard; i++) {
 		if (t->guard_used == POKE_GUARD / POKE_PAGE)
-			die("%s: the upper guard has no page left", t->name);
+			die("%s: the upper guard has no page left", t->prog.name);
 		act_kernel(t, "upper-guard",
 			   POKE_BAND + POKE_PAGE * t->guard_used++ + act_offset());
 	}
@@ -229,7 +229,7 @@ static void verify(const struct target *t, const struct plan *plan)
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		if (truth_count(t, kinds[i].kind) != kinds[i].planned)
-			die("%s: %u faults of kind %s, planned %u", t->name,
+			die("%s: %u faults of kind %s, planned %u", t->prog.name,
 			    truth_count(t, kinds[i].kind), kinds[i].kind, kinds[i].planned);
 }
 
@@ -238,7 +238,7 @@ void plan_run(struct target *a, const struct plan *plan_a, struct target *b,
 {
 	static void (*const steps[])(struct target *, const struct plan *) = {
 		null_prog, null_kernel, uaf, uaf_deferred, uaf_user_mapped, never, reserved,
-		beyond, guard, prog, over_scratch, harmless,
+		beyond, prog, guard, over_scratch, harmless,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

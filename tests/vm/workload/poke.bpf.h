@@ -69,12 +69,6 @@ static __always_inline void pages_op(struct poke_call *c, void *map)
 	case POKE_FREE:
 		bpf_arena_free_pages(map, (void __arena *)c->uaddr, c->pages);
 		break;
-	case POKE_FREE_DEFERRED:
-		/* Under RCU the verifier picks the non-sleepable, queued variant. */
-		bpf_rcu_read_lock();
-		bpf_arena_free_pages(map, (void __arena *)c->uaddr, c->pages);
-		bpf_rcu_read_unlock();
-		break;
 	case POKE_RESERVE:
 		c->ret = bpf_arena_reserve_pages(map, (void __arena *)c->uaddr, c->pages);
 		break;
@@ -82,6 +76,18 @@ static __always_inline void pages_op(struct poke_call *c, void *map)
 		c->ret = arena_of(map)->free_spans.first != 0;
 		break;
 	}
+}
+
+/*
+ * Under RCU the verifier picks the non-sleepable variant, which queues the pages. A
+ * program of its own has to do that: 7.2 keeps the choice per kfunc and program, so that
+ * calls further down get the queued variant as well, whether they can sleep or not.
+ */
+static __always_inline void free_deferred(struct poke_call *c, void *map)
+{
+	bpf_rcu_read_lock();
+	bpf_arena_free_pages(map, (void __arena *)c->uaddr, c->pages);
+	bpf_rcu_read_unlock();
 }
 
 static __always_inline void start(struct poke_call *c, void *map)

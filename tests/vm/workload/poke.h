@@ -12,7 +12,6 @@ enum poke_op {
 	POKE_INFO,
 	POKE_ALLOC,
 	POKE_FREE,
-	POKE_FREE_DEFERRED,
 	POKE_RESERVE,
 	POKE_PENDING,
 	/* Accesses. K: a kfunc touches; P: the program itself; LEAF: in a subprogram. */

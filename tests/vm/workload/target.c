@@ -22,55 +22,65 @@ void die(const char *format, ...)
 	exit(1);
 }
 
-static void identify(struct target *t, struct bpf_program *prog, struct bpf_map *map)
+static void identify(struct identity *identity, struct bpf_program *prog)
 {
-	struct bpf_prog_info prog_info = {};
-	struct bpf_map_info map_info = {};
-	__u32 size = sizeof(prog_info);
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
 
-	t->prog_fd = bpf_program__fd(prog);
-	if (bpf_prog_get_info_by_fd(t->prog_fd, &prog_info, &size))
-		die("%s: program info: %s", t->name, strerror(errno));
-	size = sizeof(map_info);
-	if (bpf_map_get_info_by_fd(bpf_map__fd(map), &map_info, &size))
-		die("%s: map info: %s", t->name, strerror(errno));
-	t->prog_id = prog_info.id;
+	identity->fd = bpf_program__fd(prog);
+	if (bpf_prog_get_info_by_fd(identity->fd, &info, &size))
+		die("%s: program info: %s", bpf_program__name(prog), strerror(errno));
+	snprintf(identity->name, sizeof(identity->name), "%s", info.name);
 	for (int i = 0; i < BPF_TAG_SIZE; i++)
-		sprintf(t->tag + 2 * i, "%02x", prog_info.tag[i]);
-	t->map_id = map_info.id;
-	t->max_entries = map_info.max_entries;
-	snprintf(t->arena_name, sizeof(t->arena_name), "%s", map_info.name);
+		sprintf(identity->tag + 2 * i, "%02x", info.tag[i]);
+	identity->id = info.id;
+}
+
+static void identify_arena(struct target *t, struct bpf_map *map)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+	size_t mapped;
+
+	if (bpf_map_get_info_by_fd(bpf_map__fd(map), &info, &size))
+		die("%s: map info: %s", t->prog.name, strerror(errno));
+	t->map_id = info.id;
+	t->max_entries = info.max_entries;
+	snprintf(t->arena_name, sizeof(t->arena_name), "%s", info.name);
+	/* libbpf has mapped the arena while loading. */
+	t->user_vm_start = (uint64_t)bpf_map__initial_value(map, &mapped);
+	t->pages = calloc(t->max_entries, sizeof(*t->pages));
+	if (!t->user_vm_start || !t->pages)
+		die("%s: arena is not mapped", t->prog.name);
 }
 
 void target_load(struct target *t, const char *objects, const char *streams, const char *name)
 {
 	struct poke_call call = { .op = POKE_INFO };
-	struct bpf_program *prog;
+	struct bpf_program *prog, *defer;
 	struct bpf_map *map;
-	char path[4096], map_name[32];
-	size_t size;
+	char path[4096], other_name[32];
 
 	memset(t, 0, sizeof(*t));
-	snprintf(t->name, sizeof(t->name), "%s", name);
 	snprintf(path, sizeof(path), "%s/%s.bpf.o", objects, name);
 	t->object = bpf_object__open_file(path, NULL);
 	if (!t->object)
 		die("%s: %s", path, strerror(errno));
 	if (bpf_object__load(t->object))
 		die("%s: load: %s", path, strerror(errno));
-	snprintf(map_name, sizeof(map_name), "%s_arena", name);
 	prog = bpf_object__find_program_by_name(t->object, name);
-	map = bpf_object__find_map_by_name(t->object, map_name);
+	snprintf(other_name, sizeof(other_name), "%s_arena", name);
+	map = bpf_object__find_map_by_name(t->object, other_name);
+	snprintf(other_name, sizeof(other_name), "%s_defer", name);
+	defer = bpf_object__find_program_by_name(t->object, other_name);
 	if (!prog || !map)
-		die("%s: no program %s or map %s", path, name, map_name);
-	identify(t, prog, map);
-	/* libbpf has mapped the arena while loading. */
-	t->user_vm_start = (uint64_t)bpf_map__initial_value(map, &size);
-	t->pages = calloc(t->max_entries, sizeof(*t->pages));
-	if (!t->user_vm_start || !t->pages)
-		die("%s: arena is not mapped", path);
+		die("%s: no program %s with its arena", path, name);
+	identify(&t->prog, prog);
+	if (defer)
+		identify(&t->defer, defer);
+	identify_arena(t, map);
 	if (streams) {
-		snprintf(path, sizeof(path), "%s/%s-%u.stderr.txt", streams, name, t->prog_id);
+		snprintf(path, sizeof(path), "%s/%s-%u.stderr.txt", streams, name, t->prog.id);
 		t->stream = fopen(path, "w");
 		if (!t->stream)
 			die("%s: %s", path, strerror(errno));
@@ -88,13 +98,13 @@ void target_drain(struct target *t)
 	pthread_mutex_lock(&text_lock);
 	__atomic_store_n(&t->undrained, 0, __ATOMIC_RELAXED);
 	while (t->stream) {
-		got = bpf_prog_stream_read(t->prog_fd, STDERR_STREAM, text, sizeof(text), NULL);
+		got = bpf_prog_stream_read(t->prog.fd, STDERR_STREAM, text, sizeof(text), NULL);
 		if (got < 0)
-			die("%s: stream read: %s", t->name, strerror(-got));
+			die("%s: stream read: %s", t->prog.name, strerror(-got));
 		if (!got)
 			break;
 		if (fwrite(text, 1, got, t->stream) != (size_t)got)
-			die("%s: stream file: %s", t->name, strerror(errno));
+			die("%s: stream file: %s", t->prog.name, strerror(errno));
 	}
 	pthread_mutex_unlock(&text_lock);
 }
@@ -110,7 +120,7 @@ void target_unload(struct target *t)
 {
 	target_drain(t);
 	if (t->stream && fclose(t->stream))
-		die("%s: stream file: %s", t->name, strerror(errno));
+		die("%s: stream file: %s", t->prog.name, strerror(errno));
 	bpf_object__close(t->object);
 	free(t->pages);
 	t->object = NULL;
@@ -118,12 +128,22 @@ void target_unload(struct target *t)
 	t->pages = NULL;
 }
 
-void target_call(struct target *t, struct poke_call *call)
+static void call_program(const struct identity *prog, struct poke_call *call)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = call, .ctx_size_in = sizeof(*call));
 
-	if (bpf_prog_test_run_opts(t->prog_fd, &options))
-		die("%s: run: %s", t->name, strerror(errno));
+	if (bpf_prog_test_run_opts(prog->fd, &options))
+		die("%s: run: %s", prog->name, strerror(errno));
 	if (options.retval)
-		die("%s: returned %u", t->name, options.retval);
+		die("%s: returned %u", prog->name, options.retval);
+}
+
+void target_call(struct target *t, struct poke_call *call)
+{
+	call_program(&t->prog, call);
+}
+
+void target_call_defer(struct target *t, struct poke_call *call)
+{
+	call_program(&t->defer, call);
 }

@@ -17,13 +17,18 @@ struct page {
 	bool taken; /* not in the arena's free set */
 };
 
-struct target {
+struct identity {
 	char name[16];
 	char tag[17];
+	uint32_t id;
+	int fd;
+};
+
+struct target {
+	struct identity prog;
+	struct identity defer; /* frees through the queue; gone has none (fd 0) */
 	char arena_name[16];
 	struct bpf_object *object;
-	int prog_fd;
-	uint32_t prog_id;
 	uint32_t map_id;
 	uint32_t max_entries;
 	uint64_t user_vm_start;
@@ -46,6 +51,7 @@ void target_drain(struct target *t);
 /* A report was made: drain now and then, a full stream drops reports without a word. */
 void target_reported(struct target *t);
 void target_call(struct target *t, struct poke_call *call);
+void target_call_defer(struct target *t, struct poke_call *call);
 
 static inline uint64_t target_uaddr(const struct target *t, uint32_t page)
 {

@@ -29,7 +29,7 @@ static void *grown(void *array, size_t count, size_t size)
 uint32_t truth_program(const struct target *t)
 {
 	for (size_t i = 0; i < truth.nr_programs; i++)
-		if (truth.programs[i].prog_id == t->prog_id)
+		if (truth.programs[i].prog.id == t->prog.id)
 			return i;
 	truth.programs = grown(truth.programs, truth.nr_programs, sizeof(*truth.programs));
 	truth.programs[truth.nr_programs] = *t;
@@ -80,9 +80,9 @@ static void write_fault(FILE *out, const struct fault *f)
 	const struct poke_call *c = &f->call;
 
 	fprintf(out, "{\"seq\": %u, \"kind\": \"%s\", \"side\": \"%s\", \"program\": \"%s\", ",
-		f->seq, f->kind, f->kernel_side ? "kernel" : "prog", t->name);
+		f->seq, f->kind, f->kernel_side ? "kernel" : "prog", t->prog.name);
 	fprintf(out, "\"program_id\": %u, \"tag\": \"%s\", \"map_id\": %u, \"function\": \"%s\", ",
-		t->prog_id, t->tag, t->map_id, c->func);
+		t->prog.id, t->prog.tag, t->map_id, c->func);
 	fprintf(out, "\"access\": \"%s\", \"size\": %u, ", f->write ? "write" : "read", f->size);
 	fprintf(out, "\"kaddr\": \"0x%llx\", \"uaddr\": \"0x%llx\", ",
 		(unsigned long long)c->kaddr,
@@ -108,13 +108,20 @@ static void write_fault(FILE *out, const struct fault *f)
 static void write_event(FILE *out, const struct event *e)
 {
 	const struct target *t = &truth.programs[e->program];
+	const struct identity *prog = strcmp(e->what, "free-deferred") ? &t->prog : &t->defer;
 
 	fprintf(out, "{\"seq\": %u, \"what\": \"%s\", \"program\": \"%s\", \"program_id\": %u, ",
-		e->seq, e->what, t->name, t->prog_id);
+		e->seq, e->what, prog->name, prog->id);
 	fprintf(out, "\"map_id\": %u, \"uaddr\": \"0x%llx\", \"pages\": %u, ", t->map_id,
 		(unsigned long long)e->uaddr, e->pages);
 	fprintf(out, "\"ok\": %s, \"over_scratch\": %u}", e->ok ? "true" : "false",
 		e->over_scratch);
+}
+
+static void write_program(FILE *out, const struct identity *prog, uint32_t map_id)
+{
+	fprintf(out, "\n  {\"id\": %u, \"name\": \"%s\", \"tag\": \"%s\", \"map_id\": %u}",
+		prog->id, prog->name, prog->tag, map_id);
 }
 
 static void write_programs(FILE *out)
@@ -134,8 +141,12 @@ static void write_programs(FILE *out)
 	for (size_t i = 0; i < truth.nr_programs; i++) {
 		const struct target *t = &truth.programs[i];
 
-		fprintf(out, "%s\n  {\"id\": %u, \"name\": \"%s\", \"tag\": \"%s\", \"map_id\": %u}",
-			i ? "," : "", t->prog_id, t->name, t->tag, t->map_id);
+		fprintf(out, "%s", i ? "," : "");
+		write_program(out, &t->prog, t->map_id);
+		if (!t->defer.fd)
+			continue;
+		fputc(',', out);
+		write_program(out, &t->defer, t->map_id);
 	}
 	fprintf(out, "\n ],\n");
 }
@@ -155,8 +166,8 @@ static void write_counts(FILE *out)
 			const struct fault *g = &truth.faults[j];
 
 			if (strcmp(f->kind, g->kind) || f->kernel_side != g->kernel_side ||
-			    strcmp(truth.programs[f->program].name,
-				   truth.programs[g->program].name))
+			    strcmp(truth.programs[f->program].prog.name,
+				   truth.programs[g->program].prog.name))
 				continue;
 			seen |= j < i;
 			count++;
@@ -164,7 +175,7 @@ static void write_counts(FILE *out)
 		if (seen)
 			continue;
 		fprintf(out, "%s{\"program\": \"%s\", \"side\": \"%s\", \"kind\": \"%s\", \"count\": %u}",
-			between, truth.programs[f->program].name,
+			between, truth.programs[f->program].prog.name,
 			f->kernel_side ? "kernel" : "prog", f->kind, count);
 		between = ",\n  ";
 	}
