@@ -1,0 +1,91 @@
+"""The few bpf(2) commands BCC's Python side does not offer.
+
+Numbers and structures follow include/uapi/linux/bpf.h, which only ever grows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from dataclasses import dataclass
+
+from arenatrace.errors import UnsupportedError
+
+_SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}
+
+_OBJ_GET_INFO_BY_FD = 15
+_MAP_FREEZE = 22
+_LINK_CREATE = 28
+_ITER_CREATE = 33
+
+#: enum bpf_attach_type
+_BPF_TRACE_ITER = 28
+
+_ATTR_BYTES = 128
+#: struct bpf_prog_info up to and including recursion_misses
+_PROG_INFO_BYTES = 216
+
+
+@dataclass(frozen=True)
+class ProgInfo:
+    """What struct bpf_prog_info says of a loaded program."""
+
+    id: int
+    recursion_misses: int
+
+
+def _bpf(command: int, attr: bytes) -> int:
+    number = _SYSCALL_NUMBER.get(platform.machine())
+    if number is None:
+        raise UnsupportedError(
+            f"live capture does not know the bpf(2) system call on {platform.machine()}",
+            "record on x86_64 or aarch64; traces can be read on any machine",
+        )
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attr.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
+    result: int = libc.syscall(number, command, buffer, _ATTR_BYTES)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def freeze_map(fd: int) -> None:
+    """Make a map read-only for user space, for good (BPF_MAP_FREEZE); OSError if refused."""
+    _bpf(_MAP_FREEZE, struct.pack("<I", fd))
+
+
+def run_iterator(prog_fd: int) -> None:
+    """Run a BPF iterator program once over all its objects; OSError if the kernel refuses.
+
+    The programs here write nothing to the iterator's file: what they find goes to a ring.
+    """
+    link_fd = _bpf(_LINK_CREATE, struct.pack("<IIII", prog_fd, 0, _BPF_TRACE_ITER, 0))
+    try:
+        iter_fd = _bpf(_ITER_CREATE, struct.pack("<II", link_fd, 0))
+        try:
+            # An empty read ends the walk; a kernel may pause it (EAGAIN) on long lists.
+            while True:
+                try:
+                    if not os.read(iter_fd, 4096):
+                        break
+                except BlockingIOError:
+                    continue
+        finally:
+            os.close(iter_fd)
+    finally:
+        os.close(link_fd)
+
+
+def prog_info(fd: int) -> ProgInfo:
+    """Id and recursion misses of a loaded program (BPF_OBJ_GET_INFO_BY_FD)."""
+    info = ctypes.create_string_buffer(_PROG_INFO_BYTES)
+    _bpf(
+        _OBJ_GET_INFO_BY_FD,
+        struct.pack("<IIQ", fd, _PROG_INFO_BYTES, ctypes.addressof(info)),
+    )
+    (prog_id,) = struct.unpack_from("<I", info.raw, 4)
+    (misses,) = struct.unpack_from("<Q", info.raw, 208)
+    return ProgInfo(prog_id, misses)

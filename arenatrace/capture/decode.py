@@ -1,0 +1,286 @@
+"""Event records of the ring to rows of the table ``events``, a batch at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from arenatrace.capture.ledger import Ledger
+from arenatrace.capture.ring import Records
+from arenatrace.schema import BAND_SZ, PAGE_SIZE, Kind, Outcome, WireFlag
+from arenatrace.trace.arrow_schema import arrow_schema
+
+#: Events that change what a pointer means; the rows between two of them are taken at once.
+_TURNING_POINTS = (
+    Kind.ARENA_CREATE,
+    Kind.ARENA_MMAP,
+    Kind.ARENA_DESTROY,
+    Kind.PROG_LOAD,
+    Kind.PROG_UNLOAD,
+)
+_FAULTS = (Kind.KERNEL_FAULT, Kind.PROG_FAULT)
+
+#: Bits of vm_fault_t (enum vm_fault_reason, include/linux/mm_types.h).
+_VM_FAULT_SIGBUS = 0x2
+_VM_FAULT_SIGSEGV = 0x40
+_VM_FAULT_ERROR_OR_RETRY = 0xFFFF
+
+_U32 = 0xFFFFFFFF
+_NONE = -1
+
+Ints = npt.NDArray[Any]
+
+
+class Decoder:
+    """Turns records into Arrow batches, keeping the ledger in step.
+
+    ``can_see_pte``: the probe that looks at the page table entry is attached; without it a
+    scratch install cannot be told from a page that was mapped meanwhile.
+    """
+
+    def __init__(self, ledger: Ledger, *, can_see_pte: bool) -> None:
+        self._ledger = ledger
+        self._can_see_pte = can_see_pte
+        self._next_seq = 0
+        #: Kernel faults on their way to an oops that have nothing to do with an arena.
+        self.unrelated_oopses = 0
+        #: Events of each kind that were decoded.
+        self.counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+
+    def batch(self, records: Records) -> pa.RecordBatch | None:
+        """The rows for ``records``, in ring order; None if nothing is left of them."""
+        records, arena, prog, stack = self._identify(records)
+        if not len(records):
+            return None
+        for code, count in zip(*np.unique(records["kind"], return_counts=True), strict=True):
+            self.counts[Kind(int(code))] += int(count)
+        columns = self._columns(records, arena, prog, stack)
+        schema = arrow_schema("events")
+        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+    def lost(self, ts_ns: int, kind_code: int, count: int) -> pa.RecordBatch:
+        """A row that says ``count`` events of a kind were lost by ``ts_ns``."""
+        row = {
+            "ts_ns": ts_ns,
+            "seq": self._take_seq(1),
+            "kind": int(Kind.LOST),
+            "pages": count,
+            "ret": kind_code,
+        }
+        self.counts[Kind.LOST] += 1
+        return pa.RecordBatch.from_pylist([row], schema=arrow_schema("events"))
+
+    def _take_seq(self, count: int) -> int:
+        first = self._next_seq
+        self._next_seq += count
+        return first
+
+    # ---- who: arena, program and stack of each record ----
+
+    def _identify(self, records: Records) -> tuple[Records, Ints, Ints, Ints]:
+        count = len(records)
+        arena = np.full(count, _NONE, np.int64)
+        prog = np.full(count, _NONE, np.int64)
+        stack = np.full(count, _NONE, np.int64)
+        keep = np.ones(count, np.bool_)
+        done = 0
+        for turn in np.flatnonzero(np.isin(records["kind"], _TURNING_POINTS)):
+            self._stretch(records, slice(done, turn), arena, prog, stack, keep)
+            self._turn(records[turn], turn, arena, prog)
+            done = int(turn) + 1
+        self._stretch(records, slice(done, count), arena, prog, stack, keep)
+        if keep.all():
+            return records, arena, prog, stack
+        self.unrelated_oopses += int(count - keep.sum())
+        return records[keep], arena[keep], prog[keep], stack[keep]
+
+    def _turn(self, record: Any, at: int, arena: Ints, prog: Ints) -> None:
+        arenas, programs = self._ledger.arenas, self._ledger.programs
+        kind, ts_ns, ptr = int(record["kind"]), int(record["ts_ns"]), int(record["arena"])
+        if kind == Kind.ARENA_CREATE:
+            arena[at] = arenas.created(ptr, ts_ns)
+        elif kind == Kind.ARENA_MMAP:
+            arena[at] = arenas.mapped(ptr, ts_ns)
+        elif kind == Kind.ARENA_DESTROY:
+            arena[at] = arenas.destroyed(ptr, ts_ns)
+        else:
+            start = int(record["ret"]) & 0xFFFFFFFFFFFFFFFF
+            if kind == Kind.PROG_LOAD:
+                prog[at] = programs.loaded(start, ts_ns)
+            else:
+                gone = programs.unloaded(start, ts_ns)
+                prog[at] = _NONE if gone is None else gone
+            if ptr:
+                arena[at] = arenas.index(ptr)
+
+    def _stretch(
+        self, records: Records, rows: slice, arena: Ints, prog: Ints, stack: Ints, keep: Ints
+    ) -> None:
+        part = records[rows]
+        if not len(part):
+            return
+        pointers, which = np.unique(part["arena"], return_inverse=True)
+        indices = [self._ledger.arenas.index(int(ptr)) if ptr else _NONE for ptr in pointers]
+        arena[rows] = np.asarray(indices, np.int64)[which]
+        for at in np.flatnonzero(np.isin(part["kind"], _FAULTS)):
+            self._fault(part[at], rows.start + int(at), arena, prog, stack, keep)
+
+    def _fault(
+        self, record: Any, at: int, arena: Ints, prog: Ints, stack: Ints, keep: Ints
+    ) -> None:
+        note = None
+        if record["stack"]:
+            note = self._ledger.claim_stack(
+                int(record["ts_ns"]), int(record["cpu"]), int(record["tid"])
+            )
+        start = int(record["ret"]) & 0xFFFFFFFFFFFFFFFF
+        if start:
+            prog[at] = self._ledger.programs.index(start, note)
+        if note is not None:
+            stack[at] = self._ledger.stack_id(note.frames, int(record["ip"]))
+        recovered = record["flags"] & WireFlag.OK
+        if record["kind"] == Kind.KERNEL_FAULT and not recovered:
+            # the blamed program's arena need not be the one that was touched
+            touched = self._ledger.arenas.at_address(int(record["addr"]))
+            arena[at] = _NONE if touched is None else touched
+            if touched is None and not start:
+                keep[at] = False
+
+    # ---- what: the columns ----
+
+    def _columns(
+        self, records: Records, arena: Ints, prog: Ints, stack: Ints
+    ) -> dict[str, pa.Array]:
+        kind = records["kind"].astype(np.uint8)
+        flags = records["flags"]
+        is_fault = np.isin(kind, _FAULTS)
+        addressed = np.isin(
+            kind,
+            (*_FAULTS, Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT),
+        )
+        paged = np.isin(kind, (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE))
+        returned = np.isin(
+            kind, (Kind.PAGE_ALLOC, Kind.PAGE_RESERVE, Kind.ARENA_MMAP, Kind.USER_FAULT)
+        )
+        addr, addr_known = self._addresses(records, arena)
+        pgoff, pgoff_known = self._page_offsets(records, kind, arena, addr, addr_known)
+        outcome = self._outcomes(records, kind)
+        error_known = (kind == Kind.KERNEL_FAULT) & (records["error_code"] != 0)
+        seq = self._take_seq(len(records))
+        return {
+            "ts_ns": pa.array(records["ts_ns"].astype(np.int64)),
+            "seq": pa.array(np.arange(seq, seq + len(records), dtype=np.uint64)),
+            "cpu": pa.array(records["cpu"]),
+            "pid": pa.array(records["pid"]),
+            "tid": pa.array(records["tid"]),
+            "comm": _names(records["comm"]),
+            "kind": pa.array(kind),
+            "arena": _nullable(arena, arena != _NONE, np.uint32),
+            "pgoff": _nullable(pgoff, pgoff_known, np.uint32),
+            "pages": _nullable(records["pages"], paged, np.uint32),
+            "addr": _nullable(addr, addressed & addr_known, np.uint64),
+            "ret": _nullable(records["ret"], returned, np.int64),
+            "write": _nullable(
+                (flags & WireFlag.WRITE) != 0, is_fault | (kind == Kind.USER_FAULT), np.bool_
+            ),
+            "sleepable": _nullable(
+                (flags & WireFlag.SLEEPABLE) != 0,
+                (kind == Kind.PAGE_ALLOC) | (kind == Kind.PAGE_FREE),
+                np.bool_,
+            ),
+            "error_code": _nullable(records["error_code"], error_known, np.uint32),
+            "ip": _nullable(records["ip"], is_fault, np.uint64),
+            "prog": _nullable(prog, prog != _NONE, np.uint32),
+            "stack": _nullable(stack, stack != _NONE, np.uint32),
+            "outcome": _nullable(outcome, outcome != 0, np.uint8),
+        }
+
+    def _addresses(self, records: Records, arena: Ints) -> tuple[Ints, Ints]:
+        """Addresses, and whether each is known: offsets need their arena's kern_vm_start."""
+        addr = records["addr"].copy()
+        known = np.ones(len(records), np.bool_)
+        relative = np.flatnonzero(records["flags"] & WireFlag.ADDR_IS_OFFSET)
+        if relative.size:
+            kern = self._per_arena(self._ledger.arenas.kern_vm_start, arena[relative])
+            addr[relative] += kern
+            known[relative] = kern != 0
+        return addr, known
+
+    def _page_offsets(
+        self, records: Records, kind: Ints, arena: Ints, addr: Ints, addr_known: Ints
+    ) -> tuple[Ints, Ints]:
+        """Arena page of each record as compute_pgoff() has it, and whether there is one."""
+        user = self._per_arena(self._ledger.arenas.user_vm_start, arena)
+        kern = self._per_arena(self._ledger.arenas.kern_vm_start, arena)
+        is_fault = np.isin(kind, _FAULTS)
+        # an allocation without a wish has its place in the result
+        wished = np.where(
+            (kind == Kind.PAGE_ALLOC) & (records["ret"] != 0),
+            records["ret"].astype(np.uint64),
+            addr,
+        )
+        offset = addr - kern
+        low = np.where(is_fault, offset, wished) & np.uint64(_U32)
+        pgoff = ((low - (user & np.uint64(_U32))) & np.uint64(_U32)) // np.uint64(PAGE_SIZE)
+        known = (user != 0) & addr_known
+        known &= np.where(
+            is_fault,
+            (kern != 0) & (offset < np.uint64(BAND_SZ)),
+            np.isin(kind, (Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT))
+            | ((kind == Kind.PAGE_ALLOC) & (wished != 0)),
+        )
+        return pgoff, known
+
+    @staticmethod
+    def _per_arena(values: list[int], arena: Ints) -> Ints:
+        """One value per row, 0 where the arena or its value is unknown."""
+        table = np.asarray([*values, 0], np.uint64)
+        return table[arena]  # index -1, no arena, is the 0 at the end
+
+    def _outcomes(self, records: Records, kind: Ints) -> Ints:
+        flags, ret = records["flags"], records["ret"]
+        ok = (flags & WireFlag.OK) != 0
+        empty = (flags & WireFlag.PTE_WAS_NONE) != 0
+        write = (flags & WireFlag.WRITE) != 0
+        kernel, user = kind == Kind.KERNEL_FAULT, kind == Kind.USER_FAULT
+        installed = ok & empty if self._can_see_pte else np.zeros_like(ok)
+        mapped_meanwhile = ok & ~empty if self._can_see_pte else np.zeros_like(ok)
+        return np.select(
+            [
+                kernel & installed,
+                kernel & mapped_meanwhile,
+                kernel & ~ok,
+                (kind == Kind.PROG_FAULT) & ~write,
+                (kind == Kind.PROG_FAULT) & write,
+                user & ((ret & _VM_FAULT_SIGSEGV) != 0),
+                user & ((ret & _VM_FAULT_SIGBUS) != 0),
+                user & ((ret & _VM_FAULT_ERROR_OR_RETRY) == 0),
+            ],
+            [
+                int(Outcome.SCRATCH_INSTALLED),
+                int(Outcome.ALREADY_MAPPED),
+                int(Outcome.OOPS),
+                int(Outcome.ZEROED),
+                int(Outcome.IGNORED),
+                int(Outcome.SIGSEGV),
+                int(Outcome.SIGBUS),
+                int(Outcome.MAPPED),
+            ],
+            default=0,
+        ).astype(np.uint8)
+
+
+def _nullable(values: Ints, known: Ints, dtype: type[np.generic]) -> pa.Array:
+    # what stands where nothing is known must still fit the narrow type
+    return pa.array(np.where(known, values, 0).astype(dtype), mask=~known)
+
+
+def _names(comm: Ints) -> pa.Array:
+    names, codes = np.unique(comm, return_inverse=True)
+    texts = [bytes(name).split(b"\0", 1)[0].decode("utf-8", "backslashreplace") for name in names]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array(texts, pa.string())
+    )

@@ -1,0 +1,249 @@
+"""Compile, load and attach the probes. The only module that imports ``bcc``."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.resources
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from arenatrace.capture.bpf_syscall import freeze_map, prog_info, run_iterator
+from arenatrace.capture.points import PointState
+from arenatrace.errors import UnsupportedError
+from arenatrace.schema import PAGE_SIZE, Kind
+
+_SOURCE = "arena.bpf.c"
+_SYMBOL_FORMAT = b"%pS"
+
+
+def probes_dir() -> Path:
+    """The directory of the probes' C files: inside an installed wheel, else of the checkout."""
+    inside = Path(str(importlib.resources.files("arenatrace"))) / "probes"
+    beside = Path(__file__).resolve().parents[2] / "probes"
+    for place in (inside, beside):
+        if (place / _SOURCE).is_file():
+            return place
+    raise UnsupportedError(
+        f"the probes' source {_SOURCE} is not installed with this package",
+        "reinstall arenatrace from its wheel or run it from a checkout",
+    )
+
+
+def import_bcc() -> Any:
+    """The distribution's ``bcc`` module; UnsupportedError with the package to install."""
+    hint = (
+        "install your distribution's package (Debian and Ubuntu: apt install python3-bpfcc; "
+        "Fedora: dnf install python3-bcc); a virtual environment must be made with "
+        "--system-site-packages to see it"
+    )
+    try:
+        import bcc
+    except ImportError as exc:
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise UnsupportedError(
+            f"the Python module bcc cannot be imported by Python {version}: {exc}", hint
+        ) from exc
+    if not hasattr(bcc, "BPF"):
+        raise UnsupportedError(
+            "the Python module bcc that is installed is not the BPF Compiler Collection "
+            "(PyPI has an unrelated package of that name)",
+            "pip uninstall bcc, then " + hint,
+        )
+    return bcc
+
+
+def require_headers(release: str) -> None:
+    """Raise UnsupportedError unless BCC can find headers for kernel ``release``."""
+    if os.environ.get("BCC_KERNEL_SOURCE") or Path("/sys/kernel/kheaders.tar.xz").exists():
+        return
+    build = Path("/lib/modules") / release / "build"
+    if not build.is_dir():
+        raise UnsupportedError(
+            f"the headers of the running kernel are missing: {build} does not exist",
+            f"Debian and Ubuntu: apt install linux-headers-{release}; other kernels: "
+            "CONFIG_IKHEADERS=m and modprobe kheaders",
+        )
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """Collect what native code writes to file descriptor 2 (clang and libbpf do)."""
+    said: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as sink:
+        saved = os.dup(2)
+        try:
+            os.dup2(sink.fileno(), 2)
+            try:
+                yield said
+            finally:
+                os.dup2(saved, 2)
+        finally:
+            os.close(saved)
+        sink.seek(0)
+        said += sink.read().decode("utf-8", "replace").splitlines()
+
+
+class Probes:
+    """The compiled probes.
+
+    ``event_pages`` and ``note_pages`` are the ring sizes in pages, powers of two.
+    """
+
+    def __init__(
+        self,
+        states: list[PointState],
+        offsets: dict[str, int],
+        *,
+        event_pages: int = 4096,
+        note_pages: int = 4096,
+    ) -> None:
+        bcc = import_bcc()
+        require_headers(platform.release())
+        source_dir = probes_dir()
+        self._lib = sys.modules["bcc.libbcc"].lib
+        self.event_bytes = event_pages * PAGE_SIZE
+        self.note_bytes = note_pages * PAGE_SIZE
+        self.attached: list[str] = []
+        self.refused: dict[str, str] = {}
+        self._states = {state.point.function: state for state in states}
+        self._iterators: list[int] = []
+        flags = [
+            f"-I{source_dir}",
+            f"-DAT_EVENTS_PAGES={event_pages}",
+            f"-DAT_NOTES_PAGES={note_pages}",
+            *(f"-D{name}={value}" for name, value in offsets.items()),
+            *(f"-D{state.point.macro}" for state in states if state.present),
+        ]
+        self._bpf = self._compile(bcc, (source_dir / _SOURCE).read_text(), flags)
+
+    @staticmethod
+    def _compile(bcc: Any, text: str, flags: list[str]) -> Any:
+        class Module(bcc.BPF):  # type: ignore[misc]
+            """BCC attaches whatever it finds as soon as it has compiled; here attach() does."""
+
+            def _trace_autoload(self) -> None:
+                return
+
+        failure: Exception | None = None
+        module: Any = None
+        with _captured_stderr() as said:
+            try:
+                module = Module(text=text, cflags=flags)
+            except Exception as exc:  # noqa: BLE001  (bcc raises bare Exception)
+                failure = exc
+        if failure is not None:
+            first = next((line for line in said if "error" in line.lower()), str(failure))
+            raise UnsupportedError(
+                f"the probes do not compile on this kernel: {first.strip()}",
+                f"the headers must match the running kernel {platform.release()}; "
+                "if they do, report this line",
+            ) from failure
+        return module
+
+    def attach(self) -> None:
+        """Load and attach every probe, program life cycle first; iterators are only loaded.
+
+        A probe the kernel refuses is left out and named in ``refused``; without one of the
+        essential points UnsupportedError is raised.
+        """
+        self._freeze_format()
+        names = [
+            self._lib.bpf_function_name(self._bpf.module, index)
+            for index in range(self._lib.bpf_num_functions(self._bpf.module))
+        ]
+        # what is loaded or created from here on is seen; what was there before, the
+        # iterators find
+        names.sort(key=lambda name: (b"bpf_prog_kallsyms" not in name, b"arena_map" not in name))
+        for name in names:
+            self._attach_one(name)
+        missing = [
+            state.point
+            for state in self._states.values()
+            if state.point.essential and state.point.function not in self.attached
+        ]
+        if missing:
+            reason = self.refused.get(missing[0].function) or "this kernel has no such function"
+            raise UnsupportedError(
+                f"{missing[0].function} cannot be probed: {reason}",
+                "arena fault recovery came with Linux 7.2; text from older kernels and recorded "
+                "traces can still be read",
+            )
+
+    def _attach_one(self, name: bytes) -> None:
+        function = name.decode().removeprefix("kret").removeprefix("k")
+        function = function.removeprefix("func__vmlinux__").replace("bpf_iter__", "bpf_iter_")
+        failure: Exception | None = None
+        with _captured_stderr() as said:
+            try:
+                if name.startswith(b"kfunc__"):
+                    self._bpf.attach_kfunc(fn_name=name)
+                elif name.startswith(b"kretfunc__"):
+                    self._bpf.attach_kretfunc(fn_name=name)
+                else:
+                    bpf = self._bpf
+                    self._iterators.append(bpf.load_func(name, bpf.TRACING).fd)
+            except Exception as exc:  # noqa: BLE001  (bcc raises bare Exception)
+                failure = exc
+        if failure is None:
+            if function not in self.attached:
+                self.attached.append(function)
+        else:
+            why = next((line for line in reversed(said) if line.strip()), str(failure))
+            self.refused[function] = why.strip()
+
+    def _freeze_format(self) -> None:
+        """bpf_snprintf() takes its format only from a read-only, frozen map."""
+        table = self._bpf[b"symbol_format"]
+        leaf = table.Leaf()
+        leaf.text = _SYMBOL_FORMAT
+        table[ctypes.c_int(0)] = leaf
+        freeze_map(self.map_fd("symbol_format"))
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of one of the probes' maps."""
+        fd: int = self._lib.bpf_table_fd(self._bpf.module, name.encode())
+        return fd
+
+    def run_iterators(self) -> None:
+        """Send a note of every arena and program that exists now."""
+        for fd in self._iterators:
+            run_iterator(fd)
+
+    def own_program_ids(self) -> set[int]:
+        """Ids of the probes' own programs, to be kept out of the trace."""
+        return {prog_info(function.fd).id for function in self._bpf.funcs.values()}
+
+    def recursion_misses(self) -> dict[str, int]:
+        """Probe name to events it missed because it was running on that CPU already."""
+        missed = {}
+        for name, function in self._bpf.funcs.items():
+            count = prog_info(function.fd).recursion_misses
+            if count:
+                missed[name.decode()] = count
+        return missed
+
+    def lost_events(self) -> dict[str, int]:
+        """Kind of event to how many did not fit into the ring, over all CPUs."""
+        labels = {kind.value: kind.label for kind in Kind}
+        return self._counted("lost_events", labels)
+
+    def lost_notes(self) -> int:
+        """How many notes did not fit into the ring, over all CPUs and types."""
+        table = self._bpf[b"lost_notes"]
+        return sum(sum(table[key]) for key in table)
+
+    def _counted(self, name: str, labels: dict[int, str]) -> dict[str, int]:
+        table = self._bpf[name.encode()]
+        counts = {labels.get(key.value, str(key.value)): sum(table[key]) for key in table}
+        return {label: count for label, count in counts.items() if count}
+
+    def close(self) -> None:
+        """Detach and unload everything. Rings that are mapped stay readable."""
+        self._bpf.cleanup()

@@ -1,0 +1,55 @@
+"""Whether this process may trace, said before anything is compiled."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from arenatrace.errors import UnsupportedError
+
+#: Capability name to bit (include/uapi/linux/capability.h).
+_CAP_BITS = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+_STATUS = Path("/proc/self/status")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+
+
+def missing_capabilities(status: str) -> list[str]:
+    """Names of the capabilities that ``status`` (/proc/self/status) lacks for tracing.
+
+    CAP_SYS_ADMIN alone suffices; otherwise CAP_BPF and CAP_PERFMON are needed together.
+    """
+    effective = 0
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            effective = int(line.split()[1], 16)
+    held = {name for name, bit in _CAP_BITS.items() if effective >> bit & 1}
+    if "CAP_SYS_ADMIN" in held:
+        return []
+    return [name for name in ("CAP_BPF", "CAP_PERFMON") if name not in held]
+
+
+def lockdown_mode(text: str) -> str:
+    """The bracketed word of /sys/kernel/security/lockdown."""
+    start, end = text.find("["), text.find("]")
+    return text[start + 1 : end] if 0 <= start < end else "none"
+
+
+def require() -> None:
+    """Raise UnsupportedError if this process cannot load tracing programs."""
+    missing = missing_capabilities(_STATUS.read_text())
+    if missing:
+        who = "root" if os.geteuid() == 0 else "this user"
+        raise UnsupportedError(
+            f"recording needs more privileges: {who} lacks {' and '.join(missing)}",
+            "run it as root, for example: sudo arenatrace record",
+        )
+    try:
+        mode = lockdown_mode(_LOCKDOWN.read_text())
+    except OSError:
+        return  # no lockdown LSM, or securityfs is not mounted
+    if mode == "confidentiality":
+        raise UnsupportedError(
+            "kernel lockdown is in confidentiality mode: BPF programs may not read kernel memory",
+            "boot with lockdown=integrity or without lockdown; recorded traces can be read here",
+        )

@@ -1,0 +1,103 @@
+"""Read BPF ring buffers straight from their mapped memory.
+
+BCC calls into Python for every record; here one pass takes everything that is there. The
+layout is that of kernel/bpf/ringbuf.c: page 0 holds the consumer position, page 1 the
+producer position, then the data twice over, so that a record which wraps is still one
+piece. Each record has an 8-byte header whose first word is its length with a busy bit
+(still being written) and a discard bit (given up).
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arenatrace.schema import EVENT_SIZE, WIRE
+
+BUSY = 1 << 31
+DISCARD = 1 << 30
+HEADER_BYTES = 8
+
+#: One event with its ring header.
+RECORD: np.dtype[np.void] = np.dtype(
+    {
+        "names": ["header", *(field.name for field in WIRE)],
+        "formats": ["<u4", *(field.fmt for field in WIRE)],
+        "offsets": [0, *(HEADER_BYTES + field.offset for field in WIRE)],
+        "itemsize": HEADER_BYTES + EVENT_SIZE,
+    }
+)
+
+Records = npt.NDArray[Any]
+
+
+class MappedRing:
+    """A BPF_MAP_TYPE_RINGBUF map, mapped. ``size`` is the map's max_entries in bytes."""
+
+    def __init__(self, map_fd: int, size: int) -> None:
+        page = mmap.PAGESIZE
+        self._size = size
+        self._consumer = mmap.mmap(
+            map_fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0
+        )
+        self._data = mmap.mmap(
+            map_fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+        )
+        self._data_offset = page
+        self._consumer_pos = np.frombuffer(self._consumer, dtype="<u8", count=1)
+        self._producer_pos = np.frombuffer(self._data, dtype="<u8", count=1)
+
+    @property
+    def consumed(self) -> int:
+        """Bytes consumed since the ring was made."""
+        return int(self._consumer_pos[0])
+
+    @property
+    def produced(self) -> int:
+        """Bytes reserved by producers since the ring was made."""
+        return int(self._producer_pos[0])
+
+    def advance(self, position: int) -> None:
+        """Give everything before ``position`` (bytes since the start) back to producers."""
+        self._consumer_pos[0] = position
+
+    def events(self, until: int) -> tuple[Records, int]:
+        """All finished events before ``until``, and the position after them.
+
+        The records are a copy, so the caller may advance at once or after storing them.
+        Stops at the first record that is still being written; skips discarded ones.
+        """
+        start = self.consumed
+        count = max(0, until - start) // RECORD.itemsize
+        if count == 0:
+            return np.empty(0, RECORD), start
+        view = np.frombuffer(
+            self._data, RECORD, count, self._data_offset + (start & (self._size - 1))
+        )
+        headers = view["header"].copy()
+        busy = np.flatnonzero(headers & BUSY)
+        if busy.size:
+            count = int(busy[0])
+            headers = headers[:count]
+        records = view[:count][(headers & DISCARD) == 0].copy()
+        return records, start + count * RECORD.itemsize
+
+    def notes(self) -> Iterator[bytes]:
+        """Every finished record of any length, consumed as it is handed out."""
+        end = self.produced
+        position = self.consumed
+        while position < end:
+            at = self._data_offset + (position & (self._size - 1))
+            header = int.from_bytes(self._data[at : at + 4], "little")
+            if header & BUSY:
+                return
+            length = header & ~(BUSY | DISCARD)
+            if not header & DISCARD:
+                body = at + HEADER_BYTES
+                yield self._data[body : body + length]
+            position += (length + HEADER_BYTES + 7) & ~7
+            self.advance(position)
