@@ -1,1 +1,1 @@
-"""capture"""
+"""Live capture: find what the kernel offers, attach the probes, drain, write."""

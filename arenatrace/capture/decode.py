@@ -87,10 +87,10 @@ class Decoder:
         stack = np.full(count, _NONE, np.int64)
         keep = np.ones(count, np.bool_)
         done = 0
-        for turn in np.flatnonzero(np.isin(records["kind"], _TURNING_POINTS)):
+        for turn in np.flatnonzero(np.isin(records["kind"], _TURNING_POINTS)).tolist():
             self._stretch(records, slice(done, turn), arena, prog, stack, keep)
             self._turn(records[turn], turn, arena, prog)
-            done = int(turn) + 1
+            done = turn + 1
         self._stretch(records, slice(done, count), arena, prog, stack, keep)
         if keep.all():
             return records, arena, prog, stack
@@ -125,8 +125,8 @@ class Decoder:
         pointers, which = np.unique(part["arena"], return_inverse=True)
         indices = [self._ledger.arenas.index(int(ptr)) if ptr else _NONE for ptr in pointers]
         arena[rows] = np.asarray(indices, np.int64)[which]
-        for at in np.flatnonzero(np.isin(part["kind"], _FAULTS)):
-            self._fault(part[at], rows.start + int(at), arena, prog, stack, keep)
+        for at in np.flatnonzero(np.isin(part["kind"], _FAULTS)).tolist():
+            self._fault(part[at], rows.start + at, arena, prog, stack, keep)
 
     def _fault(
         self, record: Any, at: int, arena: Ints, prog: Ints, stack: Ints, keep: Ints

@@ -30,11 +30,11 @@ def wall_offset_ns() -> int:
     return wall - (before + after) // 2
 
 
-def identity() -> dict[str, str | None]:
-    """Kernel release, architecture, host name and boot id, under meta.json's names."""
-    return {
-        "kernel": platform.release(),
-        "arch": platform.machine(),
-        "hostname": os.uname().nodename or None,
-        "boot_id": boot_id(),
-    }
+def release() -> str:
+    """The running kernel's release, as uname -r prints it."""
+    return platform.release()
+
+
+def name() -> str | None:
+    """The machine's host name."""
+    return os.uname().nodename or None

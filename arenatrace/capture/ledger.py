@@ -129,9 +129,7 @@ class Arenas:
 class Programs:
     """Starts of JITed code to program indices, and the rows of the table ``programs``."""
 
-    def __init__(
-        self, arenas: Arenas, type_names: Mapping[int, str], own_ids: set[int]
-    ) -> None:
+    def __init__(self, arenas: Arenas, type_names: Mapping[int, str], own_ids: set[int]) -> None:
         self.rows: list[Row] = []
         self._arenas = arenas
         self._type_names = type_names

@@ -27,7 +27,7 @@ class LineTables:
     def table(self, key: int, btf_id: int) -> list[dict[str, Any]]:
         """Rows of the program ``key`` by ascending address, for the column ``lines``."""
         strings = self._strings.get(btf_id, bytearray())
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "addr": address,
                 "file": _string(strings, file_off),
@@ -39,12 +39,17 @@ class LineTables:
             for address, file_off, line_off, line, col in self._rows.get(key, ())
             if address  # instructions the JIT dropped have none
         ]
-        rows.sort(key=lambda row: int(row["addr"]))
+        rows.sort(key=_address)
         return rows
 
     def forget(self, key: int) -> None:
         """Drop the rows of a program whose table has been written; strings are shared."""
         self._rows.pop(key, None)
+
+
+def _address(row: dict[str, Any]) -> int:
+    address: int = row["addr"]
+    return address
 
 
 def _string(section: bytearray, offset: int, *, strip: bool = False) -> str | None:

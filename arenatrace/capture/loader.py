@@ -136,7 +136,7 @@ class Probes:
         with _captured_stderr() as said:
             try:
                 module = Module(text=text, cflags=flags)
-            except Exception as exc:  # noqa: BLE001  (bcc raises bare Exception)
+            except Exception as exc:
                 failure = exc
         if failure is not None:
             first = next((line for line in said if "error" in line.lower()), str(failure))
@@ -189,7 +189,7 @@ class Probes:
                 else:
                     bpf = self._bpf
                     self._iterators.append(bpf.load_func(name, bpf.TRACING).fd)
-            except Exception as exc:  # noqa: BLE001  (bcc raises bare Exception)
+            except Exception as exc:
                 failure = exc
         if failure is None:
             if function not in self.attached:

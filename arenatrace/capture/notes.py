@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -232,7 +233,7 @@ def _symbol(raw: bytes, _flags: int, ts_ns: int, key: int) -> SymbolNote:
     return SymbolNote(ts_ns, key, match["name"], offset, size, match["module"])
 
 
-_PARSERS = {
+_PARSERS: dict[NoteType, Callable[[bytes, int, int, int], Note]] = {
     NoteType.ARENA: _arena,
     NoteType.PROG: _prog,
     NoteType.FUNC: _func,

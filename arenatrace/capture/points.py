@@ -51,7 +51,9 @@ POINTS: tuple[Point, ...] = (
         ("write", "addr", "fault_ip"),
         "program-side faults",
     ),
-    Point("bpf_prog_ksym_find", ("addr",), "the program the kernel blames for a program-side fault"),
+    Point(
+        "bpf_prog_ksym_find", ("addr",), "the program the kernel blames for a program-side fault"
+    ),
     Point(
         "arena_alloc_pages",
         ("arena", "uaddr", "page_cnt", "node_id", "sleepable"),

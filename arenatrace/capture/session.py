@@ -103,9 +103,7 @@ def _check_output(path: Path) -> None:
 class _Session:
     """The running recording; stops at a signal, the duration or the command's end."""
 
-    def __init__(
-        self, plan: Plan, probes: Probes, states: list[PointState], btf: Btf
-    ) -> None:
+    def __init__(self, plan: Plan, probes: Probes, states: list[PointState], btf: Btf) -> None:
         self._plan = plan
         self._probes = probes
         self._states = states
@@ -124,9 +122,7 @@ class _Session:
         self._start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         attached = self._probes.attached
         self._ledger = Ledger(self._types, self._probes.own_program_ids())
-        self._decoder = Decoder(
-            self._ledger, can_see_pte="apply_range_set_scratch_cb" in attached
-        )
+        self._decoder = Decoder(self._ledger, can_see_pte="apply_range_set_scratch_cb" in attached)
         self._writer = TraceWriter(self._plan.path, self._meta(attached))
         return self
 
@@ -278,7 +274,9 @@ class _Session:
             if state.point.function not in attached
         )
         return Meta(
-            **host.identity(),
+            kernel=host.release(),
+            hostname=host.name(),
+            boot_id=host.boot_id(),
             wall_offset_ns=host.wall_offset_ns(),
             level="pages",
             start_ts_ns=self._start_ns,

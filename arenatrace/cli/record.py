@@ -1,0 +1,135 @@
+"""arenatrace record: trace a live kernel into a trace directory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from arenatrace.capture.session import Progress, Result
+
+_EPILOG = """\b
+Examples:
+  arenatrace record                         # until Ctrl-C
+  arenatrace record --duration 30           # for 30 seconds
+  arenatrace record -o run.atrace -- ./my_scheduler --verbose
+  arenatrace summary run.atrace             # then look at it
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Trace directory to make.  [default: arenatrace-DATE-TIME.atrace]",
+)
+@click.option(
+    "--duration",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after this long.  [default: until Ctrl-C or the command's end]",
+)
+@click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
+def record(output: Path | None, duration: float | None, command: tuple[str, ...]) -> None:
+    """Record arena faults, page allocations and frees of the running kernel.
+
+    Needs root, the headers of the running kernel and the distribution's
+    bcc for Python (python3-bpfcc). With a command, it is run and recording
+    ends when it does. The trace is readable by its owner only: it holds
+    kernel addresses.
+    """
+    from rich.console import Console
+
+    from arenatrace.capture.session import Plan
+    from arenatrace.capture.session import record as run
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    path = output or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
+    screen = _Screen(console)
+    try:
+        result = run(
+            Plan(
+                path,
+                duration_s=duration,
+                command=command,
+                on_progress=screen.progress,
+                on_status=screen.status,
+            )
+        )
+    finally:
+        screen.close()
+    for line in _closing_lines(result):
+        console.print(line, soft_wrap=True)
+
+
+class _Screen:
+    """Live counts: one line that is redrawn on a terminal, nothing but status elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.status("") if console.is_terminal else None
+
+    def status(self, text: str) -> None:
+        if self._live is None:
+            self._console.print(f"arenatrace: {text}")
+            return
+        self._live.update(text)
+        self._live.start()
+
+    def progress(self, progress: Progress) -> None:
+        if self._live is not None:
+            self._live.update(progress_line(progress))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def progress_line(progress: Progress) -> str:
+    """The live counts on one line."""
+    from arenatrace.schema import Kind
+
+    counts = progress.counts
+    parts = [
+        f"recording {progress.elapsed_s:.0f} s",
+        f"{counts[Kind.KERNEL_FAULT]:,} kernel faults",
+        f"{counts[Kind.PROG_FAULT]:,} program faults",
+        f"{counts[Kind.PAGE_ALLOC]:,} allocs",
+        f"{counts[Kind.PAGE_FREE]:,} frees",
+    ]
+    if progress.lost:
+        parts.append(f"{progress.lost:,} LOST")
+    return "  ".join(parts) + "  (Ctrl-C ends)"
+
+
+def _closing_lines(result: Result) -> list[str]:
+    from arenatrace.report.harmless import harmless
+    from arenatrace.schema import Kind
+
+    counts = result.counts
+    lines = [f"arenatrace: note: {notice}" for notice in result.notices]
+    if result.command_status is not None:
+        lines.append(f"arenatrace: the command {_how_it_ended(result.command_status)}")
+    events = sum(counts.values())
+    lines.append(
+        f"arenatrace: {events:,} events: {counts[Kind.KERNEL_FAULT]:,} kernel-side and "
+        f"{counts[Kind.PROG_FAULT]:,} program-side faults"
+    )
+    if result.lost:
+        what = ", ".join(f"{count:,} {name}" for name, count in sorted(result.lost.items()))
+        lines.append(f"arenatrace: LOST: {what}")
+    else:
+        lines.append("arenatrace: nothing lost")
+    lines.append(f"arenatrace: sealed {result.path}; see: arenatrace summary {result.path}")
+    return [harmless(line) for line in lines]
+
+
+def _how_it_ended(status: int) -> str:
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
