@@ -111,6 +111,7 @@ class Probes:
         self.event_bytes = event_pages * PAGE_SIZE
         self.note_bytes = note_pages * PAGE_SIZE
         self.attached: list[str] = []
+        self._closed = False
         self.refused: dict[str, str] = {}
         self._states = {state.point.function: state for state in states}
         self._iterators: list[int] = []
@@ -245,5 +246,7 @@ class Probes:
         return {label: count for label, count in counts.items() if count}
 
     def close(self) -> None:
-        """Detach and unload everything. Rings that are mapped stay readable."""
-        self._bpf.cleanup()
+        """Detach and unload everything; once is enough. Rings that are mapped stay readable."""
+        if not self._closed:
+            self._closed = True
+            self._bpf.cleanup()
