@@ -1,1 +1,1 @@
-"""analysis"""
+"""Questions about a trace, one per file: LazyFrame in, LazyFrame out."""

@@ -1,0 +1,57 @@
+"""Where in its arena does an address lie?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.schema import BAND_SZ, GUARD_SZ, PAGE_SIZE
+
+_LOW32 = BAND_SZ - 1
+_HALF_GUARD = GUARD_SZ // 2
+
+
+def _u64(value: int) -> pl.Expr:
+    return pl.lit(value, pl.UInt64)
+
+
+def with_addresses(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
+    """``faults`` with ``kaddr``, ``uaddr``, ``page``, ``offset`` and ``band`` added.
+
+    ``faults`` needs ``arena`` (index) and ``addr`` (kernel address). ``uaddr`` is the address
+    as ``__bpf_prog_report_arena_violation`` prints it: clear_lo32(user_vm_start) plus the
+    offset from kern_vm_start, modulo 2^64. ``page`` is ``compute_pgoff`` of it, in pages, null
+    in the guards; ``offset`` is bytes into the page. ``band`` is ``user-range``,
+    ``kernel-band``, ``upper-guard`` or ``lower-guard``, and null for an unknown arena or an
+    address outside its vm area.
+    """
+    places = arenas.select("arena", "kern_vm_start", "user_vm_start", "max_entries")
+    kaddr = pl.col("addr")
+    user = pl.col("user_vm_start")
+    # u64 subtraction wraps in polars as it does in C: below kern_vm_start this is huge.
+    distance = kaddr - pl.col("kern_vm_start")
+    page = (((distance & _u64(_LOW32)) - user) & _u64(_LOW32)) // _u64(PAGE_SIZE)
+    in_band = distance < _u64(BAND_SZ)
+    upper = ~in_band & (distance < _u64(BAND_SZ + _HALF_GUARD))
+    lower = distance >= _u64((1 << 64) - _HALF_GUARD)
+    return (
+        faults.join(places, on="arena", how="left")
+        .with_columns(
+            kaddr=kaddr,
+            offset=(kaddr & _u64(PAGE_SIZE - 1)).cast(pl.UInt16),
+            uaddr=pl.when(in_band | upper | lower).then(
+                (user & _u64((1 << 64) - BAND_SZ)) + distance
+            ),
+            page=pl.when(in_band).then(page).cast(pl.UInt32),
+        )
+        .with_columns(
+            band=pl.when(in_band & (pl.col("page") < pl.col("max_entries")))
+            .then(pl.lit("user-range"))
+            .when(in_band & (pl.col("page") >= pl.col("max_entries")))
+            .then(pl.lit("kernel-band"))
+            .when(upper)
+            .then(pl.lit("upper-guard"))
+            .when(lower)
+            .then(pl.lit("lower-guard"))
+        )
+        .drop("kern_vm_start", "user_vm_start", "max_entries")
+    )

@@ -1,0 +1,25 @@
+"""Which kernel function touched the arena?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.schema import Kind
+
+
+def with_callee(faults: pl.LazyFrame, symbols: pl.LazyFrame) -> pl.LazyFrame:
+    """``faults`` with ``symbol`` and ``module`` of the faulting kernel function added.
+
+    The symbol is the latest the kernel gave for exactly this ip no later than the fault, as
+    module code comes and goes. Both are null for a program-side fault, which has no callee.
+    ``faults`` needs ``kind``, ``ts_ns`` and ``ip``.
+    """
+    known = symbols.select(
+        pl.col("addr").alias("ip"), "ts_ns", pl.col("name").alias("symbol"), "module"
+    ).sort("ts_ns", maintain_order=True)
+    kernel_side = pl.col("kind") == int(Kind.KERNEL_FAULT)
+    return (
+        faults.sort("ts_ns", maintain_order=True)
+        .join_asof(known, on="ts_ns", by="ip", check_sortedness=False)
+        .with_columns(pl.when(kernel_side).then(pl.col("symbol", "module")))
+    )

@@ -1,0 +1,104 @@
+"""What faulted, where, and whose fault was it? One row per fault."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.analysis.addresses import with_addresses
+from arenatrace.analysis.arena_of_fault import with_arena
+from arenatrace.analysis.attribution import with_attribution
+from arenatrace.analysis.callees import with_callee
+from arenatrace.analysis.signatures import with_signature
+from arenatrace.schema import Kind, Outcome
+from arenatrace.trace.reader import Trace
+
+_OUTCOMES = {int(outcome): outcome.label for outcome in Outcome}
+_SIDES = {int(Kind.KERNEL_FAULT): "kernel", int(Kind.PROG_FAULT): "prog"}
+
+
+def faults(trace: Trace) -> pl.LazyFrame:
+    """The faults of ``trace`` in time order, numbered from 1, with the members of the contract.
+
+    Members are those of one ``faults --json`` object, with addresses as unsigned integers
+    and ``callee``, ``prog``, ``source`` and ``task`` as structs (null where nothing is known);
+    added to them are ``arena`` and ``prog_index``, indexes into those tables, and ``title``.
+    Times are CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page.
+    """
+    return fault_rows(
+        trace.scan("events"),
+        trace.scan("arenas"),
+        trace.scan("programs"),
+        trace.scan("stacks"),
+        trace.scan("symbols"),
+    )
+
+
+def fault_rows(
+    events: pl.LazyFrame,
+    arenas: pl.LazyFrame,
+    programs: pl.LazyFrame,
+    stacks: pl.LazyFrame,
+    symbols: pl.LazyFrame,
+) -> pl.LazyFrame:
+    """``faults`` of the five tables of a trace."""
+    rows = (
+        events.filter(pl.col("kind").is_in(list(_SIDES)))
+        .sort("ts_ns", "seq")
+        .with_row_index("fault", offset=1)
+        .with_columns(pl.col("comm").cast(pl.String))
+    )
+    rows = with_addresses(with_arena(rows, arenas), arenas)
+    rows = with_callee(with_attribution(rows, stacks, programs), symbols)
+    rows = rows.join(_program_facts(programs), on="prog", how="left").with_columns(
+        side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
+        outcome=pl.col("outcome").replace_strict(_OUTCOMES, default=None, return_dtype=pl.String),
+        access=pl.when("write").then(pl.lit("write")).when(~pl.col("write")).then(pl.lit("read")),
+        cause=pl.lit("unknown"),
+        confidence=pl.lit("unknown"),
+    )
+    return _contract(with_signature(rows)).sort("fault")
+
+
+def _program_facts(programs: pl.LazyFrame) -> pl.LazyFrame:
+    return programs.select("prog", *(pl.col(c).alias(f"prog_{c}") for c in _PROG))
+
+
+_PROG = ("id", "name", "tag", "type")
+
+
+def _struct_or_null(**members: str) -> pl.Expr:
+    """A struct of columns, null if all of them are."""
+    known = pl.any_horizontal(pl.col(column).is_not_null() for column in members.values())
+    return pl.when(known).then(pl.struct(*(pl.col(c).alias(n) for n, c in members.items())))
+
+
+def _contract(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.select(
+        "fault",
+        "ts_ns",
+        "side",
+        "outcome",
+        "access",
+        "kaddr",
+        "uaddr",
+        "page",
+        "offset",
+        "band",
+        "ip",
+        callee=_struct_or_null(symbol="symbol", module="module"),
+        prog=_struct_or_null(**{name: f"prog_{name}" for name in _PROG}),
+        function="function",
+        source=_struct_or_null(file="file", line="line", text="text"),
+        attribution="attribution",
+        cause="cause",
+        confidence="confidence",
+        evidence="attribution_evidence",
+        # Known only once the life of pages is followed; null is honest until then.
+        ended_by=pl.lit(None, pl.String),
+        lifetime_ns=pl.lit(None, pl.Int64),
+        task=pl.struct("pid", "tid", "comm"),
+        signature="signature",
+        arena="arena",
+        prog_index="prog",
+        title="title",
+    )

@@ -1,0 +1,59 @@
+"""Are two faults the same bug?"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+
+_HEX_DIGITS = 12
+
+
+def with_signature(faults: pl.LazyFrame) -> pl.LazyFrame:
+    """``faults`` with ``signature`` (12 hex digits) and ``title`` added.
+
+    The signature is a BLAKE2 hash of program name, function, source file without its
+    directory, source text, callee symbol and cause. It has no address, id, tag or line
+    number in it, so it stays the same over reloads, reboots and edits elsewhere in the file.
+    ``title`` is one line for people and may differ within a signature by its line number.
+    """
+    base = pl.col("file").str.split("/").list.last()
+    parts = pl.struct("prog_name", "function", base.alias("file"), "text", "symbol", "cause")
+    actor = pl.coalesce(
+        "prog_name", pl.format("program {}", pl.col("prog_id")), pl.lit("unknown program")
+    )
+    callee = pl.coalesce(pl.format(" in {}", pl.col("symbol")), pl.lit(""))
+    place = pl.coalesce(
+        pl.format(" from {}() {}:{}", pl.col("function"), base, pl.col("line")),
+        pl.format(" from {}()", pl.col("function")),
+        pl.lit(""),
+    )
+    # A program-side fault has no callee: "read in touch()", not "read from touch()".
+    place = (
+        pl.when(pl.col("side") == "prog")
+        .then(place.str.replace(" from ", " in ", literal=True))
+        .otherwise(place)
+    )
+    access = pl.col("access").fill_null("access")
+    return faults.with_columns(
+        signature=parts.map_batches(_hashes, return_dtype=pl.String),
+        title=pl.format("{}: {}{}{}", actor, access, callee, place),
+    )
+
+
+def _hashes(parts: pl.Series) -> pl.Series:
+    """The hash of each struct; faults repeat, so each distinct struct is hashed once."""
+    known: dict[tuple[Any, ...], str] = {}
+    hashes = []
+    for row in parts:
+        key = tuple(row.values())
+        if key not in known:
+            known[key] = _hash(key)
+        hashes.append(known[key])
+    return pl.Series(hashes, dtype=pl.String)
+
+
+def _hash(key: tuple[Any, ...]) -> str:
+    return blake2b(json.dumps(key).encode(), digest_size=_HEX_DIGITS // 2).hexdigest()

@@ -1,0 +1,61 @@
+"""How much of everything is in a trace?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.schema import Kind, Outcome
+
+
+def _kind(kind: Kind) -> pl.Expr:
+    return pl.col("kind") == int(kind)
+
+
+def _outcome(outcome: Outcome) -> pl.Expr:
+    return (pl.col("outcome") == int(outcome)).fill_null(value=False)
+
+
+def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
+    """One row of counts. All count events; ``pages_*`` count pages.
+
+    ``allocs`` are page_alloc events that gave an address, ``allocs_refused`` those that gave
+    0; ``reserves`` and ``reserves_refused`` likewise by errno. One whose result was not
+    recorded is in neither. ``lost_events`` counts the marks of a loss, each of one or more
+    events. ``last_ts_ns`` is the time of the last event, null if there is none.
+    """
+    fault = _kind(Kind.KERNEL_FAULT) | _kind(Kind.PROG_FAULT)
+    alloc, reserve = _kind(Kind.PAGE_ALLOC), _kind(Kind.PAGE_RESERVE)
+    ret = pl.col("ret")
+    conditions = {
+        "kernel_faults": _kind(Kind.KERNEL_FAULT),
+        "scratch_installs": fault & _outcome(Outcome.SCRATCH_INSTALLED),
+        "prog_faults": _kind(Kind.PROG_FAULT),
+        "oopses": fault & _outcome(Outcome.OOPS),
+        "user_faults": _kind(Kind.USER_FAULT),
+        "user_sigsegv": _kind(Kind.USER_FAULT) & _outcome(Outcome.SIGSEGV),
+        "allocs": alloc & (ret != 0),
+        "allocs_refused": alloc & (ret == 0),
+        "frees": _kind(Kind.PAGE_FREE),
+        "reserves": reserve & (ret == 0),
+        "reserves_refused": reserve & (ret != 0),
+        "lost_events": _kind(Kind.LOST),
+    }
+    return events.select(
+        pl.len().alias("events"),
+        *(condition.sum().alias(name) for name, condition in conditions.items()),
+        pl.col("ts_ns").max().alias("last_ts_ns"),
+    )
+
+
+def arena_totals(events: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per arena index: ``allocs``, ``frees`` and ``reserves``, successful events."""
+    ret = pl.col("ret")
+    return (
+        events.filter(pl.col("arena").is_not_null())
+        .group_by("arena")
+        .agg(
+            allocs=(_kind(Kind.PAGE_ALLOC) & (ret != 0)).sum(),
+            frees=_kind(Kind.PAGE_FREE).sum(),
+            reserves=(_kind(Kind.PAGE_RESERVE) & (ret == 0)).sum(),
+        )
+    )
