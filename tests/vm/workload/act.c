@@ -262,7 +262,7 @@ void act_user(struct target *t, uint32_t page)
 	sigaction(SIGSEGV, &old, NULL);
 	if (segv != refused || (segv && segv_address != (void *)event.uaddr))
 		die("%s: user access to page %u: %s", t->prog.name, page, segv ? "refused" : "mapped");
-	event.what = segv ? "user-segv" : state == PAGE_NONE ? "user-map" : "user-touch";
+	event.what = segv ? "user-segv" : state == PAGE_NONE ? "user-map" : "user-share";
 	event.over_scratch = segv;
 	truth_event(t, event);
 	if (!segv)

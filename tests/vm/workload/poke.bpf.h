@@ -35,14 +35,16 @@ void arenapoke_write32(__u64 kaddr, __u32 value) __ksym;
 		LINE_END();                                                      \
 	} while (0)
 
-#define HERE(c)                                                                  \
+#define HERE(c) HERE_LINES(c, __LINE__, __LINE__)
+
+#define HERE_LINES(c, access_line, named_line)                                   \
 	do {                                                                     \
 		_Static_assert(sizeof(__func__) <= sizeof((c)->func), "func");    \
 		_Static_assert(sizeof(__FILE_NAME__) <= sizeof((c)->file), "file"); \
 		__builtin_memcpy((c)->func, __func__, sizeof(__func__));         \
 		__builtin_memcpy((c)->file, __FILE_NAME__, sizeof(__FILE_NAME__)); \
-		*(volatile __u32 *)&(c)->line = __LINE__;                        \
-		*(volatile __u32 *)&(c)->stream_line = __LINE__;                 \
+		*(volatile __u32 *)&(c)->line = (access_line);                   \
+		*(volatile __u32 *)&(c)->stream_line = (named_line);             \
 	} while (0)
 
 #define LINE_END() asm volatile("" ::"i"(__LINE__))

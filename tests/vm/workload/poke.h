@@ -44,7 +44,7 @@ struct poke_call {
 	__u64 kaddr; /* exact kernel address of the access */
 	__s64 ret; /* of alloc, reserve, pending */
 	__u32 line; /* source line of the access */
-	__u32 stream_line; /* the line the kernel is able to name, if another */
+	__u32 stream_line; /* the line the kernel's report names */
 	__u32 cpu;
 	__u32 pad;
 	char func[24]; /* function that made the access */

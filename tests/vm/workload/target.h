@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A loaded BPF program with its arena, and what the workload knows about every page. */
+/* A loaded BPF object: its programs, its arena, and what is known about every page. */
 #ifndef TARGET_H
 #define TARGET_H
 

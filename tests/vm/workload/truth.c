@@ -183,7 +183,7 @@ static void write_counts(FILE *out)
 }
 
 static const char *const whats[] = {
-	"alloc", "free", "free-deferred", "reserve", "user-map", "user-touch", "user-segv",
+	"alloc", "free", "free-deferred", "reserve", "user-map", "user-share", "user-segv",
 	"mapped-access",
 };
 
