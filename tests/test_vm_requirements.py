@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.vm import mirror, requirements
 from tests.vm.requirements import TO_BUILD, TO_RUN, Mode, mode, unmet
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
+CHECKOUT = Path(__file__).resolve().parents[1]
 MIRROR = "http://mirror.invalid/debian"
 
 
@@ -145,6 +147,42 @@ def test_unknown_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ValueError, match="ARENATRACE_VM=maybe: must be require, auto or off"):
         mode()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ("auto", 0, "no lab: qemu-system-x86_64 missing (Debian package qemu-system-x86)"),
+        ("require", 1, "no lab: qemu-system-x86_64 missing (Debian package qemu-system-x86)"),
+        ("off", 0, "ARENATRACE_VM=off"),
+    ],
+)
+def test_what_pytest_makes_of_a_host_without_qemu(
+    asked: str, status: int, said: str, programs: Path, tmp_path: Path
+) -> None:
+    (programs / "qemu-system-x86_64").unlink()
+    # The patches above do not reach another process, only PATH does: it may name
+    # further reasons (not root, for one), so this one is looked for among them.
+    one_test = "tests/vm/test_lab.py::test_panic_is_a_lost_vm"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsfE", one_test],
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            requirements.ENVIRONMENT: asked,
+            "ARENATRACE_VM_CACHE": str(tmp_path / "cache"),
+            # Keeps a terminal's width from cutting the reason short.
+            "COLUMNS": "400",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == status, done.stdout
+    assert said.removeprefix("no lab: ") in done.stdout
+    assert ("1 skipped" in done.stdout) == (asked != "require")
+    assert ("1 error" in done.stdout) == (asked == "require")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from .cache import Cache, cache_root
 from .errors import LabError
 from .image import image_is_ready
+from .job import command_line
 from .lab import CHECKOUT, TIMEOUT, Lab
 from .machine import Machine, RunFiles, qemu_command
 from .requirements import unmet
@@ -26,10 +27,12 @@ examples:
   python -m tests.vm run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
   python -m tests.vm run --file capture.sh -- bash files/capture.sh
   python -m tests.vm run --icount -- make -C workload bench
+  python -m tests.vm prepare mod -- make            # prints where the result is
   python -m tests.vm shell
 
 A run's exit status is the command's; 125 means that the lab itself failed or
-the VM was lost. In the guest: cwd /job, $LAB_OUT, $LAB_FILES, $LAB_WORKLOAD.
+the VM was lost. In the guest: cwd /job, $LAB_OUT, $LAB_FILES, $LAB_WORKLOAD,
+$LAB_KERNEL (its release).
 """
 
 
@@ -86,6 +89,11 @@ def _run(args: argparse.Namespace) -> int:
     return result.returncode
 
 
+def _prepare(args: argparse.Namespace) -> int:
+    print(_lab(args).prepare(args.source, command_line(args.command)))
+    return 0
+
+
 def _shell(args: argparse.Namespace) -> int:
     return _lab(args).shell(files=args.file, out_dir=args.out)
 
@@ -114,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subcommands = parser.add_subparsers(required=True, metavar="build | run | shell")
+    subcommands = parser.add_subparsers(required=True, metavar="build | run | prepare | shell")
     build = subcommands.add_parser("build", help="build what is missing of the guest")
     build.add_argument("--fresh", action="store_true", help="from nothing, with today's packages")
     build.set_defaults(run_subcommand=_build)
@@ -130,6 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="print the QEMU command only")
     run.add_argument("command", nargs="+", metavar="CMD", help="command and arguments, after --")
     run.set_defaults(run_subcommand=_run)
+    prepare = subcommands.add_parser(
+        "prepare", help="build a directory with the guest's tools at the host's speed"
+    )
+    prepare.add_argument("source", type=Path, metavar="SRC", help="directory; it is not changed")
+    prepare.add_argument("command", nargs="+", metavar="CMD", help="run in a copy of SRC, after --")
+    prepare.set_defaults(run_subcommand=_prepare)
     shell = subcommands.add_parser("shell", help="a shell in a fresh guest, on this terminal")
     _add_guest_options(shell)
     shell.set_defaults(run_subcommand=_shell)

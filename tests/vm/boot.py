@@ -94,7 +94,7 @@ def boot(
             tail.close()
     seconds = time.monotonic() - began
     said = {name: _text(run.port(name)) for name in PORTS}
-    console = _text(run.console)
+    console = _text(run.console).replace("\r\n", "\n")
     ended = EXIT.search(said["status"])
     if ended is None:
         reason = _why(console, _text(errors), qemu.returncode, None if in_time else timeout)

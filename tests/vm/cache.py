@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = "unfinished-"
-KEPT = 3
+# Layers kept of each kind, the last used; the others take gigabytes.
+KEPT = {"built": 32, "site": 8}
+KEPT_OTHERWISE = 3
 
 
 def cache_root() -> Path:
@@ -108,7 +110,7 @@ class Cache:
 
     def _forget_old(self, kind: str, *, keep: Path) -> None:
         layers = sorted(self.root.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime)
-        for old in layers[:-KEPT]:
+        for old in layers[: -KEPT.get(kind, KEPT_OTHERWISE)]:
             if old != keep:
                 self._discard(old)
 
@@ -121,6 +123,6 @@ class Cache:
     def discard_all(self) -> None:
         """Removes every layer, so that the next build starts from nothing."""
         with self._locked():
-            for kind in ("base", "python", "image", "site"):
+            for kind in ("base", "python", "image", "site", "built"):
                 for layer in self.root.glob(f"{kind}-*"):
                     self._discard(layer)

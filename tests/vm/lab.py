@@ -15,6 +15,7 @@ from .image import Image, ensure_image
 from .job import Job, command_line, read_results, write_disk
 from .machine import Accel, Machine, RunFiles, qemu_command
 from .namespace import DIE_WITH_PARENT
+from .prepare import prepare
 from .project import project_site
 from .rundir import run_directory
 
@@ -132,6 +133,21 @@ class Lab:
             seconds=outcome.seconds,
             console=outcome.console,
         )
+
+    def prepare(self, source: Path, cmd: str) -> Path:
+        """Builds a directory with the guest's tools at the host's speed; see `prepare.py`.
+
+        Args:
+            source: directory to copy; it is not changed.
+            cmd: bash command line, run in the copy.
+
+        Returns:
+            The built copy, named like the source, for `files`.
+
+        Raises:
+            BuildError: the command failed.
+        """
+        return prepare(self.cache, source, cmd, self.image.release)
 
     def shell(self, *, files: Sequence[Path] = (), out_dir: Path | None = None) -> int:
         """Boots a guest with a shell on this terminal; returns QEMU's exit status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def kernel_command_line(machine: Machine, *, interactive: bool) -> str:
 
 
 def _terminal() -> Sequence[str]:
-    size = os.get_terminal_size() if os.isatty(0) and os.isatty(1) else os.terminal_size((80, 24))
+    size = shutil.get_terminal_size()
     term = os.environ.get("TERM", "linux")
     return f"lab.term={term}", f"lab.rows={size.lines}", f"lab.columns={size.columns}"
 

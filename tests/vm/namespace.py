@@ -88,9 +88,11 @@ def run_private(
         )
 
 
-def in_root(root: Path, argv: list[str], *, writable: Path | None = None) -> list[str]:
+def in_root(
+    root: Path, argv: list[str], *, writable: Path | None = None, place: str = ""
+) -> list[str]:
     """Returns the command that runs `argv` inside `root`, for `run_private`.
 
-    `root` is read-only for it; only `writable`, seen as /opt/venv, can be changed.
+    `root` is read-only for it; only `writable`, seen as `place`, can be changed.
     """
-    return [str(IN_ROOT), str(root), str(writable or ""), *argv]
+    return [str(IN_ROOT), str(root), str(writable or ""), place, *argv]

@@ -61,6 +61,8 @@ def python_layer(cache: Cache, checkout: Path, base: Path) -> Path:
         with MAKE_VENV.open("rb") as script:
             # Through stdin, as the script is not part of the guest.
             command = ["sh", "-s", "--", *wanted]
-            run_private(in_root(base, command, writable=fresh), cache.log, stdin=script)
+            run_private(
+                in_root(base, command, writable=fresh, place="/opt/venv"), cache.log, stdin=script
+            )
 
     return cache.layer("python", python_key(checkout), build)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# usage: in-root.sh ROOT WRITABLE COMMAND...
+# usage: in-root.sh ROOT WRITABLE PLACE COMMAND...
 #
 # Runs COMMAND inside ROOT, which it cannot change, with the directory WRITABLE
-# (may be empty) seen as /opt/venv. Must be started in a mount namespace of its
+# (may be empty) seen as PLACE. Must be started in a mount namespace of its
 # own: nothing is unmounted here, the namespace takes the mounts with it.
 #
 # The host's pip configuration, CA bundle (LAB_CA_BUNDLE) and resolver are lent
@@ -11,7 +11,8 @@ set -eu
 
 root=$1
 writable=$2
-shift 2
+place=$3
+shift 3
 
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
@@ -19,7 +20,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 if [ -n "$writable" ]; then
-    mount --bind "$writable" "$root/opt/venv"
+    mount --bind "$writable" "$root$place"
 fi
 mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
 
