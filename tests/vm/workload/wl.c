@@ -23,7 +23,7 @@ static void usage(void)
 {
 	fputs("usage: wl MODE [--truth FILE] [--streams DIR] [--objects DIR] [--seed N]\n"
 	      "          [--count N] [--races N]\n"
-	      "  all                 everything below but both-cpus\n"
+	      "  all                 alpha and beta fault in every way in turns, then --count times gone\n"
 	      "  one                 alpha faults in every way, beta makes no error\n"
 	      "  two                 a few faults of both alpha and beta\n"
 	      "  clean               allocations, frees and accesses, no fault at all\n"
