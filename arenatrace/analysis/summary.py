@@ -8,7 +8,7 @@ import polars as pl
 
 from arenatrace.analysis import fault_counts
 from arenatrace.analysis.faults import faults as fault_rows
-from arenatrace.analysis.totals import arena_totals, event_totals
+from arenatrace.analysis.totals import arena_totals, event_totals, lost
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.reader import Trace
 
@@ -48,11 +48,10 @@ def summary(trace: Trace) -> dict[str, Any]:
             "sealed": meta.sealed,
         },
         "totals": {
-            # A killed recorder's meta.json is behind; each mark stands for at least one event.
-            "lost": max(counts.pop("lost_events"), sum(meta.lost.values())),
             **counts,
             "arenas": len(by_arena),
             "programs": others.item(),
+            "lost": lost(trace),
         },
         "programs": _with_causes(by_program, by_cause),
         "arenas": by_arena.to_dicts(),

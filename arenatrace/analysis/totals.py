@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from arenatrace.schema import Kind, Outcome
+from arenatrace.trace.reader import Trace
 
 
 def _kind(kind: Kind) -> pl.Expr:
@@ -20,8 +21,8 @@ def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
 
     ``allocs`` are page_alloc events that gave an address, ``allocs_refused`` those that gave
     0; ``reserves`` and ``reserves_refused`` likewise by errno. One whose result was not
-    recorded is in neither. ``lost_events`` counts the marks of a loss, each of one or more
-    events. ``last_ts_ns`` is the time of the last event, null if there is none.
+    recorded is in neither. ``events`` leaves out the marks of a loss.
+    ``last_ts_ns`` is the time of the last event, null if there is none.
     """
     fault = _kind(Kind.KERNEL_FAULT) | _kind(Kind.PROG_FAULT)
     alloc, reserve = _kind(Kind.PAGE_ALLOC), _kind(Kind.PAGE_RESERVE)
@@ -38,13 +39,28 @@ def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
         "frees": _kind(Kind.PAGE_FREE),
         "reserves": reserve & (ret == 0),
         "reserves_refused": reserve & (ret != 0),
-        "lost_events": _kind(Kind.LOST),
     }
     return events.select(
-        pl.len().alias("events"),
+        (~_kind(Kind.LOST)).sum().alias("events"),
         *(condition.sum().alias(name) for name, condition in conditions.items()),
         pl.col("ts_ns").max().alias("last_ts_ns"),
     )
+
+
+def lost(trace: Trace) -> int:
+    """How many events the trace lost at least.
+
+    Some losses are known only at the end, some only as marks among the events (the meta.json
+    of a killed recorder is behind): the larger number is right in both cases.
+    """
+    marked: int = trace.scan("events").select(_lost_marked()).collect().item()
+    return max(marked, sum(trace.meta.lost.values()))
+
+
+def _lost_marked() -> pl.Expr:
+    # A mark of a loss carries how many events it stands for in ``pages``; at least one.
+    each = pl.col("pages").fill_null(1).cast(pl.Int64)
+    return pl.when(_kind(Kind.LOST)).then(each).sum()
 
 
 def arena_totals(events: pl.LazyFrame) -> pl.LazyFrame:

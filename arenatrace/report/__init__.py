@@ -1,1 +1,1 @@
-"""report"""
+"""Rows to text and JSON; nothing is worked out here."""

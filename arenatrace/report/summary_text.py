@@ -1,0 +1,140 @@
+"""The summary as text: how bad, who, where, then the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from arenatrace.report.harmless import harmless
+from arenatrace.report.units import count, seconds, size
+from arenatrace.schema import PAGE_SIZE
+
+#: Signatures shown; the rest are counted.
+SHOWN = 10
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Write ``summary``, the object of ``summary --json``, to ``console``."""
+    for part in _parts(summary):
+        console.print(part)
+
+
+def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    totals = summary["totals"]
+    yield _headline(totals)
+    yield from _worst(summary["signatures"])
+    yield _trace(summary["trace"])
+    if totals["lost"]:
+        lost = count(totals["lost"], "event")
+        yield Text(f"At least {lost} were lost: every number below may be low.", "bold red")
+    if summary["signatures"]:
+        yield Text()
+        yield _signatures(summary["signatures"])
+        if len(summary["signatures"]) > SHOWN:
+            yield Text(f"… and {len(summary['signatures']) - SHOWN} more (--json has them all)")
+    if summary["programs"]:
+        yield Text()
+        yield _programs(summary["programs"])
+    if summary["arenas"]:
+        yield Text()
+        yield _arenas(summary["arenas"])
+    yield Text()
+    yield _activity(totals)
+
+
+def _headline(totals: Mapping[str, int]) -> Text:
+    faults = totals["kernel_faults"] + totals["prog_faults"]
+    if not faults:
+        quality = "recorded" if totals["lost"] else "found"
+        return Text(f"No arena faults {quality}.", "bold" if totals["lost"] else "bold green")
+    kinds = [
+        (totals["oopses"], count(totals["oopses"], "kernel oops", "kernel oopses")),
+        (totals["scratch_installs"], f"{totals['scratch_installs']:,} given the scratch page"),
+        (totals["prog_faults"], f"{totals['prog_faults']:,} in BPF code"),
+    ]
+    text = f"{count(faults, 'arena fault')}: " + ", ".join(words for some, words in kinds if some)
+    return Text(text.removesuffix(": "), "bold red" if totals["oopses"] else "bold yellow")
+
+
+def _worst(signatures: list[Mapping[str, Any]]) -> Iterator[Text]:
+    if not signatures:
+        return
+    first = signatures[0]
+    yield Text(f"Most often ({count(first['count'], 'time')}): {harmless(first['title'])}")
+    oops = next((one for one in signatures if one["oopses"]), None)
+    if oops is not None and oops is not first:
+        yield Text(f"Oopsed: {harmless(oops['title'])}")
+
+
+def _trace(trace: Mapping[str, Any]) -> Text:
+    facts = [
+        f"Linux {harmless(trace['kernel'])} {harmless(trace['arch'])}",
+        seconds(trace["duration_ns"]),
+    ]
+    if not trace["sealed"]:
+        facts.append("not sealed")
+    return Text(f"{harmless(trace['path'])}: {', '.join(facts)}", "dim")
+
+
+def _table(*numbers: str, last: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(last, overflow="fold", ratio=1)
+    return table
+
+
+def _signatures(rows: list[Mapping[str, Any]]) -> Table:
+    table = _table("faults", "oopses", "signature", last="what and where")
+    for row in rows[:SHOWN]:
+        table.add_row(
+            Text(f"{row['count']:,}"),
+            Text(f"{row['oopses']:,}"),
+            Text(harmless(row["signature"])),
+            Text(harmless(row["title"])),
+        )
+    return table
+
+
+def _programs(rows: list[Mapping[str, Any]]) -> Table:
+    table = _table("scratched", "in BPF", "oopses", "id", last="program")
+    for row in rows:
+        kind = f" ({harmless(row['type'])})" if row["type"] else ""
+        arena = ", no arena" if row["arena"] is None else ""
+        table.add_row(
+            *(Text(f"{row[name]:,}") for name in ("scratch_installs", "prog_faults", "oopses")),
+            Text("?" if row["id"] is None else str(row["id"])),
+            Text(f"{harmless(row['name'] or 'unnamed')}{kind}{arena}"),
+        )
+    return table
+
+
+def _arenas(rows: list[Mapping[str, Any]]) -> Table:
+    table = _table("faults", "allocs", "frees", "map id", last="arena")
+    for row in rows:
+        facts = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
+        if row["preexisting"]:
+            facts.append("older than the recording")
+        table.add_row(
+            *(Text(f"{row[name]:,}") for name in ("faults", "allocs", "frees")),
+            Text("?" if row["map_id"] is None else str(row["map_id"])),
+            Text(", ".join(facts)),
+        )
+    return table
+
+
+def _activity(totals: Mapping[str, int]) -> Text:
+    words = [
+        count(totals["events"], "event"),
+        f"{count(totals['allocs'], 'page allocation')} ({totals['allocs_refused']:,} refused)",
+        count(totals["frees"], "free"),
+        f"{count(totals['reserves'], 'reservation')} ({totals['reserves_refused']:,} refused)",
+        f"{count(totals['user_faults'], 'user fault')} ({totals['user_sigsegv']:,} SIGSEGV)",
+        count(totals["arenas"], "arena"),
+        count(totals["programs"], "program"),
+    ]
+    return Text(", ".join(words))

@@ -1,0 +1,35 @@
+"""Numbers with their units, as people read them."""
+
+from __future__ import annotations
+
+_NS_PER_S = 1_000_000_000
+_KIB = 1024
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """``1 fault``, ``1,200 faults``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def seconds(duration_ns: int | None) -> str:
+    """A duration in ns as seconds, to the millisecond."""
+    return "unknown duration" if duration_ns is None else f"{duration_ns / _NS_PER_S:,.3f} s"
+
+
+def since(ts_ns: int, start_ts_ns: int) -> str:
+    """A time in ns as seconds after the start of the recording, to the microsecond."""
+    return f"{(ts_ns - start_ts_ns) / _NS_PER_S:+.6f} s"
+
+
+def size(pages: int | None, page_size: int) -> str:
+    """A number of pages, with their size in KiB or MiB."""
+    if pages is None:
+        return "unknown size"
+    kib = pages * page_size // _KIB
+    in_bytes = f"{kib // _KIB:,} MiB" if kib and kib % _KIB == 0 else f"{kib:,} KiB"
+    return f"{count(pages, 'page')}, {in_bytes}"
+
+
+def address(value: int | None) -> str | None:
+    """An address in hex, as the kernel prints it."""
+    return None if value is None else f"0x{value:x}"
