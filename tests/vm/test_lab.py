@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .errors import LabError, VmLost
+from .errors import BuildError, LabError, VmLost
 from .lab import CHECKOUT, Lab
 from .machine import QEMU
 
@@ -35,6 +35,7 @@ for at in /sys/kernel/tracing/trace /sys/kernel/debug/tracing /sys/fs/bpf \
 done
 ip link show up dev lo | grep -q LOOPBACK || echo "lo is down"
 nproc
+[ "$(files/tool/tool)" = "$(uname -r)" ] || echo "not built for this kernel"
 exit 7
 """
 
@@ -43,7 +44,13 @@ def test_failed_command_reports_status_output_and_files(lab: Lab, tmp_path: Path
     blob = tmp_path / "blob.bin"
     blob.write_bytes(bytes(range(256)) * 4099 + b"\r\n\x00tail")
 
-    result = lab.run(LEAVE_RESULTS, files=[blob], timeout=BOOT)
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    (tool / "tool.c").write_text("#include <stdio.h>\nint main(void) { puts(KERNEL); }\n")
+    built = lab.prepare(tool, r"""cc -DKERNEL="\"$LAB_KERNEL\"" -o tool tool.c""")
+    assert [path.name for path in tool.iterdir()] == ["tool.c"]
+
+    result = lab.run(LEAVE_RESULTS, files=[blob, built], timeout=BOOT)
 
     assert result.returncode == 7
     assert result.stdout == "to stdout\n2\n"
@@ -96,6 +103,12 @@ def test_timeout_is_a_lost_vm(lab: Lab) -> None:
     assert caught.value.reason == "no end after 3 s"
     assert time.monotonic() - before < BOOT
     assert _children(os.getpid()) == []
+
+
+def test_failed_preparation_shows_why_and_is_not_kept(lab: Lab, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(BuildError, match="no rule for this"):
+            lab.prepare(tmp_path, "echo no rule for this >&2; touch half; exit 2")
 
 
 def test_missing_file_is_named_before_anything_boots(lab: Lab, tmp_path: Path) -> None:
