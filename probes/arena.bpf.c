@@ -350,7 +350,7 @@ static __always_inline void note_lines(u64 aux, u32 nr_linfo, u32 flags)
 static __always_inline void note_strings(u64 btf, u32 btf_id)
 {
 	u64 strings = U64_AT(btf, btf__strings);
-	u32 total = U32_AT(U64_AT(btf, btf__hdr), btf_header__str_len);
+	u32 total = U32_AT(btf, btf__hdr__str_len);
 	u8 sent = 1;
 	u32 i;
 

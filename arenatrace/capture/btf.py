@@ -17,10 +17,14 @@ from arenatrace.errors import UnsupportedError
 VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
+_HEADER_BYTES = 24
+#: Anonymous members inside one another; deeper than this they go round in circles.
+_MAX_DEPTH = 64
 
 _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 2, 3, 4, 5, 6
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNC, _FUNC_PROTO = 8, 9, 10, 11, 12, 13
 _TYPE_TAG = 18
+_VOID = 0
 _TRANSPARENT = frozenset({_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG})
 
 #: 32-bit words that follow a type's three, by kind: (fixed, per vlen).
@@ -63,10 +67,12 @@ class Btf:
         if magic != _MAGIC or version != 1:
             raise _unreadable("its header is not BTF version 1")
         types = data[hdr_len + type_off : hdr_len + type_off + type_len]
-        if len(types) != type_len or type_len % 4:
+        if hdr_len < _HEADER_BYTES or len(types) != type_len or type_len % 4:
             raise _unreadable("its type section is cut short")
         self._words = memoryview(types).cast("I")
         self._strings = data[hdr_len + str_off : hdr_len + str_off + str_len]
+        if len(self._strings) != str_len:
+            raise _unreadable("its string section is cut short")
         self._starts = self._index()
 
     @classmethod
@@ -103,10 +109,14 @@ class Btf:
                 at += 3 + fixed + per * (info & 0xFFFF)
         except IndexError as exc:
             raise _unreadable("a type is cut short") from exc
+        if at != end:
+            raise _unreadable("its last type is cut short")
         return starts
 
     def _name_at(self, offset: int) -> str:
         end = self._strings.find(b"\0", offset)
+        if end < 0:
+            raise _unreadable("a name lies outside its string section")
         return self._strings[offset:end].decode("utf-8", "replace")
 
     def _name_offsets(self, name: str) -> set[int]:
@@ -128,8 +138,15 @@ class Btf:
                 table.setdefault(words[at], []).append(type_id)
         return table
 
+    def _start(self, type_id: int) -> int:
+        """Where a type other than void begins."""
+        if not 0 < type_id < len(self._starts):
+            raise _unreadable(f"it refers to a type {type_id} that it does not have")
+        return self._starts[type_id]
+
     def _kind(self, type_id: int) -> int:
-        return self._words[self._starts[type_id] + 1] >> 24 & 0x1F
+        # id 0 is void, which is written down nowhere
+        return self._words[self._start(type_id) + 1] >> 24 & 0x1F if type_id else _VOID
 
     def _find(self, name: str, kinds: frozenset[int]) -> list[int]:
         return [
@@ -142,7 +159,10 @@ class Btf:
     def function(self, name: str) -> Function | None:
         """The function ``name``, or None if this kernel has none."""
         for type_id in self._find(name, frozenset({_FUNC})):
-            at = self._starts[self._words[self._starts[type_id] + 2]]
+            proto = self._words[self._start(type_id) + 2]
+            if self._kind(proto) != _FUNC_PROTO:
+                raise _unreadable(f"the function {name} has no prototype")
+            at = self._start(proto)
             count = self._words[at + 1] & 0xFFFF
             params = tuple(self._name_at(self._words[at + 3 + 2 * i]) for i in range(count))
             return Function(name, params)
@@ -177,16 +197,20 @@ class Btf:
         return total
 
     def _strip(self, type_id: int) -> int:
-        while self._kind(type_id) in _TRANSPARENT:
-            type_id = self._words[self._starts[type_id] + 2]
-        return type_id
+        for _ in self._starts:
+            if self._kind(type_id) not in _TRANSPARENT:
+                return type_id
+            type_id = self._words[self._start(type_id) + 2]
+        raise _unreadable("a type is an alias of itself")
 
-    def _member(self, type_id: int, name: str) -> tuple[int, int] | None:
+    def _member(self, type_id: int, name: str, depth: int = 0) -> tuple[int, int] | None:
         """Bit offset and type of a member, anonymous members searched too."""
-        at = self._starts[type_id]
-        info = self._words[at + 1]
-        if info >> 24 & 0x1F not in (_STRUCT, _UNION):
+        if self._kind(type_id) not in (_STRUCT, _UNION):
             return None
+        if depth > _MAX_DEPTH:
+            raise _unreadable("a structure contains itself")
+        at = self._start(type_id)
+        info = self._words[at + 1]
         bitfields = info >> 31
         for i in range(info & 0xFFFF):
             name_off, member_type, bits = self._words[at + 3 + 3 * i : at + 6 + 3 * i]
@@ -196,7 +220,7 @@ class Btf:
                 if self._name_at(name_off) == name:
                     return bits, member_type
                 continue
-            inner = self._member(self._strip(member_type), name)
+            inner = self._member(self._strip(member_type), name, depth + 1)
             if inner is not None:
                 return bits + inner[0], inner[1]
         return None
@@ -204,7 +228,7 @@ class Btf:
     def enumerators(self, enum_name: str) -> dict[int, str]:
         """Value to name of an enumeration, empty if the kernel has none of this name."""
         for type_id in self._find(enum_name, frozenset({_ENUM})):
-            at = self._starts[type_id]
+            at = self._start(type_id)
             count = self._words[at + 1] & 0xFFFF
             return {
                 self._words[at + 4 + 2 * i]: self._name_at(self._words[at + 3 + 2 * i])

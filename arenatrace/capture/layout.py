@@ -39,10 +39,9 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bpf_prog_aux", ("name",)),
     ("bpf_prog_aux", ("nr_linfo",)),
     ("bpf_prog_aux", ("prog",)),
-    ("btf", ("hdr",)),
+    ("btf", ("hdr", "str_len")),
     ("btf", ("id",)),
     ("btf", ("strings",)),
-    ("btf_header", ("str_len",)),
     ("file", ("private_data",)),
     ("pt_regs", ("ip",)),
     ("vm_area_struct", ("vm_file",)),
@@ -77,6 +76,10 @@ def offsets(btf: Btf) -> dict[str, int]:
     # the arena pointer doubles as the map pointer all over the probes
     if btf.offset_of("bpf_arena", "map") not in (0, None):
         missing.append("bpf_arena.map at offset 0")
+    # the probes declare the iterators' contexts as two pointers
+    for context, member in (("bpf_iter__bpf_map", "map"), ("bpf_iter__bpf_prog", "prog")):
+        if btf.offset_of(context, member) not in (8, None):
+            missing.append(f"{context}.{member} at offset 8")
     if missing:
         raise UnsupportedError(
             f"this kernel's structures are not what the probes expect: no {', '.join(missing)}",
