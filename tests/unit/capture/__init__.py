@@ -1,0 +1,1 @@
+"""Live capture without a kernel: what can be shown from bytes alone."""
