@@ -1,0 +1,90 @@
+"""The probe points and the probes are the same set, and a survey says what is absent and why."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from arenatrace.capture.layout import OPTIONAL, offsets
+from arenatrace.capture.points import POINTS, Point, PointState, survey
+from tests.unit.capture.kernel_blob import kernel
+from tests.unit.capture.probe_source import Probe, guarded, probes, text
+
+_BY_NAME = {point.function: point for point in POINTS}
+
+
+def _state(function: str, states: list[PointState]) -> PointState:
+    (found,) = [state for state in states if state.point.function == function]
+    return found
+
+
+def _others(function: str, states: list[PointState]) -> list[PointState]:
+    return [state for state in states if state.point.function != function]
+
+
+def test_a_kernel_with_everything() -> None:
+    btf = kernel()
+    states = survey(btf, offsets(btf))
+    assert [state.point for state in states] == list(POINTS)
+    assert all(state.present and not state.why_not for state in states)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.function)
+def test_a_missing_function(point: Point) -> None:
+    btf = kernel(functions={point.function: None})
+    states = survey(btf, offsets(btf))
+    assert _state(point.function, states) == PointState(
+        point, False, "this kernel has no such function"
+    )
+    assert all(state.present for state in _others(point.function, states))
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.function)
+def test_other_parameters_are_another_function(point: Point) -> None:
+    btf = kernel(functions={point.function: (*point.params, "surprise")})
+    states = survey(btf, offsets(btf))
+    state = _state(point.function, states)
+    assert not state.present
+    assert state.why_not.startswith("its parameters are others here: ")
+    assert state.why_not.endswith("surprise")
+    assert all(state.present for state in _others(point.function, states))
+
+
+def test_no_parameters_at_all_are_said_so() -> None:
+    btf = kernel(functions={"arena_map_free": ()})
+    state = _state("arena_map_free", survey(btf, offsets(btf)))
+    assert state.why_not == "its parameters are others here: none"
+
+
+@pytest.mark.parametrize(("member", "function"), OPTIONAL.items(), ids=repr)
+def test_a_probe_goes_with_its_optional_member(
+    member: tuple[str, tuple[str, ...]], function: str
+) -> None:
+    btf = kernel(without=[member])
+    states = survey(btf, offsets(btf))
+    assert _state(function, states).why_not == "a structure member it reads is missing here"
+    assert all(state.present for state in _others(function, states))
+
+
+def test_the_probes_stand_behind_exactly_these_macros() -> None:
+    assert set(guarded()) == {point.macro for point in POINTS}
+    assert set(re.findall(r"AT_PROBE_\w+", text())) == set(guarded())
+
+
+def test_each_probe_hooks_the_function_of_its_macro() -> None:
+    hooked = {probe.guard: probe.function for probe in probes()}
+    assert hooked == {p.macro: p.function for p in POINTS if not p.function.startswith("bpf_iter")}
+    assert all(probe.guard == f"AT_PROBE_{probe.function}" for probe in probes())
+
+
+@pytest.mark.parametrize("probe", probes(), ids=lambda probe: f"{probe.type}-{probe.function}")
+def test_parameters_are_counted_as_in_the_kernel(probe: Probe) -> None:
+    """Arguments are read by position; a return value follows the last parameter."""
+    expected = len(_BY_NAME[probe.function].params)
+    returns = probe.type == "KRETFUNC" and probe.params[-1].split()[-1].lstrip("*") == "ret"
+    assert len(probe.params) - returns == expected
+
+
+def test_only_the_handler_is_essential() -> None:
+    assert [p.function for p in POINTS if p.essential] == ["bpf_arena_handle_page_fault"]
