@@ -14,7 +14,7 @@
 #include <uapi/linux/bpf.h>
 #include "arena_events.h"
 
-#define AT_GUARD_HALF 32768ULL
+#define AT_EEXIST 17
 #define AT_MAX_FUNCS 256
 #define AT_MAX_LINE_CHUNKS 256
 #define AT_MAX_STRING_CHUNKS 256
@@ -36,13 +36,20 @@ struct at_fault {
 	u64 addr;
 	u64 ip;
 	u64 prog;
+	u64 claimed_pte;
 	u32 error_code;
 	u8 where;
 	u8 has_error_code;
-	u8 pte_seen;
 	u8 pte_was_none;
 };
 BPF_HASH(faults, u64, struct at_fault, 16384);
+
+/*
+ * Page table entries being filled at this moment, by entry. Two CPUs may fault on one page
+ * and both find it empty, but only one of them installs: who claims the entry first is the
+ * one that is said to.
+ */
+BPF_HASH(filling, u64, u64, 1024);
 
 /* Symbols already sent, by address and by the number of modules gone since the start. */
 struct at_symbol_key {
@@ -482,7 +489,7 @@ KFUNC_PROBE(free_module, void *mod)
 }
 #endif
 
-static __always_inline void note_symbol(u64 addr, u64 gone)
+static __always_inline void note_symbol(u64 addr, u64 gone, u64 ts_ns)
 {
 	struct at_symbol_key key = {.addr = addr, .modules_gone = gone};
 	struct at_note_symbol *n;
@@ -501,6 +508,8 @@ static __always_inline void note_symbol(u64 addr, u64 gone)
 		return;
 	}
 	note_head(&n->note, AT_NOTE_SYMBOL, addr, 0);
+	/* valid from the fault on that it belongs to */
+	n->note.ts_ns = ts_ns;
 	bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr));
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	symbols_sent.update(&key, &sent);
@@ -555,7 +564,7 @@ static __always_inline u64 note_stack(void *ctx, u64 prog)
 		if (i * 8 >= bytes || bytes <= 0)
 			break;
 		frame = n->frames[i];
-		note_symbol(frame, generation);
+		note_symbol(frame, generation, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	return ts_ns;
@@ -601,15 +610,18 @@ KRETFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write,
 {
 	u64 task = bpf_get_current_task();
 	struct at_fault *f = faults.lookup(&task);
-	struct at_fault none = {};
 	struct at_event *e;
-	u64 prog = 0, aux;
+	u64 prog = 0, aux, key;
 	u64 stack_ts;
 
 	if (f && (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip))
 		f = 0; /* another fault's: the kernel's answer is lost, the stack still has its own */
-	if (f)
+	if (f) {
 		prog = f->prog;
+		key = f->claimed_pte;
+		if (key)
+			filling.delete(&key);
+	}
 	stack_ts = note_stack(ctx, prog);
 	e = event_begin(AT_KERNEL_FAULT);
 	if (e) {
@@ -654,10 +666,19 @@ KFUNC_PROBE(apply_range_set_scratch_cb, void *pte, unsigned long addr, void *dat
 	u64 task = bpf_get_current_task();
 	struct at_fault *f = faults.lookup(&task);
 
-	if (f && f->where == AT_IN_HANDLER) {
-		f->pte_seen = 1;
-		f->pte_was_none = read_u64((u64)pte) == 0;
+	u64 key = (u64)pte;
+
+	if (!f || f->where != AT_IN_HANDLER)
+		return 0;
+	/* claim, then look: whoever claims after a finished fault finds the entry filled */
+	switch (filling.insert(&key, &task)) {
+	case 0:
+		f->claimed_pte = key;
+		break;
+	case -AT_EEXIST:
+		return 0;
 	}
+	f->pte_was_none = read_u64(key) == 0;
 	return 0;
 }
 #endif

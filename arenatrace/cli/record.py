@@ -84,8 +84,10 @@ class _Screen:
         self._live.start()
 
     def progress(self, progress: Progress) -> None:
+        from rich.text import Text
+
         if self._live is not None:
-            self._live.update(progress_line(progress))
+            self._live.update(Text(progress_line(progress), no_wrap=True, overflow="ellipsis"))
 
     def close(self) -> None:
         if self._live is not None:
@@ -97,16 +99,10 @@ def progress_line(progress: Progress) -> str:
     from arenatrace.schema import Kind
 
     counts = progress.counts
-    parts = [
-        f"recording {progress.elapsed_s:.0f} s",
-        f"{counts[Kind.KERNEL_FAULT]:,} kernel faults",
-        f"{counts[Kind.PROG_FAULT]:,} program faults",
-        f"{counts[Kind.PAGE_ALLOC]:,} allocs",
-        f"{counts[Kind.PAGE_FREE]:,} frees",
-    ]
-    if progress.lost:
-        parts.append(f"{progress.lost:,} LOST")
-    return "  ".join(parts) + "  (Ctrl-C ends)"
+    faults = f"{counts[Kind.KERNEL_FAULT]:,} kernel-side, {counts[Kind.PROG_FAULT]:,} in BPF"
+    pages = f"{counts[Kind.PAGE_ALLOC]:,} allocs, {counts[Kind.PAGE_FREE]:,} frees"
+    lost = f"{progress.lost:,} LOST; " if progress.lost else ""
+    return f"{progress.elapsed_s:.0f} s; {lost}faults: {faults}; {pages}"
 
 
 def _closing_lines(result: Result) -> list[str]:

@@ -1,0 +1,81 @@
+"""Recordings of the fault workload in the lab, each beside two independent accounts of it.
+
+The ground truth is what the workload says it did; the reports are what the kernel wrote into
+the programs' streams, read with a parser that shares no code with the toolkit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .lab import WORKLOAD, Lab
+from .workload.check_truth import STREAM_FILE, Report, parse_stream
+
+#: Everything the guest records in one boot.
+MODES = ("all", "unload-after-fault", "both-cpus", "clean")
+
+_JOB = Path(__file__).parent / "guest_jobs" / "record-workload.sh"
+_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One mode of the workload: the trace, the truth, the kernel's reports by program id."""
+
+    mode: str
+    trace: Path
+    truth: dict[str, Any]
+    reports: dict[int, list[Report]]
+    log: str
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Rows of ``arenatrace faults --json``."""
+        return [
+            json.loads(line) for line in arenatrace("faults", self.trace, "--json").splitlines()
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """The object of ``arenatrace summary --json``."""
+        summary: dict[str, Any] = json.loads(arenatrace("summary", self.trace, "--json"))
+        return summary
+
+
+def arenatrace(*words: str | Path) -> str:
+    """Standard output of an arenatrace command; CalledProcessError unless it exits 0 or 1."""
+    command = [sys.executable, "-m", "arenatrace.cli", *map(str, words)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode not in (0, 1):
+        raise subprocess.CalledProcessError(
+            result.returncode, command, result.stdout, result.stderr
+        )
+    return result.stdout
+
+
+def record_modes(lab: Lab, modes: tuple[str, ...]) -> dict[str, Recording]:
+    """Record the workload's modes in one boot of the lab."""
+    built = lab.prepare(WORKLOAD, _BUILD)
+    words = " ".join(modes)
+    result = lab.run(f"sh files/{_JOB.name} files/{built.name}/build {words}", files=[built, _JOB])
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
+    return {mode: read_recording(result.out_dir, mode) for mode in modes}
+
+
+def read_recording(directory: Path, mode: str) -> Recording:
+    """What the guest left of one mode."""
+    reports: dict[int, list[Report]] = {}
+    for path in sorted((directory / f"{mode}.streams").glob("*")):
+        name = STREAM_FILE.match(path.name)
+        assert name, f"{path}: not the name of a stream file"
+        reports[int(name[2])] = parse_stream(path.read_text(encoding="utf-8"))
+    return Recording(
+        mode,
+        directory / f"{mode}.atrace",
+        json.loads((directory / f"{mode}.json").read_text(encoding="utf-8")),
+        reports,
+        (directory / f"{mode}.log").read_text(encoding="utf-8"),
+    )

@@ -1,0 +1,231 @@
+"""Real faults on a real kernel: the trace against the workload's truth and the kernel's text."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from arenatrace.schema import Kind
+from arenatrace.trace.reader import open_trace
+
+from .lab import Lab
+from .recordings import MODES, Recording, record_modes
+from .workload.check_truth import Report
+
+PAGE = 4096
+_BANDS = {"user": "user-range", "beyond-user": "kernel-band", "upper-guard": "upper-guard"}
+_RECOVERED = ("scratch-installed", "already-mapped")
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def recordings(lab: Lab) -> dict[str, Recording]:
+    """All modes of the workload, recorded in one boot."""
+    return record_modes(lab, MODES)
+
+
+@pytest.fixture(params=["all", "unload-after-fault"])
+def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
+    """The recordings in which every fault's order is known."""
+    return recordings[request.param]
+
+
+def _by_thread(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:
+    """Rows by program id and thread, each list in order of time."""
+    groups: dict[tuple[int, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["prog"]["id"], row["task"]["tid"]].append(row)
+    return groups
+
+
+def _pairs(recording: Recording) -> list[tuple[Row, Row]]:
+    """Each fault of the truth with the row that must be about it."""
+    rows = _by_thread(recording.faults())
+    truth: dict[tuple[int, int], list[Row]] = defaultdict(list)
+    for fault in recording.truth["faults"]:
+        truth[fault["program_id"], fault["tid"]].append(fault)
+    assert {key: len(faults) for key, faults in truth.items()} == {
+        key: len(group) for key, group in rows.items()
+    }
+    return [pair for key, faults in truth.items() for pair in zip(faults, rows[key], strict=True)]
+
+
+def test_every_fault_is_there_and_exact(recording: Recording) -> None:
+    for fault, row in _pairs(recording):
+        expected = {
+            "side": fault["side"],
+            "access": fault["access"],
+            "kaddr": fault["kaddr"],
+            "uaddr": fault["uaddr"],
+            "band": _BANDS[fault["band"]],
+            "page": fault["page"],
+            "offset": fault["offset"],
+            "id": fault["program_id"],
+            "name": fault["program"],
+            "tag": fault["tag"],
+            "type": "syscall",
+            "function": fault["function"],
+            "file": fault["file"],
+            "line": fault["line"],
+            "attribution": "agreed",
+            "tid": fault["tid"],
+        }
+        got = {
+            **row,
+            **row["prog"],
+            "file": PurePosixPath(row["source"]["file"]).name,
+            "line": row["source"]["line"],
+            "tid": row["task"]["tid"],
+        }
+        assert {name: got[name] for name in expected} == expected
+
+
+def test_counts_of_every_kind_are_the_workloads(recording: Recording) -> None:
+    got = Counter(
+        (row["prog"]["name"], row["side"], fault["kind"]) for fault, row in _pairs(recording)
+    )
+    wanted = Counter(
+        {
+            (count["program"], count["side"], count["kind"]): count["count"]
+            for count in recording.truth["counts"]
+        }
+    )
+    print(f"{recording.mode}: workload {wanted.total()} faults, faults --json {got.total()}")
+    assert got == wanted
+
+
+def test_outcomes_follow_side_and_access(recording: Recording) -> None:
+    by_case = {(row["side"], row["access"], row["outcome"]) for row in recording.faults()}
+    assert by_case <= {
+        ("kernel", "read", "scratch-installed"),
+        ("kernel", "write", "scratch-installed"),
+        ("prog", "read", "zeroed"),
+        ("prog", "write", "ignored"),
+    }
+
+
+def test_callee_is_the_function_that_touched_the_page(recording: Recording) -> None:
+    for fault, row in _pairs(recording):
+        if fault["side"] == "prog":
+            assert row["callee"] is None
+        else:
+            word = "arenapoke_read" if fault["access"] == "read" else "arenapoke_write"
+            assert row["callee"] == {"symbol": f"{word}{fault['size'] * 8}", "module": "arenapoke"}
+
+
+def _differences(row: Row, report: Report) -> list[str]:
+    """In what a kernel-side row and the kernel's own report of it differ."""
+    inner, outer = report.frames[0], report.frames[-1]
+    pairs = {
+        "page": (int(row["uaddr"], 16) // PAGE * PAGE, report.address),
+        "access": (row["access"], report.access),
+        "tag": (row["prog"]["tag"], outer.tag),
+        "function": (row["function"], inner.function),
+        "file": (PurePosixPath(row["source"]["file"]).name, inner.file),
+        "line": (row["source"]["line"], inner.line),
+        "text": (row["source"]["text"], inner.text),
+        "tid": (row["task"]["tid"], report.tid),
+    }
+    return [
+        f"{name}: {ours} != {theirs}" for name, (ours, theirs) in pairs.items() if ours != theirs
+    ]
+
+
+def test_kernel_side_rows_agree_with_the_kernels_own_text(recording: Recording) -> None:
+    rows = _by_thread(row for row in recording.faults() if row["side"] == "kernel")
+    told: dict[tuple[int, int], list[Report]] = defaultdict(list)
+    for prog_id, reports in recording.reports.items():
+        for report in reports:
+            if report.side == "kernel":
+                told[prog_id, report.tid].append(report)
+    seen = sum(map(len, rows.values()))
+    wanted = sum(map(len, told.values()))
+    print(f"{recording.mode}: kernel reports {wanted} kernel-side faults, faults --json {seen}")
+    assert seen == wanted > 0
+    assert rows.keys() == told.keys()
+    for key, group in rows.items():
+        for row, report in zip(group, told[key], strict=True):
+            assert not _differences(row, report)
+
+
+def test_totals_are_the_workloads(recordings: dict[str, Recording]) -> None:
+    for recording in recordings.values():
+        totals, truth = recording.summary()["totals"], recording.truth["totals"]
+        faults = recording.truth["faults"]
+        frees = truth["free"]["ok"] + truth["free-deferred"]["ok"]
+        mapped = truth["user-map"]["ok"] + truth["user-share"]["ok"]
+        expected = {
+            "prog_faults": sum(fault["side"] == "prog" for fault in faults),
+            "allocs": truth["alloc"]["ok"],
+            "allocs_refused": truth["alloc"]["failed"],
+            "frees": frees,
+            "reserves": truth["reserve"]["ok"],
+            "reserves_refused": truth["reserve"]["failed"],
+            "user_faults": mapped + truth["user-segv"]["ok"],
+            "user_sigsegv": truth["user-segv"]["ok"],
+            "oopses": 0,
+            "lost": 0,
+        }
+        print(f"{recording.mode}: {expected}")
+        assert {name: totals[name] for name in expected} == expected
+
+
+def test_allocations_and_frees_over_scratch(recordings: dict[str, Recording]) -> None:
+    recording = recordings["all"]
+    scratched: set[tuple[int, int]] = set()
+    over = Counter[str]()
+    pages = Counter[str]()
+    events = open_trace(recording.trace).scan("events").sort("ts_ns", "seq").collect()
+    for event in events.iter_rows(named=True):
+        kind = Kind(event["kind"])
+        if kind is Kind.KERNEL_FAULT and event["pgoff"] is not None:
+            scratched.add((event["arena"], event["pgoff"]))
+        if kind is Kind.PAGE_ALLOC and event["ret"]:
+            what = "alloc"
+        elif kind is Kind.PAGE_FREE and event["sleepable"]:
+            what = "free"
+        else:
+            continue
+        first = event["pgoff"]
+        touched = {(event["arena"], page) for page in range(first, first + event["pages"])}
+        hit = touched & scratched
+        over[what] += bool(hit)
+        pages[what] += len(hit)
+        scratched -= hit
+    for what in ("alloc", "free"):
+        truth = recording.truth["totals"][what]
+        assert (over[what], pages[what]) == (truth["over_scratch"], truth["scratch_pages"])
+
+
+def test_nothing_is_missed_on_two_cpus_at_once(recordings: dict[str, Recording]) -> None:
+    recording = recordings["both-cpus"]
+    apart = [fault for fault in recording.truth["faults"] if fault["race"] is None]
+    racing = [fault for fault in recording.truth["faults"] if fault["race"] is not None]
+    rows = recording.faults()
+    reports = [report for reports in recording.reports.values() for report in reports]
+    print(f"both-cpus: kernel reports {len(reports)} faults, faults --json {len(rows)}")
+    assert len(rows) == len(reports)
+    assert {fault["cpu"] for fault in apart} == {0, 1}
+    programs_apart = {fault["program_id"] for fault in apart}
+
+    own = Counter(row["kaddr"] for row in rows if row["prog"]["id"] in programs_apart)
+    assert own == Counter(fault["kaddr"] for fault in apart)
+
+    raced = [row for row in rows if row["prog"]["id"] not in programs_apart]
+    assert all(row["outcome"] in _RECOVERED for row in raced)
+    assert all(row["callee"] for row in rows)
+    installed = Counter(row["page"] for row in raced if row["outcome"] == "scratch-installed")
+    # however many CPUs faulted, one of them filled the page
+    assert installed == Counter({fault["page"] for fault in racing})
+
+
+def test_a_clean_run_has_no_faults(recordings: dict[str, Recording]) -> None:
+    recording = recordings["clean"]
+    assert recording.faults() == []
+    assert recording.summary()["programs"]
+    assert "nothing lost" in recording.log
