@@ -163,6 +163,8 @@ def parse(raw: bytes) -> Note:
     Raises:
         ValueError: unknown type or a length that is not that type's.
     """
+    if len(raw) < HEAD.size:
+        raise ValueError(f"note of {len(raw)} bytes")
     kind, flags, ts_ns, key = HEAD.unpack_from(raw)
     note_type = NoteType(kind)
     # the ring rounds nothing up: a record has exactly the size that was reserved
