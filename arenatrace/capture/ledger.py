@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from arenatrace.capture.line_table import LineTables
+from arenatrace.capture.line_table import LineRow, LineTables
 from arenatrace.capture.notes import (
     ArenaNote,
     FuncNote,
@@ -41,12 +42,13 @@ class Arenas:
 
     def note(self, note: ArenaNote) -> None:
         """Remember what the probes said of an arena."""
-        self._facts[note.ptr].append(note)
-        if note.preexisting and note.ptr not in self._live:
+        if not note.preexisting:
+            self._facts[note.ptr].append(note)
+            return
+        if note.ptr not in self._live:
             index = self._new(note.ptr, preexisting=True)
             self._enumerated_at[index] = note.ts_ns
-        if note.preexisting:
-            self._apply(note.ptr, note)
+        self._apply(note.ptr, note)
 
     def created(self, ptr: int, ts_ns: int) -> int:
         """An arena came to be at ``ts_ns``."""
@@ -56,13 +58,16 @@ class Arenas:
             self.rows.append({"arena": index, "preexisting": False, "create_ts_ns": ts_ns})
         else:
             index = self._new(ptr, preexisting=False, create_ts_ns=ts_ns)
-        self._apply_until(ptr, ts_ns)
+        # older ones are of an arena whose end was lost
+        for note in self._take_facts(ptr, ts_ns)[-1:]:
+            self._apply(ptr, note)
         return index
 
     def mapped(self, ptr: int, ts_ns: int) -> int:
         """An arena was mapped by user space: its user range is fixed from here on."""
         index = self.index(ptr)
-        self._apply_until(ptr, ts_ns)
+        for note in self._take_facts(ptr, ts_ns):
+            self._apply(ptr, note)
         return index
 
     def destroyed(self, ptr: int, ts_ns: int) -> int:
@@ -70,7 +75,7 @@ class Arenas:
         index = self.index(ptr)
         self.rows.append({"arena": index, "destroy_ts_ns": ts_ns})
         del self._live[ptr]
-        self._facts[ptr] = [note for note in self._facts[ptr] if note.ts_ns > ts_ns]
+        self._take_facts(ptr, ts_ns)
         return index
 
     def index(self, ptr: int) -> int:
@@ -103,10 +108,13 @@ class Arenas:
         self._generations[ptr] += 1
         return index
 
-    def _apply_until(self, ptr: int, ts_ns: int) -> None:
-        for note in self._facts[ptr]:
-            if note.ts_ns <= ts_ns:
-                self._apply(ptr, note)
+    def _take_facts(self, ptr: int, ts_ns: int) -> list[ArenaNote]:
+        """The notes until ``ts_ns``, each given once."""
+        facts = self._facts.pop(ptr, [])
+        later = [note for note in facts if note.ts_ns > ts_ns]
+        if later:
+            self._facts[ptr] = later
+        return [note for note in facts if note.ts_ns <= ts_ns]
 
     def _apply(self, ptr: int, note: ArenaNote) -> None:
         index = self._live[ptr]
@@ -126,6 +134,15 @@ class Arenas:
         )
 
 
+@dataclass(frozen=True)
+class _Described:
+    """A program's note with the parts that came before it."""
+
+    note: ProgNote
+    funcs: list[FuncNote]
+    lines: list[LineRow]
+
+
 class Programs:
     """Starts of JITed code to program indices, and the rows of the table ``programs``."""
 
@@ -136,7 +153,7 @@ class Programs:
         self._own_ids = own_ids
         self._lines = LineTables()
         self._funcs: dict[int, list[FuncNote]] = defaultdict(list)
-        self._waiting: dict[int, list[ProgNote]] = defaultdict(list)
+        self._waiting: dict[int, list[_Described]] = defaultdict(list)
         self._live: dict[int, int] = {}
         self._enumerated: dict[int, ProgNote] = {}
         self._named: set[int] = set()
@@ -150,22 +167,26 @@ class Programs:
             self._lines.add_lines(note)
         elif isinstance(note, StringsNote):
             self._lines.add_strings(note)
-        elif note.preexisting:
-            self._enumerate(note)
         else:
-            self._waiting[note.start].append(note)
+            # a program's own note comes last, so what is there under its key is its own;
+            # the next program may have the same key before this one's event is read
+            described = _Described(note, self._funcs.pop(note.key, []), self._lines.take(note.key))
+            if note.preexisting:
+                self._enumerate(described)
+            else:
+                self._waiting[note.start].append(described)
 
-    def _enumerate(self, note: ProgNote) -> None:
+    def _enumerate(self, described: _Described) -> None:
+        note = described.note
         if note.start in self._live:
-            self._forget_parts(note.key)
             return
         index = self._new(note.start)
         self._enumerated[index] = note
-        self._describe(index, note, preexisting=True, load_ts_ns=None)
+        self._describe(index, described, preexisting=True, load_ts_ns=None)
 
     def loaded(self, start: int, ts_ns: int) -> int:
         """A program came to be at ``ts_ns``."""
-        note = self._claim(start, ts_ns)
+        described = self._claim(start, ts_ns)
         index = self._live.get(start)
         seen = self._enumerated.get(index) if index is not None else None
         if index is not None and seen is not None and seen.ts_ns > ts_ns:
@@ -173,10 +194,10 @@ class Programs:
             self.rows.append({"prog": index, "preexisting": False, "load_ts_ns": ts_ns})
             return index
         index = self._new(start)
-        if note is None:
+        if described is None:
             self.rows.append({"prog": index, "preexisting": False, "load_ts_ns": ts_ns})
         else:
-            self._describe(index, note, preexisting=False, load_ts_ns=ts_ns)
+            self._describe(index, described, preexisting=False, load_ts_ns=ts_ns)
         return index
 
     def unloaded(self, start: int, ts_ns: int) -> int | None:
@@ -215,22 +236,23 @@ class Programs:
         self._live[start] = index
         return index
 
-    def _claim(self, start: int, ts_ns: int) -> ProgNote | None:
+    def _claim(self, start: int, ts_ns: int) -> _Described | None:
         waiting = self._waiting.pop(start, [])
-        ready = [note for note in waiting if note.ts_ns <= ts_ns]
-        later = [note for note in waiting if note.ts_ns > ts_ns]
+        ready = [described for described in waiting if described.note.ts_ns <= ts_ns]
+        later = [described for described in waiting if described.note.ts_ns > ts_ns]
         if later:
             self._waiting[start] = later
         return ready[-1] if ready else None
 
     def _describe(
-        self, index: int, note: ProgNote, *, preexisting: bool, load_ts_ns: int | None
+        self, index: int, described: _Described, *, preexisting: bool, load_ts_ns: int | None
     ) -> None:
+        note = described.note
         own = note.id in self._own_ids
         funcs = [{"name": note.ksym or None, "start": note.start, "end": note.end}]
         funcs += [
             {"name": func.ksym or None, "start": func.start, "end": func.end}
-            for func in self._funcs[note.key]
+            for func in described.funcs
         ]
         self._named.add(index)
         self.rows.append(
@@ -245,14 +267,9 @@ class Programs:
                 "preexisting": preexisting,
                 "load_ts_ns": load_ts_ns,
                 "funcs": funcs,
-                "lines": [] if own else self._lines.table(note.key, note.btf_id),
+                "lines": [] if own else self._lines.table(described.lines, note.btf_id),
             }
         )
-        self._forget_parts(note.key)
-
-    def _forget_parts(self, key: int) -> None:
-        self._funcs.pop(key, None)
-        self._lines.forget(key)
 
 
 def full_name(ksym: str, tag: str) -> str | None:

@@ -7,12 +7,15 @@ from typing import Any
 
 from arenatrace.capture.notes import LinesNote, StringsNote
 
+#: Address, file offset, line offset, line and column of one row.
+LineRow = tuple[int, int, int, int, int]
+
 
 class LineTables:
     """Pieces of line tables by program, and of BTF string sections by BTF id."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, list[tuple[int, int, int, int, int]]] = defaultdict(list)
+        self._rows: dict[int, list[LineRow]] = defaultdict(list)
         self._strings: dict[int, bytearray] = {}
 
     def add_lines(self, note: LinesNote) -> None:
@@ -24,8 +27,12 @@ class LineTables:
         section = self._strings.setdefault(note.btf_id, bytearray(note.total))
         section[note.offset : note.offset + len(note.data)] = note.data
 
-    def table(self, key: int, btf_id: int) -> list[dict[str, Any]]:
-        """Rows of the program ``key`` by ascending address, for the column ``lines``."""
+    def take(self, key: int) -> list[LineRow]:
+        """The rows of the program ``key`` so far; they are given once."""
+        return self._rows.pop(key, [])
+
+    def table(self, pieces: list[LineRow], btf_id: int) -> list[dict[str, Any]]:
+        """``pieces`` by ascending address with their texts, for the column ``lines``."""
         strings = self._strings.get(btf_id, bytearray())
         rows: list[dict[str, Any]] = [
             {
@@ -36,15 +43,11 @@ class LineTables:
                 # the kernel's own report trims the indentation as well
                 "text": _string(strings, line_off, strip=True),
             }
-            for address, file_off, line_off, line, col in self._rows.get(key, ())
+            for address, file_off, line_off, line, col in pieces
             if address  # instructions the JIT dropped have none
         ]
         rows.sort(key=_address)
         return rows
-
-    def forget(self, key: int) -> None:
-        """Drop the rows of a program whose table has been written; strings are shared."""
-        self._rows.pop(key, None)
 
 
 def _address(row: dict[str, Any]) -> int:
