@@ -62,7 +62,7 @@ $(VENV)/.base: constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; set PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || sh tests/host/install-venv.sh
 	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
-	$(PIP) install -q --constraint constraints.txt --upgrade pip hatchling
+	$(PIP) install -q --constraint constraints.txt --upgrade pip hatchling editables
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.base pyproject.toml
