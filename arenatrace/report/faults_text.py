@@ -36,7 +36,7 @@ def print_faults(rows: Iterable[Mapping[str, Any]], start_ts_ns: int, console: C
 def _details(row: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(width=3)
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, width=10)
     table.add_column(overflow="fold")
     for label, value in _lines(row):
         table.add_row(Text(), Text(label), Text(value))
@@ -56,7 +56,8 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if source is not None:
         yield "source", f"{harmless(source['file'] or '?')}:{_known(source['line'])}"
         if source["text"]:
-            yield "", f"  {harmless(source['text'])}"
+            # A tab inside a line of C is layout, no attack.
+            yield "", f"  {harmless(source['text'].replace(chr(9), ' '))}"
     task = row["task"]
     comm = "unknown" if task["comm"] is None else harmless(task["comm"])
     yield "task", f"{comm}, pid {_known(task['pid'])}, tid {_known(task['tid'])}"

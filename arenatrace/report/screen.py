@@ -5,12 +5,20 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import IO
+from typing import IO, cast
 
 from rich.console import Console
 
 #: Columns of a report that goes to a file or a pipe.
 PLAIN_COLUMNS = 80
+
+
+class _Screen(Console):
+    """Leaves a closed pipe to the command line; rich would exit with the code for findings."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
 
 
 class _Trimmed(io.TextIOBase):
@@ -35,8 +43,8 @@ def screen(file: IO[str]) -> Console:
     """
     terminal = file.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR"))
-    return Console(
-        file=file if terminal else _Trimmed(file),
+    return _Screen(
+        file=file if terminal else cast(IO[str], _Trimmed(file)),
         force_terminal=False if plain else None,
         color_system=None if plain else "auto",
         width=None if terminal else PLAIN_COLUMNS,

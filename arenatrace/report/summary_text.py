@@ -56,6 +56,8 @@ def _headline(totals: Mapping[str, int]) -> Text:
         (totals["scratch_installs"], f"{totals['scratch_installs']:,} given the scratch page"),
         (totals["prog_faults"], f"{totals['prog_faults']:,} in BPF code"),
     ]
+    other = faults - sum(number for number, _ in kinds)
+    kinds.append((max(0, other), f"{other:,} with the page mapped meanwhile or unknown"))
     text = f"{count(faults, 'arena fault')}: " + ", ".join(words for some, words in kinds if some)
     return Text(text.removesuffix(": "), "bold red" if totals["oopses"] else "bold yellow")
 
@@ -130,9 +132,9 @@ def _arenas(rows: list[Mapping[str, Any]]) -> Table:
 def _activity(totals: Mapping[str, int]) -> Text:
     words = [
         count(totals["events"], "event"),
-        f"{count(totals['allocs'], 'page allocation')} ({totals['allocs_refused']:,} refused)",
+        f"{count(totals['allocs'], 'page allocation')} ({totals['allocs_refused']:,} more refused)",
         count(totals["frees"], "free"),
-        f"{count(totals['reserves'], 'reservation')} ({totals['reserves_refused']:,} refused)",
+        f"{count(totals['reserves'], 'reservation')} ({totals['reserves_refused']:,} more refused)",
         f"{count(totals['user_faults'], 'user fault')} ({totals['user_sigsegv']:,} SIGSEGV)",
         count(totals["arenas"], "arena"),
         count(totals["programs"], "program"),

@@ -1,0 +1,127 @@
+"""Golden outputs: text at 80 columns without colour, and JSON.
+
+To make them anew after a change that is meant, and review the difference:
+
+    ARENATRACE_GOLDEN=write pytest tests/unit/test_golden.py && git diff tests/golden
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arenatrace.cli.app import run
+from arenatrace.schema import Kind, Outcome
+from tests.unit.trace_builder import KERN, USER, TraceBuilder, sample_meta
+
+_GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+_KFUNC = 0xFFFF_FFFF_C000_0040
+_CODE = 0xFFFF_FFFF_A000_0000
+_PAGE0 = KERN + (USER & 0xFFFF_FFFF)
+
+
+def _lines(start: int, file: str, *lines: tuple[int, int, str]) -> list[dict[str, Any]]:
+    return [
+        {"addr": start + offset, "file": file, "line": line, "col": 1, "text": text}
+        for offset, line, text in lines
+    ]
+
+
+def _busy() -> TraceBuilder:
+    """Two schedulers and a helper; every kind of fault, and losses."""
+    builder = TraceBuilder(meta=sample_meta(lost={"ring": 7}))
+    arena = builder.arena(name="alpha_arena", max_entries=1024)
+    builder.arena(name="old", preexisting=True, create_ts_ns=None, map_id=None)
+    alpha = builder.program(
+        "alpha",
+        [("alpha", _CODE, _CODE + 0x100), ("touch", _CODE + 0x100, _CODE + 0x200)],
+        arena=arena,
+        lines=_lines(
+            _CODE,
+            "/src/progs/alpha.bpf.c",
+            (0x00, 10, "int alpha(void *ctx)"),
+            (0x100, 20, "static __noinline void touch(struct node __arena *n)"),
+            (0x110, 23, "\tarenapoke_read(&n->left,\tsizeof(n->left));"),
+        ),
+    )
+    helper = builder.program("helper", [("helper", _CODE + 0x1000, _CODE + 0x1100)], type="tracing")
+    builder.symbol(_KFUNC, "arenapoke_read", module="arenapoke")
+    builder.symbol(_KFUNC + 64, "scx_cmask_set")
+    builder.event(Kind.PAGE_ALLOC, arena=arena, pages=2, ret=USER)
+    builder.event(Kind.PAGE_ALLOC, arena=arena, pages=2000, ret=0)
+    builder.event(Kind.PAGE_FREE, arena=arena, pages=2, addr=USER, pgoff=0)
+    in_touch = builder.stack(_KFUNC, _CODE + 0x118, _CODE + 0x48)
+    for page in range(3):
+        builder.kernel_fault(
+            arena=arena, prog=alpha, ip=_KFUNC, stack=in_touch, addr=_PAGE0 + page * 4096 + 8
+        )
+    builder.prog_fault(
+        arena=arena,
+        prog=alpha,
+        ip=_CODE + 0x112,
+        write=True,
+        addr=_PAGE0 + 4096,
+        outcome=int(Outcome.IGNORED),
+    )
+    builder.kernel_fault(
+        arena=None,
+        prog=helper,
+        ip=_KFUNC + 64,
+        write=True,
+        outcome=int(Outcome.OOPS),
+        stack=builder.stack(_KFUNC + 64, _CODE + 0x1010, _CODE + 0x118),
+        addr=KERN + (1 << 32) + 16,
+    )
+    builder.kernel_fault(arena=None, prog=None, outcome=int(Outcome.OOPS), addr=0x10, comm=None)
+    builder.kernel_fault(prog=alpha, ip=_KFUNC, stack=in_touch, outcome=int(Outcome.ALREADY_MAPPED))
+    builder.event(Kind.USER_FAULT, arena=arena, addr=USER, outcome=int(Outcome.SIGSEGV))
+    return builder
+
+
+def _hostile() -> TraceBuilder:
+    """Names chosen to take over a terminal."""
+    builder = TraceBuilder(meta=sample_meta(kernel="7.2\x1b[0m"))
+    arena = builder.arena(name="\x1b]0;owned\x07map")
+    prog = builder.program(
+        "[bold]\u202egorp",
+        [("\nfault\r", _CODE, _CODE + 64)],
+        arena=arena,
+        type="\x9bsyscall",
+        lines=_lines(_CODE, "/src/[red]\x1b[31m.c", (0, 1, "/* \ufffd\x00 */ *p = 1; // [/]")),
+    )
+    builder.prog_fault(prog=prog, ip=_CODE, comm="\x1b[2Jevil\n", arena=arena)
+    return builder
+
+
+_CASES = {
+    "busy": _busy,
+    "hostile": _hostile,
+    "empty": TraceBuilder,
+}
+
+
+@pytest.mark.parametrize("command", ["summary", "faults"])
+@pytest.mark.parametrize("form", ["txt", "json"])
+@pytest.mark.parametrize("case", list(_CASES))
+def test_output_is_as_reviewed(
+    case: str,
+    form: str,
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _CASES[case]().write(tmp_path / f"{case}.atrace")
+    monkeypatch.chdir(tmp_path)
+    run([command, *(["--json"] if form == "json" else []), f"{case}.atrace"])
+    found = capsys.readouterr().out
+    golden = _GOLDEN / f"{case}-{command}.{form}"
+    if os.environ.get("ARENATRACE_GOLDEN") == "write":
+        golden.write_text(found, encoding="utf-8")
+    assert found == golden.read_text(encoding="utf-8")
+    if form == "txt":
+        assert all(len(line) <= 80 for line in found.splitlines())
+        assert all(char.isprintable() or char == "\n" for char in found)
