@@ -213,13 +213,28 @@ def test_an_address_range_is_read_by_who_had_it_at_that_time(
 
 
 def test_a_symbol_is_taken_as_it_was_at_the_fault(builder: TraceBuilder, tmp_path: Path) -> None:
-    builder.symbol(_KFUNC, "later", ts_ns=9_000)
-    builder.symbol(_KFUNC, "old", ts_ns=1_000, module="gone")
-    builder.symbol(_KFUNC + 1, "neighbour", ts_ns=1_000)
-    for ts in (500, 1_000, 8_999, 9_000):
+    builder.symbol(_KFUNC, "later", ts_ns=9_000_000_000)
+    builder.symbol(_KFUNC, "old", ts_ns=2_000_000_000, module="gone")
+    builder.symbol(_KFUNC + 1, "neighbour", ts_ns=1_000_000_000)
+    for ts in (2_000_000_000, 8_999_999_999, 9_000_000_000):
         builder.kernel_fault(ts_ns=ts, ip=_KFUNC)
+    callees = [row["callee"] for row in _rows(builder, tmp_path)]
+    assert callees == [
+        {"symbol": "old", "module": "gone"},
+        {"symbol": "old", "module": "gone"},
+        {"symbol": "later", "module": None},
+    ]
+
+
+def test_a_symbol_sent_by_a_simultaneous_fault_counts_and_a_late_one_does_not(
+    builder: TraceBuilder, tmp_path: Path
+) -> None:
+    builder.symbol(_KFUNC, "kfunc", ts_ns=5_000_000_000)
+    for ts in (3_999_999_999, 4_000_000_000, 4_999_999_000):
+        builder.kernel_fault(ts_ns=ts, ip=_KFUNC)
+    builder.prog_fault(ts_ns=4_999_999_500, ip=_KFUNC)
     symbols = [(row["callee"] or {}).get("symbol") for row in _rows(builder, tmp_path)]
-    assert symbols == [None, "old", "old", "later"]
+    assert symbols == [None, "kfunc", "kfunc", None]
 
 
 def test_an_arena_found_by_address_must_have_existed(builder: TraceBuilder, tmp_path: Path) -> None:

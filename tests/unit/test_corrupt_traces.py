@@ -296,5 +296,5 @@ def test_values_at_the_edges_of_their_types_do_no_harm(
             builder.prog_fault(
                 arena=arena, prog=prog, addr=0, ip=top, stack=4_000_000_000, write=None
             )
-            builder.kernel_fault(arena=arena, prog=prog, addr=None, kind=9, outcome=250)
+            builder.kernel_fault(arena=arena, prog=prog, addr=None, outcome=250)
     assert _look(builder.write(tmp_path / "t"), capsys)[0] == 1

@@ -94,11 +94,13 @@ def test_dtypes_are_the_same_sealed_unsealed_and_missing(tmp_path: Path) -> None
 def test_the_dictionary_of_task_names_grows_and_is_replaced(tmp_path: Path, sealed: bool) -> None:
     names = ["a", "b", "a", "c", "zz", "b", None, "d"]
     dictionaries = [["a", "b"], ["a", "b"], ["a", "b", "c"], ["zz", "b"], ["d"]]
-    wanted = [["a"], ["b", "a"], ["c"], ["zz", "b"], [None, "d"]]
+    wanted: list[list[str | None]] = [["a"], ["b", "a"], ["c"], ["zz", "b"], [None, "d"]]
     with TraceWriter(tmp_path / "t", sample_meta()) as writer:
         seq = 0
         for words, values in zip(dictionaries, wanted, strict=True):
-            rows = [{"ts_ns": seq + i, "seq": seq + i, "kind": 1} for i in range(len(values))]
+            rows: list[dict[str, Any]] = [
+                {"ts_ns": seq + i, "seq": seq + i, "kind": 1} for i in range(len(values))
+            ]
             seq += len(values)
             batch = record_batch("events", rows)
             codes = pa.array([None if v is None else words.index(v) for v in values], pa.int32())
