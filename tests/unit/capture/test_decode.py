@@ -1,0 +1,364 @@
+"""Records become rows: each kind fills its own columns and leaves the others null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from arenatrace.capture.decode import Decoder
+from arenatrace.capture.ledger import Ledger
+from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
+from arenatrace.trace.arrow_schema import arrow_schema
+from tests.unit.capture.make_notes import KERN_VM, PTR, START, arena_note, prog_note, stack_note
+from tests.unit.capture.make_records import event, records
+
+KERN = KERN_VM + GUARD_SZ // 2
+USER = 0x7F00_1000_0000
+IP = 0xFFFF_FFFF_8100_1234
+
+
+def _ledger() -> Ledger:
+    """One arena, mapped, and one program, both enumerated."""
+    ledger = Ledger({31: "syscall"}, set())
+    ledger.note(arena_note(1, preexisting=True, user_vm_start=USER, id=3))
+    ledger.note(prog_note(2, preexisting=True, arena=PTR))
+    return ledger
+
+
+def _decoder(*, can_see_pte: bool = True) -> Decoder:
+    return Decoder(_ledger(), can_see_pte=can_see_pte)
+
+
+def _rows(batch: pa.RecordBatch | None) -> list[dict[str, Any]]:
+    assert batch is not None
+    batch.validate(full=True)
+    assert batch.schema.equals(arrow_schema("events"))
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    return rows
+
+
+def _row(decoder: Decoder, values: dict[str, Any]) -> dict[str, Any]:
+    (row,) = _rows(decoder.batch(records(values)))
+    return row
+
+
+_ALWAYS = {"ts_ns": 1000, "seq": 0, "cpu": 6, "pid": 40, "tid": 41, "comm": "task"}
+
+
+def _full(kind: Kind, **known: Any) -> dict[str, Any]:
+    nulls = dict.fromkeys(arrow_schema("events").names)
+    return {**nulls, **_ALWAYS, "kind": int(kind), **known}
+
+
+_WRITE, _OK, _NONE = WireFlag.WRITE, WireFlag.OK, WireFlag.PTE_WAS_NONE
+_ALLOC_RET = USER + 0x5000
+
+_CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "page_alloc anywhere",
+        event(Kind.PAGE_ALLOC, arena=PTR, addr=0, ret=_ALLOC_RET, flags=_OK | WireFlag.SLEEPABLE),
+        _full(Kind.PAGE_ALLOC, arena=0, pgoff=5, pages=3, addr=0, ret=_ALLOC_RET, sleepable=True),
+    ),
+    (
+        "page_alloc refused",
+        event(Kind.PAGE_ALLOC, arena=PTR, addr=USER + 0x3000, ret=0),
+        _full(
+            Kind.PAGE_ALLOC, arena=0, pgoff=3, pages=3, addr=USER + 0x3000, ret=0, sleepable=False
+        ),
+    ),
+    (
+        "page_alloc anywhere refused",
+        event(Kind.PAGE_ALLOC, arena=PTR, addr=0, ret=0),
+        _full(Kind.PAGE_ALLOC, arena=0, pages=3, addr=0, ret=0, sleepable=False),
+    ),
+    (
+        "page_free",
+        event(Kind.PAGE_FREE, arena=PTR, addr=USER + 0x3000),
+        _full(Kind.PAGE_FREE, arena=0, pgoff=3, pages=3, addr=USER + 0x3000, sleepable=False),
+    ),
+    (
+        "page_reserve",
+        event(Kind.PAGE_RESERVE, arena=PTR, addr=USER + 0x3000, ret=-16),
+        _full(Kind.PAGE_RESERVE, arena=0, pgoff=3, pages=3, addr=USER + 0x3000, ret=-16),
+    ),
+    ("free_drain", event(Kind.FREE_DRAIN, arena=PTR), _full(Kind.FREE_DRAIN, arena=0)),
+    (
+        "user_fault",
+        event(Kind.USER_FAULT, arena=PTR, addr=USER + 0x3FFF, ret=0x100, flags=_WRITE),
+        _full(
+            Kind.USER_FAULT,
+            arena=0,
+            pgoff=3,
+            addr=USER + 0x3FFF,
+            ret=0x100,
+            write=True,
+            outcome=None,
+        ),
+    ),
+    (
+        "arena_mmap",
+        event(Kind.ARENA_MMAP, arena=PTR, ret=-22),
+        _full(Kind.ARENA_MMAP, arena=0, ret=-22),
+    ),
+    ("arena_destroy", event(Kind.ARENA_DESTROY, arena=PTR), _full(Kind.ARENA_DESTROY, arena=0)),
+    ("arena_create", event(Kind.ARENA_CREATE, arena=PTR), _full(Kind.ARENA_CREATE, arena=1)),
+    (
+        "prog_load",
+        event(Kind.PROG_LOAD, arena=PTR, ret=START + 0x1000),
+        _full(Kind.PROG_LOAD, arena=0, prog=1),
+    ),
+    (
+        "prog_unload",
+        event(Kind.PROG_UNLOAD, ret=START),
+        _full(Kind.PROG_UNLOAD, prog=0),
+    ),
+    (
+        "prog_unload of one never heard of",
+        event(Kind.PROG_UNLOAD, ret=START + 0x1000),
+        _full(Kind.PROG_UNLOAD),
+    ),
+    (
+        "kernel_fault recovered",
+        event(
+            Kind.KERNEL_FAULT,
+            arena=PTR,
+            addr=KERN + 0x1000_2ABC,
+            ret=START,
+            flags=_OK | _NONE | _WRITE,
+        ),
+        _full(
+            Kind.KERNEL_FAULT,
+            arena=0,
+            pgoff=2,
+            addr=KERN + 0x1000_2ABC,
+            write=True,
+            error_code=2,
+            ip=IP,
+            prog=0,
+            outcome=Outcome.SCRATCH_INSTALLED,
+        ),
+    ),
+    (
+        "kernel_fault without an error code",
+        event(
+            Kind.KERNEL_FAULT,
+            arena=PTR,
+            addr=KERN + 0x1000_0000,
+            ret=START,
+            flags=_OK,
+            error_code=0,
+        ),
+        _full(
+            Kind.KERNEL_FAULT,
+            arena=0,
+            pgoff=0,
+            addr=KERN + 0x1000_0000,
+            write=False,
+            ip=IP,
+            prog=0,
+            outcome=Outcome.ALREADY_MAPPED,
+        ),
+    ),
+    (
+        "prog_fault",
+        event(
+            Kind.PROG_FAULT, arena=PTR, addr=0x1000_2ABC, ret=START, flags=WireFlag.ADDR_IS_OFFSET
+        ),
+        _full(
+            Kind.PROG_FAULT,
+            arena=0,
+            pgoff=2,
+            addr=KERN + 0x1000_2ABC,
+            write=False,
+            ip=IP,
+            prog=0,
+            outcome=Outcome.ZEROED,
+        ),
+    ),
+    (
+        "prog_fault without a program",
+        event(Kind.PROG_FAULT, addr=0x1000, flags=WireFlag.ADDR_IS_OFFSET | _WRITE),
+        _full(Kind.PROG_FAULT, write=True, ip=IP, outcome=Outcome.IGNORED),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [c[1:] for c in _CASES], ids=[c[0] for c in _CASES]
+)
+def test_columns(values: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert _row(_decoder(), values) == expected
+
+
+def test_every_kind_has_a_case() -> None:
+    shown = {Kind(values["kind"]) for _, values, _ in _CASES}
+    assert shown == set(Kind) - {Kind.LOST}
+
+
+def test_a_row_of_losses() -> None:
+    decoder = _decoder()
+    (row,) = _rows(decoder.lost(77, int(Kind.PAGE_ALLOC), 1234))
+    nulls = dict.fromkeys(arrow_schema("events").names)
+    assert row == {**nulls, "ts_ns": 77, "seq": 0, "kind": 13, "pages": 1234, "ret": 4}
+    assert decoder.counts[Kind.LOST] == 1
+
+
+_KERNEL = event(Kind.KERNEL_FAULT, arena=PTR, addr=KERN, ret=START)
+
+
+@pytest.mark.parametrize(
+    ("flags", "can_see_pte", "outcome"),
+    [
+        (_OK | _NONE, True, Outcome.SCRATCH_INSTALLED),
+        (_OK, True, Outcome.ALREADY_MAPPED),
+        (0, True, Outcome.OOPS),
+        (_NONE, True, Outcome.OOPS),
+        (_OK | _NONE, False, None),
+        (_OK, False, None),
+        (0, False, Outcome.OOPS),
+    ],
+)
+def test_outcome_of_a_kernel_fault(flags: int, can_see_pte: bool, outcome: Outcome | None) -> None:
+    """Without the probe of the page table entry nobody knows how a fault was recovered."""
+    row = _row(_decoder(can_see_pte=can_see_pte), {**_KERNEL, "flags": flags})
+    assert row["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("ret", "outcome"),
+    [
+        (0, Outcome.MAPPED),
+        (0x40, Outcome.SIGSEGV),
+        (0x02, Outcome.SIGBUS),
+        (0x42, Outcome.SIGSEGV),
+        (0x400, None),
+        (0x10000, Outcome.MAPPED),
+    ],
+)
+def test_outcome_of_a_user_fault(ret: int, outcome: Outcome | None) -> None:
+    """VM_FAULT_* of the kernel; 0x400 is a retry, bits from 16 on are no error."""
+    assert _row(_decoder(), event(Kind.USER_FAULT, arena=PTR, ret=ret))["outcome"] == outcome
+
+
+def test_counts_by_kind() -> None:
+    decoder = _decoder()
+    decoder.batch(records(event(Kind.PAGE_FREE, arena=PTR), event(Kind.PAGE_FREE, arena=PTR)))
+    decoder.batch(records(event(Kind.FREE_DRAIN, arena=PTR)))
+    known = {kind: count for kind, count in decoder.counts.items() if count}
+    assert known == {Kind.PAGE_FREE: 2, Kind.FREE_DRAIN: 1}
+    assert set(decoder.counts) == set(Kind)
+
+
+def test_seq_has_no_holes() -> None:
+    """Over batches, dropped records and rows of losses."""
+    decoder = _decoder()
+    free = event(Kind.PAGE_FREE, arena=PTR)
+    unrelated = event(Kind.KERNEL_FAULT, addr=0x10)
+    batches = [
+        decoder.batch(records(free, unrelated, free)),
+        decoder.batch(records(unrelated)),
+        decoder.lost(1, 4, 1),
+        decoder.batch(records(free)),
+    ]
+    rows = [row for batch in batches if batch is not None for row in _rows(batch)]
+    assert [row["seq"] for row in rows] == [0, 1, 2, 3]
+
+
+def test_no_records_no_batch() -> None:
+    assert _decoder().batch(records()) is None
+
+
+@pytest.mark.parametrize(
+    ("comm", "text"),
+    [
+        (b"task", "task"),
+        (b"", ""),
+        (b"a\xffb", "a\\xffb"),
+        ("é".encode(), "é"),
+        (b"sixteen_letters_", "sixteen_letters_"),
+        (b"cut\0rest", "cut"),
+    ],
+)
+def test_comm(comm: bytes, text: str) -> None:
+    assert _row(_decoder(), event(Kind.FREE_DRAIN, arena=PTR, comm=comm))["comm"] == text
+
+
+def test_names_that_read_the_same() -> None:
+    """A task may be called what another's bytes are shown as."""
+    names = (b"a\\xff", b"a\xff", b"b\0c", b"b")
+    batch = _decoder().batch(
+        records(*(event(Kind.FREE_DRAIN, arena=PTR, comm=comm) for comm in names))
+    )
+    assert [row["comm"] for row in _rows(batch)] == ["a\\xff", "a\\xff", "b", "b"]
+
+
+# ---- stacks ----
+
+
+def test_a_fault_takes_its_own_stack() -> None:
+    ledger = _ledger()
+    ledger.note(stack_note(1000, cpu=6, tid=41, frames=(90, IP, 91)))
+    ledger.note(stack_note(1000, cpu=7, tid=41, frames=(92,)))
+    decoder = Decoder(ledger, can_see_pte=True)
+    row = _row(decoder, {**_KERNEL, "stack": 1})
+    assert ledger.stack_rows == [{"stack": row["stack"], "frames": [IP, 91]}]
+
+
+@pytest.mark.parametrize("said", [0, 1], ids=["none was sent", "it was lost"])
+def test_a_fault_without_a_stack(said: int) -> None:
+    ledger = _ledger()
+    if not said:
+        ledger.note(stack_note(1000, cpu=6, tid=41, frames=(1,)))
+    decoder = Decoder(ledger, can_see_pte=True)
+    assert _row(decoder, {**_KERNEL, "stack": said})["stack"] is None
+    assert ledger.stack_rows == []
+
+
+def test_a_program_known_only_by_the_stack() -> None:
+    ledger = _ledger()
+    start = START + 0x9000
+    ledger.note(stack_note(1000, cpu=6, tid=41, start=start, name="late", arena=PTR))
+    ledger.programs.rows.clear()
+    row = _row(Decoder(ledger, can_see_pte=True), {**_KERNEL, "ret": start, "stack": 1})
+    (named,) = [row for row in ledger.programs.rows if row.get("name")]
+    assert (named["prog"], named["name"]) == (row["prog"], "late")
+
+
+# ---- what a pointer means changes within a batch ----
+
+
+def test_a_pointer_changes_hands_between_two_rows() -> None:
+    ledger = _ledger()
+    ledger.note(arena_note(1002, kern_vm_addr=KERN_VM + (1 << 33)))
+    ledger.note(arena_note(1004, kern_vm_addr=KERN_VM + (1 << 33), user_vm_start=USER + 0x2000))
+    free = event(Kind.PAGE_FREE, arena=PTR, addr=USER + 0x3000)
+    rows = _rows(
+        Decoder(ledger, can_see_pte=True).batch(
+            records(
+                free,
+                event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1001),
+                event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1003),
+                event(Kind.ARENA_MMAP, arena=PTR, ts_ns=1005),
+                free,
+            )
+        )
+    )
+    assert [row["arena"] for row in rows] == [0, 0, 1, 1, 1]
+    assert [row["pgoff"] for row in rows] == [3, None, None, None, 1]
+
+
+def test_code_changes_hands_between_two_rows() -> None:
+    decoder = _decoder()
+    rows = _rows(
+        decoder.batch(
+            records(
+                _KERNEL,
+                event(Kind.PROG_UNLOAD, ret=START),
+                event(Kind.PROG_LOAD, ret=START),
+                _KERNEL,
+            )
+        )
+    )
+    assert [row["prog"] for row in rows] == [0, 0, 1, 1]
