@@ -44,7 +44,7 @@ def import_bcc() -> Any:
     )
     try:
         import bcc
-    except ImportError as exc:
+    except (ImportError, OSError) as exc:  # OSError: its libbcc.so is missing
         version = ".".join(map(str, sys.version_info[:2]))
         raise UnsupportedError(
             f"the Python module bcc cannot be imported by Python {version}: {exc}", hint
@@ -113,7 +113,7 @@ class Probes:
         self.attached: list[str] = []
         self._closed = False
         self.refused: dict[str, str] = {}
-        self._states = {state.point.function: state for state in states}
+        self._states = states
         self._iterators: list[int] = []
         flags = [
             f"-I{source_dir}",
@@ -164,18 +164,15 @@ class Probes:
         names.sort(key=lambda name: (b"bpf_prog_kallsyms" not in name, b"arena_map" not in name))
         for name in names:
             self._attach_one(name)
-        missing = [
-            state.point
-            for state in self._states.values()
-            if state.point.essential and state.point.function not in self.attached
-        ]
-        if missing:
-            reason = self.refused.get(missing[0].function) or "this kernel has no such function"
-            raise UnsupportedError(
-                f"{missing[0].function} cannot be probed: {reason}",
-                "arena fault recovery came with Linux 7.2; text from older kernels and recorded "
-                "traces can still be read",
-            )
+        # a point with one of its two probes refused gives only half of what it should
+        self.attached = [function for function in self.attached if function not in self.refused]
+        for state in self._states:
+            why = self.refused.get(state.point.function)
+            if state.point.essential and why is not None:
+                raise UnsupportedError(
+                    f"{state.point.function} cannot be probed: {why}",
+                    "another tracer or a kernel setting may be in the way; see dmesg",
+                )
 
     def _attach_one(self, name: bytes) -> None:
         function = name.decode().removeprefix("kret").removeprefix("k")

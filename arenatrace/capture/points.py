@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from arenatrace.capture.btf import Btf
 from arenatrace.capture.layout import OPTIONAL
+from arenatrace.errors import UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,13 @@ def survey(btf: Btf, offsets: dict[str, int]) -> list[PointState]:
         else:
             states.append(PointState(point, True))
     return states
+
+
+def require_essential(states: list[PointState]) -> None:
+    """Raise UnsupportedError if a point without which there is nothing to record is missing."""
+    for state in states:
+        if state.point.essential and not state.present:
+            raise UnsupportedError(
+                f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
+                "Linux 7.2 and later have it; recorded traces can be read on any kernel",
+            )

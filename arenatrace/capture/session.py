@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,7 +23,7 @@ from arenatrace.capture.layout import offsets
 from arenatrace.capture.ledger import Ledger, Row
 from arenatrace.capture.loader import Probes, import_bcc
 from arenatrace.capture.notes import parse
-from arenatrace.capture.points import PointState, survey
+from arenatrace.capture.points import PointState, require_essential, survey
 from arenatrace.capture.ring import MappedRing
 from arenatrace.errors import UsageError
 from arenatrace.schema import Kind
@@ -79,8 +81,10 @@ def record(plan: Plan) -> Result:
     btf = Btf.of_running_kernel()
     found = offsets(btf)
     states = survey(btf, found)
+    require_essential(states)
     import_bcc()
     _check_output(plan.path)
+    _check_command(plan.command)
     plan.on_status("compiling and attaching probes")
     probes = Probes(states, found)
     try:
@@ -97,6 +101,19 @@ def _check_output(path: Path) -> None:
     if not path.parent.is_dir():
         raise UsageError(
             f"{path}: the directory {path.parent} does not exist", f"mkdir -p {path.parent}"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{path}: the directory {path.parent} cannot be written to",
+            "choose a directory you may write to with -o",
+        )
+
+
+def _check_command(command: tuple[str, ...]) -> None:
+    if command and shutil.which(command[0]) is None:
+        raise UsageError(
+            f"cannot start {command[0]}: no such program",
+            "check the command after --; nothing was recorded",
         )
 
 
