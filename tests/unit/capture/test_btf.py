@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.capture.btf import Btf, Function
@@ -124,6 +124,7 @@ def test_another_magic_or_version_is_refused(at: int) -> None:
         Btf(bytes(blob))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
     """Any byte overwritten: an answer or UnsupportedError, and always an end."""

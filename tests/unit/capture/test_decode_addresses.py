@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.capture.decode import Decoder
@@ -62,6 +62,7 @@ def _fault(kind: Kind, kern: int, offset: int) -> dict[str, Any]:
 _sides = st.sampled_from([Kind.KERNEL_FAULT, Kind.PROG_FAULT])
 
 
+@settings(deadline=None)
 @given(_sides, _kern_vms, _user_starts, _in_band)
 def test_page_of_a_fault_in_the_band(kind: Kind, kern_vm: int, user: int, offset: int) -> None:
     """The handler hands compute_pgoff() the low 32 bits above kern_vm_start."""
@@ -71,6 +72,7 @@ def test_page_of_a_fault_in_the_band(kind: Kind, kern_vm: int, user: int, offset
     assert row["addr"] == kern + offset
 
 
+@settings(deadline=None)
 @given(_sides, _kern_vms, _user_starts, _in_guards)
 def test_a_fault_in_a_guard_has_no_page(kind: Kind, kern_vm: int, user: int, offset: int) -> None:
     """Offsets below zero (the lower half-guard) too, which arrive as large numbers."""
@@ -80,6 +82,7 @@ def test_a_fault_in_a_guard_has_no_page(kind: Kind, kern_vm: int, user: int, off
     assert row["addr"] == kern + offset
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT, Kind.PAGE_ALLOC]),
     _user_starts,
