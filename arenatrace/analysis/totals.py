@@ -54,7 +54,7 @@ def lost(trace: Trace) -> int:
     of a killed recorder is behind): the larger number is right in both cases.
     """
     marked: int = trace.scan("events").select(_lost_marked()).collect().item()
-    return max(marked, sum(trace.meta.lost.values()))
+    return max(marked, sum(trace.lost.values()))
 
 
 def _lost_marked() -> pl.Expr:

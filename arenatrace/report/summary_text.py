@@ -30,7 +30,8 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _trace(summary["trace"])
     if totals["lost"]:
         lost = count(totals["lost"], "event")
-        yield Text(f"At least {lost} were lost: every number below may be low.", "bold red")
+        were = "was" if totals["lost"] == 1 else "were"
+        yield Text(f"At least {lost} {were} lost: every number below may be low.", "bold red")
     if summary["signatures"]:
         yield Text()
         yield _signatures(summary["signatures"])

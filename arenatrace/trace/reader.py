@@ -16,18 +16,23 @@ from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
 from arenatrace.trace.recover import Tail, batches
-from arenatrace.trace.seal import torn_notice
+from arenatrace.trace.seal import TORN, torn_notice
 
 _DAMAGED = "the file is damaged; copy or record the trace again"
 
 
 class Trace:
-    """An open trace: its ``meta``, its tables, and ``notices``, what a user must be told."""
+    """An open trace: its ``meta``, its tables, and ``notices``, what a user must be told.
+
+    ``lost`` counts events by what lost them: those of ``meta`` and, as at least one each, a
+    torn tail of the events and a missing events file.
+    """
 
     def __init__(self, path: Path, meta: Meta) -> None:
         self.path = path
         self.meta = meta
         self.notices: list[str] = list(meta.notices)
+        self.lost: dict[str, int] = dict(meta.lost)
         self._tables: dict[str, pl.LazyFrame] = {}
         if not meta.sealed:
             self.notices.append("not sealed: the recorder is still running or was killed")
@@ -64,6 +69,8 @@ class Trace:
                 return self._recovered(table, file) if file == stream else _sealed(table, file)
         if self.meta.sealed:
             self.notices.append(f"{table}: the file is missing, the table is taken as empty")
+            if table == "events":
+                self.lost["file missing"] = 1
         return _frame(arrow_schema(table).empty_table()).lazy()
 
     def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
@@ -72,6 +79,8 @@ class Trace:
         rows = pa.Table.from_batches(batches(file, schema, tail), schema)
         if tail.dropped_bytes:
             self.notices.append(torn_notice(table, tail))
+            if table == "events":
+                self.lost[TORN] = 1
         frame = merge_rows(table, _frame(rows).lazy())
         if table == "events":
             frame = frame.sort("ts_ns", "seq")

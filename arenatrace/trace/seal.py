@@ -28,6 +28,9 @@ from arenatrace.trace.recover import Tail, batches
 #: Rows in a Parquet row group: large enough to compress, small enough to skip by time.
 ROW_GROUP = 128 * 1024
 
+#: The loss a torn tail of the events counts as; how many they were nobody knows.
+TORN = "torn tail"
+
 _ORDER: dict[str, tuple[str, str]] = {"events": ("ts_ns", "seq"), "symbols": ("ts_ns", "addr")}
 
 
@@ -41,8 +44,11 @@ def seal(directory: Path) -> None:
     meta = read_meta(directory)
     try:
         if not meta.sealed:
-            notices = _write_tables(directory)
-            write_meta(directory, replace(meta, sealed=True, notices=(*meta.notices, *notices)))
+            torn = _write_tables(directory)
+            notices = [torn_notice(table, tail) for table, tail in torn.items()]
+            lost = {**meta.lost, TORN: 1} if "events" in torn else meta.lost
+            sealed = replace(meta, sealed=True, lost=lost, notices=(*meta.notices, *notices))
+            write_meta(directory, sealed)
         for table in TABLES:
             (directory / f"{table}.arrows").unlink(missing_ok=True)
     except OSError as error:
@@ -57,8 +63,9 @@ def torn_notice(table: str, tail: Tail) -> str:
     return f"{table}: the last {tail.dropped_bytes:,} bytes were torn and are dropped"
 
 
-def _write_tables(directory: Path) -> list[str]:
-    notices: list[str] = []
+def _write_tables(directory: Path) -> dict[str, Tail]:
+    """Write every table as Parquet; the torn tails that were dropped, by table."""
+    torn: dict[str, Tail] = {}
     written: list[tuple[Path, Path]] = []
     try:
         for table in TABLES:
@@ -71,14 +78,14 @@ def _write_tables(directory: Path) -> list[str]:
             tail = Tail()
             _write_table(table, source, temporary, tail)
             if tail.dropped_bytes:
-                notices.append(torn_notice(table, tail))
+                torn[table] = tail
         for temporary, target in written:
             temporary.replace(target)
     except BaseException:
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)
         raise
-    return notices
+    return torn
 
 
 def _write_table(table: str, source: Path, temporary: Path, tail: Tail) -> None:

@@ -15,6 +15,7 @@ from arenatrace.cli.app import run
 from arenatrace.errors import TraceError
 from arenatrace.trace.meta import MAX_META_BYTES, Meta, parse_meta
 from arenatrace.trace.reader import open_trace
+from arenatrace.trace.seal import seal
 from tests.unit.trace_builder import KERN, TraceBuilder, sample_meta
 
 
@@ -105,6 +106,20 @@ def test_a_torn_trace_is_still_summed_up(
     assert code == 1
     assert "bytes were torn and are dropped" in errors
     assert "not sealed" in errors
+
+
+def test_no_faults_in_what_is_left_of_a_trace_is_no_all_clear(
+    streams: Path, sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = shutil.copytree(streams, tmp_path / "torn.atrace")
+    (torn / "events.arrows").write_bytes((torn / "events.arrows").read_bytes()[:100])
+    missing = shutil.copytree(sealed, tmp_path / "missing.atrace")
+    (missing / "events.parquet").unlink()
+    for path in (torn, missing):
+        assert _look(path, capsys)[0] == 4
+    seal(torn)
+    assert open_trace(torn).meta.sealed
+    assert _look(torn, capsys)[0] == 4
 
 
 @pytest.mark.parametrize("seed", range(40))
