@@ -7,7 +7,8 @@ import re
 import pytest
 
 from arenatrace.capture.layout import OPTIONAL, offsets
-from arenatrace.capture.points import POINTS, Point, PointState, survey
+from arenatrace.capture.points import POINTS, Point, PointState, require_essential, survey
+from arenatrace.errors import UnsupportedError
 from tests.unit.capture.kernel_blob import kernel
 from tests.unit.capture.probe_source import Probe, guarded, probes, text
 
@@ -88,3 +89,18 @@ def test_parameters_are_counted_as_in_the_kernel(probe: Probe) -> None:
 
 def test_only_the_handler_is_essential() -> None:
     assert [p.function for p in POINTS if p.essential] == ["bpf_arena_handle_page_fault"]
+
+
+def test_a_kernel_without_the_handler_is_refused() -> None:
+    btf = kernel(functions={"bpf_arena_handle_page_fault": None})
+    states = survey(btf, offsets(btf))
+    with pytest.raises(UnsupportedError, match="no such function") as caught:
+        require_essential(states)
+    assert "bpf_arena_handle_page_fault" in caught.value.message
+    assert "Linux 7.2" in caught.value.hint
+
+
+def test_a_kernel_with_nothing_but_the_handler_is_not_refused() -> None:
+    gone = dict.fromkeys(point.function for point in POINTS if not point.essential)
+    btf = kernel(functions=gone)
+    require_essential(survey(btf, offsets(btf)))

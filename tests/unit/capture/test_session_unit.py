@@ -13,7 +13,14 @@ from arenatrace.capture.loader import Probes
 from arenatrace.capture.notes import NoteType
 from arenatrace.capture.points import POINTS, PointState
 from arenatrace.capture.ring import HEADER_BYTES
-from arenatrace.capture.session import Plan, Result, _check_output, _Session, _signals
+from arenatrace.capture.session import (
+    Plan,
+    Result,
+    _check_command,
+    _check_output,
+    _Session,
+    _signals,
+)
 from arenatrace.errors import UsageError
 from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
 from arenatrace.trace.reader import open_trace
@@ -45,6 +52,24 @@ def test_an_output_without_a_directory_is_refused(tmp_path: Path, parent: str) -
     with pytest.raises(UsageError, match="does not exist") as caught:
         _check_output(tmp_path / parent / "run.atrace")
     assert caught.value.hint == f"mkdir -p {tmp_path / parent}"
+
+
+def test_a_directory_that_is_not_ours_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
+    with pytest.raises(UsageError, match="cannot be written to"):
+        _check_output(tmp_path / "run.atrace")
+
+
+def test_a_command_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot start no-such-command: no such program"):
+        _check_command(("no-such-command", "-x"))
+
+
+@pytest.mark.parametrize("command", [(), ("sh",), ("/bin/sh", "-c", "x")])
+def test_a_command_that_is_there_is_fine(command: tuple[str, ...]) -> None:
+    _check_command(command)
 
 
 def test_a_new_name_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
