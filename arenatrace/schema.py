@@ -113,7 +113,7 @@ WIRE: tuple[WireField, ...] = (
     WireField("ts_ns", "<u8", 0, "CLOCK_MONOTONIC, ns"),
     WireField("arena", "<u8", 8, "struct bpf_arena *, 0 if there is none"),
     WireField("addr", "<u8", 16, "address or offset from kern_vm_start, see flags"),
-    WireField("ret", "<i8", 24, "return value; for faults and program events the program's ksym start"),
+    WireField("ret", "<i8", 24, "return value; faults and programs: start of the program's code"),
     WireField("ip", "<u8", 32, "faulting instruction"),
     WireField("pid", "<u4", 40, "thread group id"),
     WireField("tid", "<u4", 44, "thread id"),
@@ -152,7 +152,9 @@ EVENTS: tuple[Column, ...] = (
         "user_fault: vm_fault_t",
     ),
     Column("write", "bool", "", "the access was a store"),
-    Column("sleepable", "bool", "", "the operation could sleep (a free that could not is deferred)"),
+    Column(
+        "sleepable", "bool", "", "the operation could sleep (a free that could not is deferred)"
+    ),
     Column("error_code", "uint32", "", "x86 page fault error code"),
     Column("ip", "uint64", "address", "faulting instruction"),
     Column("prog", "uint32", "", "index into programs: the program the kernel blamed"),
@@ -206,7 +208,7 @@ PROGRAMS: tuple[Column, ...] = (
 
 STACKS: tuple[Column, ...] = (
     Column("stack", "uint32", "", "id, the key of this table", nullable=False),
-    Column("frames", "list<uint64>", "address", "innermost first, from the faulting instruction on"),
+    Column("frames", "list<uint64>", "address", "innermost first, from the fault on"),
 )
 
 SYMBOLS: tuple[Column, ...] = (

@@ -24,9 +24,7 @@ _DATE = "2026-11-21"
 def write(target: Path) -> None:
     """Write one page for the program and one for each subcommand."""
     target.mkdir(parents=True, exist_ok=True)
-    write_man_pages(
-        "arenatrace", cli, version=__version__, target_dir=str(target), date=_DATE
-    )
+    write_man_pages("arenatrace", cli, version=__version__, target_dir=str(target), date=_DATE)
 
 
 def differing(made: Path) -> list[str]:

@@ -105,7 +105,6 @@ class Probes:
         note_pages: int = 4096,
     ) -> None:
         bcc = import_bcc()
-        require_headers(platform.release())
         source_dir = probes_dir()
         self._lib = sys.modules["bcc.libbcc"].lib
         self.event_bytes = event_pages * PAGE_SIZE

@@ -21,7 +21,7 @@ from arenatrace.capture.btf import Btf
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.layout import offsets
 from arenatrace.capture.ledger import Ledger, Row
-from arenatrace.capture.loader import Probes, import_bcc
+from arenatrace.capture.loader import Probes, import_bcc, require_headers
 from arenatrace.capture.notes import parse
 from arenatrace.capture.points import PointState, require_essential, survey
 from arenatrace.capture.ring import MappedRing
@@ -34,7 +34,7 @@ from arenatrace.trace.writer import TraceWriter
 
 #: Seconds between two looks at the rings, between flushes, and between progress reports.
 POLL_S = 0.05
-FLUSH_S = 0.5
+FLUSH_S = 1.0
 PROGRESS_S = 0.5
 
 
@@ -83,6 +83,7 @@ def record(plan: Plan) -> Result:
     states = survey(btf, found)
     require_essential(states)
     import_bcc()
+    require_headers(host.release())
     _check_output(plan.path)
     _check_command(plan.command)
     plan.on_status("compiling and attaching probes")
@@ -179,7 +180,7 @@ class _Session:
             now = time.monotonic()
             if now >= next_flush:
                 self._count_losses()
-                self._writer.flush()
+                self._writer.flush(durable=True)
                 next_flush = now + FLUSH_S
             if now >= next_progress:
                 self._plan.on_progress(self._progress(now - started))

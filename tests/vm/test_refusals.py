@@ -1,0 +1,75 @@
+"""What record refuses: one line and a hint each, the documented status, nothing overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arenatrace.trace.reader import open_trace
+
+from .lab import Lab, VmResult
+
+_JOB = Path(__file__).parent / "guest_jobs" / "refuse.sh"
+
+# The paths are the guest's.
+# ruff: noqa: S108
+
+#: Case, exit status, words of the error line, words of the hint.
+_CASES = [
+    ("not-root", 5, "CAP_BPF and CAP_PERFMON", "sudo arenatrace record"),
+    ("one-capability", 5, "lacks CAP_PERFMON", "sudo arenatrace record"),
+    ("no-bcc", 5, "module bcc cannot be imported", "python3-bpfcc"),
+    ("no-headers", 5, "headers of the running kernel are missing", "apt install linux-headers-"),
+    ("no-btf", 5, "no BTF", "CONFIG_DEBUG_INFO_BTF"),
+    ("no-handler", 5, "bpf_arena_handle_page_fault", "7.2"),
+    ("exists", 2, "/tmp/there: exists already", "-o"),
+    ("no-parent", 2, "/tmp/nowhere does not exist", "mkdir -p /tmp/nowhere"),
+    ("read-only", 2, "/tmp/ro cannot be written to", "-o"),
+    ("no-command", 2, "cannot start /tmp/no-such-program", "after --"),
+]
+
+
+@pytest.fixture(scope="module")
+def guest(lab: Lab) -> VmResult:
+    """All cases, tried in one boot."""
+    result = lab.run(f"bash files/{_JOB.name}", files=[_JOB])
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.mark.parametrize(("case", "status", "error", "hint"), _CASES)
+def test_refusal(guest: VmResult, case: str, status: int, error: str, hint: str) -> None:
+    said = (guest.out_dir / f"{case}.err").read_text()
+    lines = [line for line in said.splitlines() if line]
+    assert int((guest.out_dir / f"{case}.rc").read_text()) == status, said
+    assert (guest.out_dir / f"{case}.out").read_text() == ""
+    assert len(lines) == 2, said
+    assert lines[0].startswith("arenatrace: error: ")
+    assert error in lines[0]
+    assert hint in lines[1]
+
+
+def test_a_duration_of_nothing_is_a_usage_error(guest: VmResult) -> None:
+    assert int((guest.out_dir / "no-duration.rc").read_text()) == 2
+    assert "--duration" in (guest.out_dir / "no-duration.err").read_text()
+
+
+def test_nothing_was_made_or_overwritten(guest: VmResult) -> None:
+    assert (guest.out_dir / "left").read_text() == "mine\nfile\n"
+
+
+def test_a_command_killed_by_a_signal_is_reported_and_the_trace_kept(guest: VmResult) -> None:
+    assert int((guest.out_dir / "killed-command.rc").read_text()) == 0
+    assert "was ended by signal 9" in (guest.out_dir / "killed-command.err").read_text()
+    trace = open_trace(guest.out_dir / "killed.atrace")
+    assert trace.meta.sealed
+    assert trace.meta.command_status == -9
+
+
+def test_interrupt_ends_cleanly(guest: VmResult) -> None:
+    said = (guest.out_dir / "interrupted.err").read_text()
+    assert int((guest.out_dir / "interrupted.rc").read_text()) == 0, said
+    assert "nothing lost" in said
+    assert open_trace(guest.out_dir / "interrupted.atrace").meta.sealed
+    assert (guest.out_dir / "modes").read_text().split() == ["700", "600"]
