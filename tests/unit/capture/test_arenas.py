@@ -159,3 +159,10 @@ def test_no_arena_at_the_address_of_one_that_ended_or_is_unknown() -> None:
     arenas.index(PTR + 8)
     assert arenas.at_address(KERN) is None
     assert arenas.at_address(0) is None
+
+
+def test_a_note_of_the_same_nanosecond_is_the_events_own() -> None:
+    arenas = Arenas()
+    arenas.note(arena_note(10))
+    arenas.created(PTR, 10)
+    assert arenas.kern_vm_start == [KERN]

@@ -29,7 +29,12 @@ def _sample() -> Blob:
     )
     blob.struct(
         "flags",
-        [("whole", integer, 0), ("bit", integer, 1 << 24 | 35), ("after", integer, 64)],
+        [
+            ("whole", integer, 0),
+            ("bit", integer, 1 << 24 | 35),
+            ("byte", integer, 8 << 24 | 40),
+            ("after", integer, 64),
+        ],
         bitfields=True,
     )
     blob.add(FWD, "declared", 0)
@@ -75,6 +80,7 @@ def btf() -> Btf:
         (("absent", "id"), None),
         (("flags", "whole"), 0),
         (("flags", "bit"), None),
+        (("flags", "byte"), 5),
         (("flags", "after"), 8),
     ],
 )

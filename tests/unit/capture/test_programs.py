@@ -59,6 +59,13 @@ def test_a_program_with_all_its_parts() -> None:
     }
 
 
+def test_a_note_of_the_same_nanosecond_is_the_events_own() -> None:
+    programs = _programs()
+    programs.note(prog_note(10))
+    programs.loaded(START, 10)
+    assert _table(programs)[0]["id"] == 5
+
+
 def test_an_address_used_again_is_another_program() -> None:
     programs = _programs()
     programs.note(prog_note(9, id=5))
