@@ -35,13 +35,15 @@ check: $(VENV)/.dev ## lint, types, import contracts, shell scripts, man pages u
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
 	$(BIN)/python docs/generate_man.py --check
+	$(BIN)/python docs/generate_trace_format.py --check
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-man: $(VENV)/.dev ## write the man pages in docs/man from the command line's own parser
+man: $(VENV)/.dev ## write what the docs take from the code: man pages, format tables
 	$(BIN)/python docs/generate_man.py
+	$(BIN)/python docs/generate_trace_format.py
 
 pictures: $(VENV)/.dev ## draw the pictures in docs/pictures from the bundled samples
 	$(BIN)/python docs/generate_pictures.py

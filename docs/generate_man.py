@@ -10,10 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import click
 from click_man.core import write_man_pages
 
 from arenatrace import __version__
-from arenatrace.cli import cli
+from arenatrace.cli.app import arenatrace
 
 _MAN = Path(__file__).parent / "man"
 #: The pages carry the date of the release, not of the day they are made: they must not
@@ -24,7 +25,15 @@ _DATE = "2026-11-21"
 def write(target: Path) -> None:
     """Write one page for the program and one for each subcommand."""
     target.mkdir(parents=True, exist_ok=True)
-    write_man_pages("arenatrace", cli, version=__version__, target_dir=str(target), date=_DATE)
+    context = click.Context(arenatrace)
+    for name in arenatrace.list_commands(context):
+        # the group loads subcommands when they run; the generator looks at what is loaded
+        command = arenatrace.get_command(context, name)
+        if command is not None:
+            arenatrace.add_command(command, name)
+    write_man_pages(
+        "arenatrace", arenatrace, version=__version__, target_dir=str(target), date=_DATE
+    )
 
 
 def differing(made: Path) -> list[str]:

@@ -98,7 +98,13 @@ def boot(
     ended = EXIT.search(said["status"])
     if ended is None:
         reason = _why(console, _text(errors), qemu.returncode, None if in_time else timeout)
-        raise VmLost(reason, console=console, stdout=said["stdout"], stderr=said["stderr"])
+        raise VmLost(
+            reason,
+            console=console,
+            stdout=said["stdout"],
+            stderr=said["stderr"],
+            stillborn=in_time and "booted" not in said["status"],
+        )
     return Outcome(int(ended.group(1)), said["stdout"], said["stderr"], console, seconds)
 
 

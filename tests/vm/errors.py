@@ -19,11 +19,15 @@ class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn'
         console: everything the guest's serial console showed.
         stdout: what the command had written to stdout by then.
         stderr: what the command had written to stderr by then.
+        stillborn: it died by itself before the command began, so nothing was done.
     """
 
     TAIL_LINES = 40
 
-    def __init__(self, reason: str, *, console: str, stdout: str, stderr: str) -> None:
+    def __init__(
+        self, reason: str, *, console: str, stdout: str, stderr: str, stillborn: bool = False
+    ) -> None:
+        self.stillborn = stillborn
         self.reason = reason
         self.console = console
         self.stdout = stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from .accel import choose_accel
 from .boot import Echo, boot
 from .cache import Cache, cache_root
+from .errors import VmLost
 from .image import Image, ensure_image
 from .job import Job, command_line, read_results, write_disk
 from .machine import Accel, Machine, RunFiles, qemu_command
@@ -22,6 +24,9 @@ from .rundir import run_directory
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKLOAD = Path(__file__).parent / "workload"
 TIMEOUT = 600.0  # seconds
+# About one emulated boot in ten dies while the kernel patches its own code, long before
+# anything of ours runs. A guest that got as far as the command is never tried again.
+BOOT_ATTEMPTS = 3
 PLAIN = Machine()
 
 
@@ -120,11 +125,21 @@ class Lab:
         )
         target = out_dir or self.results / f"run-{next(self._numbers)}"
         accel = self.accel(machine)
-        with run_directory(self.cache) as directory:
-            run = RunFiles(directory)
-            self._write_disk(command_line(cmd), files, run)
-            outcome = boot(machine, self.image, run, accel, timeout=timeout, echo=echo)
-            read_results(run.disk, target)
+        for attempt in range(1, BOOT_ATTEMPTS + 1):
+            with run_directory(self.cache) as directory:
+                run = RunFiles(directory)
+                self._write_disk(command_line(cmd), files, run)
+                try:
+                    outcome = boot(machine, self.image, run, accel, timeout=timeout, echo=echo)
+                except VmLost as lost:
+                    if not lost.stillborn or attempt == BOOT_ATTEMPTS:
+                        raise
+                    print(
+                        f"lab: booting again, the guest died early: {lost.reason}", file=sys.stderr
+                    )
+                    continue
+                read_results(run.disk, target)
+            break
         return VmResult(
             returncode=outcome.returncode,
             stdout=outcome.stdout,
