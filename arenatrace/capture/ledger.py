@@ -27,6 +27,11 @@ from arenatrace.schema import BAND_SZ, GUARD_SZ
 
 Row = dict[str, Any]
 
+#: Stacks that may wait for their event before any is dropped, and how long each may at least.
+#: An event follows its stack at once, unless its task is preempted in between.
+_STACKS_KEPT = 4096
+_STACK_PATIENCE_NS = 60_000_000_000
+
 
 class Arenas:
     """Arena pointers to indices, and the rows of the table ``arenas``."""
@@ -298,6 +303,8 @@ class Ledger:
             self.arenas.note(note)
         elif isinstance(note, StackNote):
             self._stacks[note.ts_ns, note.cpu, note.tid] = note
+            if len(self._stacks) > _STACKS_KEPT:
+                self._drop_stacks_before(note.ts_ns - _STACK_PATIENCE_NS)
         elif isinstance(note, SymbolNote):
             self.symbol_rows.append(
                 {
@@ -311,6 +318,12 @@ class Ledger:
             )
         else:
             self.programs.note(note)
+
+    def _drop_stacks_before(self, ts_ns: int) -> None:
+        """Forget stacks whose event was lost: it would have come long ago."""
+        old = [key for key in self._stacks if key[0] < ts_ns]
+        for key in old:
+            del self._stacks[key]
 
     def claim_stack(self, ts_ns: int, cpu: int, tid: int) -> StackNote | None:
         """The stack note of the event with this time, CPU and thread; each is given once."""
