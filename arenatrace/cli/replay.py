@@ -1,0 +1,67 @@
+"""arenatrace replay: can this trace have happened?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_EPILOG = """\b
+Examples:
+  arenatrace replay run.atrace
+  arenatrace replay run.atrace --json | jq .verdict
+  arenatrace replay run.atrace --profile scratch-sticky
+  arenatrace replay run.atrace --what-if pre-scratch
+\b
+Exit code: 0 if the trace is consistent, 1 if an event in it cannot have
+happened, 4 if it lacks what a verdict needs.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("trace", type=click.Path(path_type=Path))
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    default="auto",
+    show_default=True,
+    help="Kernel generation: pre-scratch, map-always, scratch-sticky, scratch-replace.",
+)
+@click.option("--what-if", metavar="PROFILE", help="Show what another generation had done.")
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes used.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def replay(
+    trace: Path, profile: str, what_if: str | None, jobs: int | None, as_json: bool
+) -> int:
+    """Can this trace have happened?
+
+    Feeds the events of a trace to a model of the kernel's arena, which
+    predicts the address of every allocation and the outcome of every
+    fault, and reports each event that cannot have happened as recorded.
+    """
+    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.replay_run import replay_trace
+    from arenatrace.cli.replay_text import replay_lines, what_if_lines
+    from arenatrace.trace.reader import open_trace
+
+    opened = open_trace(trace)
+    print_notices(opened.notices)
+    with opened.reading():
+        result = replay_trace(opened, profile, jobs)
+        other = None
+        if what_if is not None:
+            from arenatrace.cli.what_if_run import what_if_trace
+
+            other = what_if_trace(opened, result.profile, what_if)
+    if as_json:
+        shown = result.to_dict()
+        if other is not None:
+            shown["what_if"] = other.to_dict()
+        click.echo(json.dumps(shown))
+    else:
+        for line in replay_lines(result):
+            click.echo(line)
+        for line in what_if_lines(other) if other is not None else ():
+            click.echo(line)
+    return result.exit_code

@@ -1,0 +1,191 @@
+"""Events as the replayer reads them: one small integer each for what, where and how much.
+
+A feeder turns columns of the table ``events`` into these, for whole batches at once;
+``encode`` is the same rule for one event and the definition of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
+from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+
+#: Bits of an op. The low four are the Kind.
+KIND = 0xF
+SLEEPABLE = 1 << 4
+#: page_alloc: gave pages; page_reserve, arena_mmap: returned 0.
+OK = 1 << 5
+#: page_alloc: an address was asked for.
+FIXED = 1 << 6
+WRITE = 1 << 7
+#: The address asked for is not that of a page (page_alloc, page_reserve).
+MISALIGNED = 1 << 8
+#: Faults: the Outcome; page_reserve: the Errno.
+RESULT_SHIFT = 9
+#: kernel_fault: the blamed program's arena is the one that was touched, or is another one.
+BLAME_OWN = 1 << 13
+BLAME_OTHER = 1 << 14
+#: Recorded in a stretch from which events are missing.
+LOSSY = 1 << 15
+
+#: Pages that are none: not given, and one that its address contradicts.
+NO_PAGE = -1
+BAD_PAGE = -2
+
+#: Codes of a failed page_reserve.
+EINVAL, EBUSY, OTHER_ERRNO = 1, 2, 3
+_ERRNO = {-22: EINVAL, -16: EBUSY}
+
+ALLOC_ANYWHERE = int(Kind.PAGE_ALLOC) | OK
+FREE_NOW = int(Kind.PAGE_FREE) | SLEEPABLE
+FREE_LATER = int(Kind.PAGE_FREE)
+DRAIN = int(Kind.FREE_DRAIN)
+USER_MAPPED = int(Kind.USER_FAULT) | int(Outcome.MAPPED) << RESULT_SHIFT
+SCRATCHED = int(Kind.KERNEL_FAULT) | int(Outcome.SCRATCH_INSTALLED) << RESULT_SHIFT
+
+#: Kinds recorded when the function is entered: they take effect after their time, not before.
+ENTRY_KINDS = frozenset({Kind.PAGE_FREE, Kind.FREE_DRAIN, Kind.ARENA_DESTROY})
+#: Kinds nothing is ever reordered around.
+FIXED_KINDS = frozenset({Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST})
+
+_LOW32 = 0xFFFFFFFF
+_SHIFT = PAGE_SIZE.bit_length() - 1
+
+
+class Segment(NamedTuple):
+    """Consecutive events of one arena, a column each. ``op``, ``page`` and ``pages`` are lists."""
+
+    ts_ns: Sequence[int]
+    seq: Sequence[int]
+    tid: Sequence[int]
+    op: list[int]
+    page: list[int]
+    pages: list[int]
+
+    def part(self, start: int, end: int) -> Segment:
+        """The events from ``start`` up to ``end``."""
+        return Segment(
+            self.ts_ns[start:end],
+            self.seq[start:end],
+            self.tid[start:end],
+            self.op[start:end],
+            self.page[start:end],
+            self.pages[start:end],
+        )
+
+    def then(self, other: Segment) -> Segment:
+        """This segment and the one after it as one."""
+        return Segment(
+            [*self.ts_ns, *other.ts_ns],
+            [*self.seq, *other.seq],
+            [*self.tid, *other.tid],
+            self.op + other.op,
+            self.page + other.page,
+            self.pages + other.pages,
+        )
+
+
+EMPTY = Segment([], [], [], [], [], [])
+
+
+@dataclass(frozen=True)
+class ArenaFacts:
+    """What the table ``arenas`` says of one arena; addresses are None where not known."""
+
+    arena: int
+    max_entries: int
+    map_flags: int = 0
+    kern_vm_start: int | None = None
+    user_vm_start: int | None = None
+    #: The arena came to be while recording, so that all of its history is in the trace.
+    fresh: bool = True
+
+
+def pgoff_of(facts: ArenaFacts, uaddr: int) -> int:
+    """Arena page of a user address, as compute_pgoff() has it; NO_PAGE without a user range."""
+    if not facts.user_vm_start:
+        return NO_PAGE
+    return ((uaddr - facts.user_vm_start) & _LOW32) >> _SHIFT
+
+
+def fault_page(facts: ArenaFacts, kaddr: int) -> int:
+    """Arena page of a kernel address; NO_PAGE outside what fault recovery covers."""
+    if facts.kern_vm_start is None or not facts.user_vm_start:
+        return NO_PAGE
+    offset = kaddr - facts.kern_vm_start
+    page = offset >> _SHIFT
+    if page < 0 or page >= RECOVERY_PAGES:
+        return NO_PAGE
+    if page >= BAND_PAGES:
+        return page
+    return pgoff_of(facts, offset)
+
+
+def encode(
+    facts: ArenaFacts,
+    kind: Kind,
+    *,
+    pgoff: int | None = None,
+    pages: int | None = None,
+    addr: int | None = None,
+    ret: int | None = None,
+    write: bool | None = None,
+    sleepable: bool | None = None,
+    outcome: Outcome | None = None,
+    prog_arena: int | None = None,
+) -> tuple[int, int, int]:
+    """(op, page, pages) of one event. ``prog_arena`` is the arena of the program blamed."""
+    op = int(kind)
+    page = NO_PAGE if pgoff is None else pgoff if pgoff < BAND_PAGES else BAD_PAGE
+    count = -1 if pages is None else pages
+    if kind == Kind.PAGE_ALLOC:
+        if addr:
+            op |= FIXED | (MISALIGNED if addr % PAGE_SIZE else 0)
+        if ret:
+            op |= OK
+        elif sleepable:
+            op |= SLEEPABLE
+        page = _alloc_page(facts, page, addr or 0, ret or 0)
+    elif kind in (Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT):
+        if addr is not None and facts.user_vm_start:
+            page = _agreed(page, pgoff_of(facts, addr))
+        if kind == Kind.PAGE_FREE:
+            op |= SLEEPABLE if sleepable else 0
+        elif kind == Kind.PAGE_RESERVE:
+            op |= MISALIGNED if addr is not None and addr % PAGE_SIZE else 0
+            op |= _ERRNO.get(ret, OTHER_ERRNO) << RESULT_SHIFT if ret else OK
+        else:
+            op |= int(outcome or 0) << RESULT_SHIFT
+    elif kind in (Kind.KERNEL_FAULT, Kind.PROG_FAULT):
+        if addr is not None and facts.kern_vm_start is not None and facts.user_vm_start:
+            page = _agreed(page, fault_page(facts, addr))
+        op |= int(outcome or 0) << RESULT_SHIFT
+        if kind == Kind.PROG_FAULT:
+            op |= WRITE if write else 0
+        elif prog_arena is not None:
+            op |= BLAME_OWN if prog_arena == facts.arena else BLAME_OTHER
+    elif kind == Kind.ARENA_MMAP:
+        op |= 0 if ret else OK
+    return op, page, count
+
+
+def _agreed(stated: int, computed: int) -> int:
+    """The page by its address, unless the trace states another one."""
+    return computed if stated in (NO_PAGE, computed) else BAD_PAGE
+
+
+def _alloc_page(facts: ArenaFacts, stated: int, addr: int, ret: int) -> int:
+    base = facts.user_vm_start
+    if not base:
+        return stated
+    if ret:
+        page = pgoff_of(facts, ret)
+        if ret != base + page * PAGE_SIZE or (addr and pgoff_of(facts, addr) != page):
+            return BAD_PAGE
+        return _agreed(stated, page)
+    if addr:
+        return _agreed(stated, pgoff_of(facts, addr))
+    return stated

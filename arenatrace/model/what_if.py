@@ -1,0 +1,293 @@
+"""The same requests on another generation of the kernel: what would have gone otherwise.
+
+Two arenas run side by side. One follows the trace, the other does what its own generation does
+with the same requests: the same counts, wishes, frees and touches. An address that the other
+one chose differently is followed, so that a later free or touch of the recorded page is taken
+to mean the page that stands in for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Refusal
+from arenatrace.model.ops import (
+    FIXED,
+    KIND,
+    MISALIGNED,
+    OK,
+    RESULT_SHIFT,
+    SLEEPABLE,
+    ArenaFacts,
+    Segment,
+)
+from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, Profile, Touch
+from arenatrace.model.pte import Pte
+from arenatrace.schema import Kind, Outcome
+
+#: Differences kept in full for each trace.
+MAX_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One event that would have gone otherwise."""
+
+    seq: int
+    kind: str
+    arena: int
+    recorded: str
+    would_be: str
+    explanation: str
+
+
+@dataclass
+class WhatIf:
+    """What ``profile`` would have done with the requests of a trace of ``instead_of``."""
+
+    profile: str
+    instead_of: str
+    events: int = 0
+    count: int = 0
+    #: "recorded -> would be" of each sort of difference, and how often.
+    kinds: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, difference: Difference, sort: str) -> None:
+        """Count a difference of this sort; the first ones are kept in full."""
+        self.count += 1
+        self.kinds[sort] = self.kinds.get(sort, 0) + 1
+        if len(self.differences) < MAX_KEPT:
+            self.differences.append(difference)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The member ``what_if`` of the JSON object."""
+        self.differences.sort(key=lambda difference: difference.seq)
+        return {
+            "profile": self.profile,
+            "instead_of": self.instead_of,
+            "events": self.events,
+            "count": self.count,
+            "kinds": self.kinds,
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+
+
+_ADDRESS_ONLY = "page_alloc: another address"
+
+
+class ArenaWhatIf:
+    """One arena's requests under ``profile``; differences go into ``into``."""
+
+    def __init__(self, facts: ArenaFacts, profile: Profile, into: WhatIf) -> None:
+        flags = facts.map_flags
+        if profile.has_map_always:
+            # the question is what the flag would have done
+            flags |= BPF_F_ARENA_MAP_ALWAYS
+        self._facts = facts
+        self._into = into
+        self._arena = Arena(profile, facts.max_entries, flags, fresh=facts.fresh)
+        #: recorded page -> page the other kernel gave for it, where they differ
+        self._stand_in: dict[int, int] = {}
+
+    def feed(self, segment: Segment) -> None:
+        """Take the requests of ``segment``."""
+        for at, op in enumerate(segment.op):
+            handler = _HANDLERS.get(op & KIND)
+            if handler is None:
+                continue
+            page, count = segment.page[at], segment.pages[at]
+            self._into.events += 1
+            found = handler(self, op, page, count)
+            if found is None:
+                continue
+            recorded, would_be, why = found
+            kind = Kind(op & KIND).label
+            sort = (
+                _ADDRESS_ONLY
+                if recorded.startswith("page") and would_be.startswith("page")
+                else f"{kind}: {_sort(recorded)} -> {_sort(would_be)}"
+            )
+            self._into.add(
+                Difference(segment.seq[at], kind, self._facts.arena, recorded, would_be, why), sort
+            )
+
+    def _meant(self, page: int) -> int:
+        return self._stand_in.get(page, page)
+
+    def _alloc(self, op: int, page: int, count: int) -> _Found:
+        if count <= 0 or op & MISALIGNED or (page < 0 and op & (FIXED | OK)):
+            return None
+        arena = self._arena
+        wish = page if op & FIXED else None
+        place = arena.place(wish, count)
+        if place == Refusal.UNKNOWN:
+            if op & OK:
+                arena.allocate(page, count)
+            return None
+        recorded = f"{_pages(page, count)}" if op & OK else "refused"
+        if place >= 0:
+            if not op & OK:
+                # a refusal for lack of memory would have come all the same
+                scratched = arena.scratched(place, count) >= 0
+                if not scratched:
+                    return None
+            arena.allocate(place, count)
+            self._follow(page, place, count, given=bool(op & OK))
+            if op & OK and place == page:
+                return None
+            why = (
+                "the free set was another one by then"
+                if op & OK
+                else "scratch is replaced by the allocation instead of refusing it"
+            )
+            return recorded, _pages(place, count), why
+        if place == Refusal.SCRATCHED:
+            target = arena.free.find(count) if wish is None else wish
+            mapped = arena.scratched(target, count)
+            arena.refuse_scratched(target, count, mapped, sleepable=True)
+        if not op & OK:
+            return None
+        return recorded, "refused", _WHY_REFUSED.get(place, "no room is left")
+
+    def _follow(self, page: int, place: int, count: int, *, given: bool) -> None:
+        if not given:
+            return
+        for ahead in range(count):
+            if place == page:
+                self._stand_in.pop(page + ahead, None)
+            else:
+                self._stand_in[page + ahead] = place + ahead
+
+    def _free(self, op: int, page: int, count: int) -> _Found:
+        arena = self._arena
+        if page < 0 or count <= 0:
+            return None
+        for first, many in self._runs(page, arena.clamp(page, count)):
+            if op & SLEEPABLE:
+                arena.release(first, many)
+            else:
+                arena.defer(first, many)
+        return None
+
+    def _runs(self, page: int, count: int) -> Iterable[tuple[int, int]]:
+        """The pages that stand in for a recorded range, as ranges."""
+        if not self._stand_in:
+            yield page, count
+            return
+        first = many = 0
+        for one in range(page, page + count):
+            meant = self._meant(one)
+            if many and meant == first + many:
+                many += 1
+                continue
+            if many:
+                yield first, many
+            first, many = meant, 1
+        if many:
+            yield first, many
+
+    def _drain(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        self._arena.drain()
+        return None
+
+    def _reserve(self, op: int, page: int, count: int) -> _Found:
+        if op & OK and count > 0 and page >= 0 and not op & MISALIGNED:
+            self._arena.reserve(page, count)
+        return None
+
+    def _user_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        outcome = op >> RESULT_SHIFT & 0xF
+        if page < 0 or outcome not in (Outcome.MAPPED, Outcome.SIGSEGV):
+            return None
+        arena = self._arena
+        meant = self._meant(page)
+        answer = arena.user_fault(meant)
+        if answer is None:
+            return None
+        if answer == Pte.REAL and arena.state(meant) != Pte.REAL:
+            arena.allocate(meant, 1)
+        mapped = answer == Pte.REAL
+        if mapped == (outcome == Outcome.MAPPED):
+            return None
+        state = arena.state(meant).label
+        return (
+            Outcome(outcome).label,
+            "mapped" if mapped else "sigsegv",
+            f"page {page} would be {state}",
+        )
+
+    def _kernel_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        outcome = op >> RESULT_SHIFT & 0xF
+        if not outcome or not 0 <= page < RECOVERY_PAGES:
+            return None
+        arena = self._arena
+        meant = self._meant(page)
+        recorded = Outcome(outcome).label
+        state = arena.state(meant)
+        if arena.touch == Touch.GARBAGE and meant < BAND_PAGES:
+            return recorded, "no fault", "every page of the band is backed: the access is silent"
+        if state in (Pte.REAL, Pte.SCRATCH):
+            if outcome == Outcome.ALREADY_MAPPED:
+                return None
+            return recorded, "no fault", f"page {page} would be {state.label}"
+        if arena.touch != Touch.SCRATCH:
+            if outcome == Outcome.OOPS:
+                return None
+            return recorded, "oops", "without scratch pages the kernel cannot go on here"
+        if outcome == Outcome.OOPS:
+            # with another arena's program to blame it would be an oops here too
+            return recorded, "scratch-installed", "if the program blamed has this arena"
+        if state == Pte.NONE:
+            arena.scratch(meant)
+        return None
+
+    def _prog_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        if not 0 <= page < RECOVERY_PAGES:
+            return None
+        state = self._arena.state(self._meant(page))
+        if state in (Pte.NONE, Pte.UNKNOWN):
+            return None
+        return "program fault", "no fault", f"page {page} would be {state.label}"
+
+    def _create(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        old = self._arena
+        self._arena = Arena(old.profile, old.max_entries, old.map_flags)
+        self._stand_in.clear()
+        return None
+
+    def _lost(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+        self._arena.forget()
+        self._stand_in.clear()
+        return None
+
+
+_Found = tuple[str, str, str] | None
+
+_HANDLERS: dict[int, Callable[[ArenaWhatIf, int, int, int], _Found]] = {
+    Kind.ARENA_CREATE: ArenaWhatIf._create,
+    Kind.PAGE_ALLOC: ArenaWhatIf._alloc,
+    Kind.PAGE_FREE: ArenaWhatIf._free,
+    Kind.FREE_DRAIN: ArenaWhatIf._drain,
+    Kind.PAGE_RESERVE: ArenaWhatIf._reserve,
+    Kind.USER_FAULT: ArenaWhatIf._user_fault,
+    Kind.KERNEL_FAULT: ArenaWhatIf._kernel_fault,
+    Kind.PROG_FAULT: ArenaWhatIf._prog_fault,
+    Kind.LOST: ArenaWhatIf._lost,
+}
+
+_WHY_REFUSED = {
+    Refusal.SCRATCHED: "a page of the range is scratched: -EBUSY inside",
+    Refusal.TAKEN: "the pages would not be free",
+    Refusal.NO_ROOM: "no free range would be large enough",
+}
+
+
+def _sort(text: str) -> str:
+    return "pages" if text.startswith("page") else text
+
+
+def _pages(page: int, count: int) -> str:
+    return f"page {page}" if count == 1 else f"pages {page} to {page + count - 1}"
