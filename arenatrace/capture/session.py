@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from arenatrace.capture import host, privileges
+from arenatrace.capture import host, privileges, profile
 from arenatrace.capture.btf import Btf
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.layout import offsets
@@ -126,6 +126,7 @@ class _Session:
         self._probes = probes
         self._states = states
         self._stop = False
+        self._features = profile.features(btf)
         self._lost_seen: dict[str, int] = {}
         self._bad_notes = 0
         self._types = {
@@ -291,6 +292,7 @@ class _Session:
             for state in self._states
             if state.point.function not in attached
         )
+        points = {state.point.function: state.present for state in self._states}
         return Meta(
             kernel=host.release(),
             hostname=host.name(),
@@ -300,7 +302,8 @@ class _Session:
             start_ts_ns=self._start_ns,
             probes=ProbesMeta(tuple(attached), missing),
             command=self._plan.command or None,
-            features={state.point.function: state.present for state in self._states},
+            features={**points, **self._features},
+            profile=profile.detect(self._features),
         )
 
 
