@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.columns import misfit
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
 from arenatrace.trace.recover import Tail, batches
@@ -42,8 +43,9 @@ class Trace:
     def scan(self, table: str) -> pl.LazyFrame:
         """The rows of ``table`` (KeyError for an unknown one), with the columns of the schema.
 
-        A table the trace does not have is empty. Kinds and outcomes are their codes, comm is
-        a Categorical. Events are in (ts_ns, seq) order; keyed tables have one row per key.
+        A table the trace does not have is empty, a column it does not have is null. Kinds
+        and outcomes are their codes, comm is a Categorical. Events are in (ts_ns, seq) order;
+        keyed tables have one row per key.
         Damage that shows only while rows are read raises a polars error at ``collect``:
         do that inside ``reading()``.
         """
@@ -128,9 +130,20 @@ def _sealed(table: str, file: Path) -> pl.LazyFrame:
         found = pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
         raise TraceError(f"{file}: not a whole Parquet file", _DAMAGED) from error
-    if not found.equals(arrow_schema(table), check_metadata=False):
-        raise TraceError(f"{file}: its columns are not those of this version's table", _DAMAGED)
-    return pl.scan_parquet(file, glob=False)
+    expected = arrow_schema(table)
+    reason = misfit(found, expected)
+    if reason is not None:
+        raise TraceError(
+            f"{file}: its columns are not those of this version's table: it {reason}", _DAMAGED
+        )
+    rows = pl.scan_parquet(file, glob=False)
+    if found.names == expected.names:
+        return rows
+    empty = _frame(expected.empty_table())
+    return rows.select(
+        pl.col(name) if name in found.names else pl.lit(None, dtype).alias(name)
+        for name, dtype in empty.schema.items()
+    )
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:

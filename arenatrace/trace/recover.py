@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from arenatrace.errors import TraceError
+from arenatrace.trace.columns import conform, misfit
 
 
 @dataclass
@@ -23,7 +24,8 @@ def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBa
 
     A recorder that was killed, or a kernel that crashed, leaves the last message cut short;
     from there on the file is dropped and ``tail`` says how many bytes that was. Raises
-    TraceError if the file cannot be opened or holds another schema than ``expected``.
+    TraceError if the file cannot be opened or its columns cannot be read as ``expected``,
+    whose columns the batches have: what the file lacks is null, what it has more is left out.
     """
     try:
         source = pa.memory_map(str(path)) if path.stat().st_size else None
@@ -45,9 +47,10 @@ def _whole_batches(
     except (pa.ArrowException, OSError):
         tail.dropped_bytes = size
         return
-    if not stream.schema.equals(expected, check_metadata=False):
+    reason = misfit(stream.schema, expected)
+    if reason is not None:
         raise TraceError(
-            f"{path}: its columns are not those of this version's table",
+            f"{path}: its columns are not those of this version's table: it {reason}",
             "record it again, or read it with the arenatrace that recorded it",
         )
     good = source.tell()
@@ -63,4 +66,4 @@ def _whole_batches(
             tail.dropped_bytes = size - good
             return
         good = source.tell()
-        yield batch
+        yield conform(batch, expected)
