@@ -38,3 +38,8 @@ def release() -> str:
 def name() -> str | None:
     """The machine's host name."""
     return os.uname().nodename or None
+
+
+def arch() -> str:
+    """The machine's architecture, as uname -m prints it."""
+    return platform.machine()

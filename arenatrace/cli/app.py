@@ -35,6 +35,7 @@ Exit codes:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79},
     lazy={
         "record": ("arenatrace.cli.record:record", "Record arena faults of the running kernel."),
+        "doctor": ("arenatrace.cli.doctor:doctor", "Can this machine record, and what is missing?"),
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
     },

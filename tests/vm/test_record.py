@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -229,3 +230,11 @@ def test_a_clean_run_has_no_faults(recordings: dict[str, Recording]) -> None:
     assert recording.faults() == []
     assert recording.summary()["programs"]
     assert "nothing lost" in recording.log
+
+
+def test_doctor_finds_this_kernel_complete(recordings: dict[str, Recording]) -> None:
+    found = json.loads((recordings["all"].trace.parent / "doctor.json").read_text())
+    assert found["can_record"]
+    assert found["profile"] == "scratch-replace"
+    assert [point["point"] for point in found["points"] if not point["present"]] == []
+    assert recordings["all"].summary()["trace"]["profile"] == "scratch-replace"
