@@ -21,6 +21,14 @@ GUARD_SZ = 64 * 1024
 BAND_SZ = 1 << 32
 
 
+#: Code addresses at and above this, below the end, were made up by an importer: text names code
+#: by symbol and offset. No CPU has such addresses, so they cannot be taken for real ones.
+SYNTHETIC_CODE_START = 1 << 60
+SYNTHETIC_CODE_END = 1 << 61
+#: Times below 0 tell only the order: the source had no clock. The first such time.
+UNTIMED_START = -(1 << 62)
+
+
 class Kind(IntEnum):
     """What an event is. Values are the probe's wire values and the stored codes."""
 
@@ -127,8 +135,14 @@ WIRE: tuple[WireField, ...] = (
 )
 
 EVENTS: tuple[Column, ...] = (
-    Column("ts_ns", "int64", "ns", "time of the event, CLOCK_MONOTONIC", nullable=False),
-    Column("seq", "uint64", "", "order in the ring buffer, from 0", nullable=False),
+    Column(
+        "ts_ns",
+        "int64",
+        "ns",
+        "time of the event, CLOCK_MONOTONIC; below 0: order only, the time is not known",
+        nullable=False,
+    ),
+    Column("seq", "uint64", "", "order in the ring buffer or the text, from 0", nullable=False),
     Column("cpu", "uint16", "", "CPU the event happened on"),
     Column("pid", "uint32", "", "thread group id of the task"),
     Column("tid", "uint32", "", "thread id of the task"),
@@ -143,6 +157,13 @@ EVENTS: tuple[Column, ...] = (
         "address",
         "kernel faults and program-side faults: the exact kernel address; page_alloc: the "
         "user address asked for (0: anywhere); page_free, page_reserve, user_fault: user address",
+    ),
+    Column(
+        "uaddr",
+        "uint64",
+        "address",
+        "imported faults: the user address as the kernel's report printed it, of kernel faults "
+        "only the page; null where addr and the arena tell it",
     ),
     Column(
         "ret",

@@ -9,6 +9,7 @@ from arenatrace.analysis.arena_of_fault import with_arena
 from arenatrace.analysis.attribution import with_attribution
 from arenatrace.analysis.callees import with_callee
 from arenatrace.analysis.signatures import with_signature
+from arenatrace.analysis.told_addresses import known_time, real_code, with_told_addresses
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace
 
@@ -46,8 +47,10 @@ def fault_rows(
         .sort("ts_ns", "seq")
         .with_row_index("fault", offset=1)
         .with_columns(pl.col("comm").cast(pl.String))
+        .rename({"uaddr": "told"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
+    rows = with_told_addresses(rows, arenas)
     rows = with_callee(with_attribution(rows, stacks, programs), symbols)
     rows = rows.join(_program_facts(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
@@ -75,7 +78,7 @@ def _struct_or_null(**members: str) -> pl.Expr:
 def _contract(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.select(
         "fault",
-        "ts_ns",
+        known_time("ts_ns"),
         "side",
         "outcome",
         "access",
@@ -84,7 +87,7 @@ def _contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         "page",
         "offset",
         "band",
-        "ip",
+        real_code("ip"),
         callee=_struct_or_null(symbol="symbol", module="module"),
         prog=_struct_or_null(**{name: f"prog_{name}" for name in _PROG}),
         function="function",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -46,6 +47,7 @@ def summary(trace: Trace) -> dict[str, Any]:
             "level": meta.level,
             "duration_ns": _duration_ns(meta, counts.pop("last_ts_ns")),
             "sealed": meta.sealed,
+            **({"imported": [asdict(text) for text in meta.imported]} if meta.imported else {}),
         },
         "totals": {
             **counts,
@@ -64,7 +66,8 @@ def summary(trace: Trace) -> dict[str, Any]:
 def _duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
     """From start to end of the recording, or to the last event where the end is not known."""
     end = last_ts_ns if meta.end_ts_ns is None else meta.end_ts_ns
-    return None if end is None else max(0, end - meta.start_ts_ns)
+    # Below 0 a time tells only the order.
+    return None if end is None or end < 0 else max(0, end - meta.start_ts_ns)
 
 
 def _arenas(events: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) -> pl.LazyFrame:

@@ -182,6 +182,7 @@ class Decoder:
             "pgoff": _nullable(pgoff, pgoff_known, np.uint32),
             "pages": _nullable(records["pages"], paged, np.uint32),
             "addr": _nullable(addr, addressed & addr_known, np.uint64),
+            "uaddr": pa.nulls(len(records), pa.uint64()),
             "ret": _nullable(records["ret"], returned, np.int64),
             "write": _nullable(
                 (flags & WireFlag.WRITE) != 0, is_fault | (kind == Kind.USER_FAULT), np.bool_

@@ -39,7 +39,8 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"… and {len(summary['signatures']) - SHOWN} more (--json has them all)")
     if summary["programs"]:
         yield Text()
-        yield _programs(summary["programs"])
+        imported = "imported" in summary["trace"]
+        yield _programs(summary["programs"], "arena unknown" if imported else "no arena")
     if summary["arenas"]:
         yield Text()
         yield _arenas(summary["arenas"])
@@ -103,11 +104,11 @@ def _signatures(rows: list[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _programs(rows: list[Mapping[str, Any]]) -> Table:
+def _programs(rows: list[Mapping[str, Any]], without_arena: str) -> Table:
     table = _table("scratched", "in BPF", "oopses", "id", last="program")
     for row in rows:
         kind = f" ({harmless(row['type'])})" if row["type"] else ""
-        arena = ", no arena" if row["arena"] is None else ""
+        arena = f", {without_arena}" if row["arena"] is None else ""
         table.add_row(
             *(Text(f"{row[name]:,}") for name in ("scratch_installs", "prog_faults", "oopses")),
             Text("?" if row["id"] is None else str(row["id"])),

@@ -16,8 +16,10 @@ def seconds(duration_ns: int | None) -> str:
     return "unknown duration" if duration_ns is None else f"{duration_ns / _NS_PER_S:,.3f} s"
 
 
-def since(ts_ns: int, start_ts_ns: int) -> str:
+def since(ts_ns: int | None, start_ts_ns: int) -> str:
     """A time in ns as seconds after the start of the recording, to the microsecond."""
+    if ts_ns is None:
+        return "time unknown"
     return f"{(ts_ns - start_ts_ns) / _NS_PER_S:+.6f} s"
 
 

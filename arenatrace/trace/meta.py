@@ -40,6 +40,23 @@ class Probes:
 
 
 @dataclass(frozen=True)
+class ImportedText:
+    """A text a trace was made from: its name, the form it was found in, and what was in it.
+
+    ``faults`` counts reports that became events, ``notes`` other reports, ``unparsed`` the
+    lines that belong to no report.
+    """
+
+    name: str
+    format: str
+    compression: str | None = None
+    lines: int = 0
+    faults: int = 0
+    notes: int = 0
+    unparsed: int = 0
+
+
+@dataclass(frozen=True)
 class Meta:
     """The facts of one recording.
 
@@ -47,7 +64,8 @@ class Meta:
     ``page_size`` is in bytes. ``lost`` counts events by what lost them. ``command`` is the
     argv that was run under the recorder and ``command_status`` its exit status, both null
     if there was none. ``features`` says what the probed kernel can do. ``profile`` is the
-    behaviour of the kernel where it is known, else null. ``end_ts_ns`` is null until the
+behaviour of the kernel where it is known, else null. ``imported`` lists the texts the trace
+    was made from, none if it was recorded. ``end_ts_ns`` is null until the
     recording has ended.
     """
 
@@ -70,6 +88,7 @@ class Meta:
     tool_version: str = __version__
     features: Mapping[str, bool] = field(default_factory=dict)
     profile: str | None = None
+    imported: tuple[ImportedText, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -157,6 +176,22 @@ def _probes(value: Any) -> Probes:
     return Probes(attached, missing)
 
 
+def _imported(value: Any) -> tuple[ImportedText, ...]:
+    texts = []
+    for item in _list(value):
+        members = _object(item)
+        compression = members.get("compression")
+        texts.append(
+            ImportedText(
+                name=_text(members.get("name")),
+                format=_text(members.get("format")),
+                compression=None if compression is None else _text(compression),
+                **{n: _count(members.get(n, 0)) for n in ("lines", "faults", "notes", "unparsed")},
+            )
+        )
+    return tuple(texts)
+
+
 def _or_null(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
@@ -182,6 +217,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "tool_version": _text,
     "features": _flags,
     "profile": _or_null(_text),
+    "imported": _imported,
 }
 
 #: Members without which a trace cannot be read at all; any other may be absent.
