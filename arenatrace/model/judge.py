@@ -51,6 +51,11 @@ class Contradiction:
     expected: str
     observed: str
     explanation: str
+    #: Something that leaves no event would explain it: never a divergence by itself.
+    excusable: bool = False
+    #: Pages whose earlier events decide it, (first, count): (0, 0) if no order of events would
+    #: make it possible, None if every event of the arena counts.
+    pages: tuple[int, int] | None = (0, 0)
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Tally:
     #: Frees of pages that were not allocated: the program's mistake, not the trace's.
     stray_frees: int = 0
     reordered: int = 0
+    #: Contradictions among so many overlapping events that their order cannot be settled.
+    unsettled: int = 0
     divergences: int = 0
 
     def copy(self) -> Tally:
@@ -87,6 +94,8 @@ class Judge:
         self.tally = Tally()
         self.segment: Segment | None = None
         self.alive = alive
+        #: Excuse what something that leaves no event would explain.
+        self.lenient = False
         #: A page of this arena has been scratched: allocations must be looked at more closely.
         self.scratch_seen = False
         #: A refusal had no cause in the model, which may have moved a range among its equals.
@@ -176,7 +185,7 @@ class Judge:
             if arena.freeness(page, count) == Freeness.TAKEN:
                 return self._live("", page, count, observed)
             if not arena.profile.alloc_replaces_scratch and arena.scratched(page, count) >= 0:
-                return _over_scratch(observed)
+                return _over_scratch(page, count, observed)
             self.tally.unknown += 1
         if self.scratch_seen and arena.scratched(page, count) >= 0:
             self.prove("scratch-replace", at, f"{_pages(page, count)} allocated over scratch")
@@ -188,7 +197,7 @@ class Judge:
     ) -> Contradiction | None:
         arena = self.arena
         if expected == Refusal.SCRATCHED:
-            return _over_scratch(observed)
+            return _over_scratch(page, count, observed)
         taken = arena.freeness(page, count) == Freeness.TAKEN
         if self.order_doubted and not taken:
             arena.ordered = False
@@ -204,6 +213,7 @@ class Judge:
             "and of equal ranges the one that came last"
             if not arena.profile.maple
             else "the pages were free, but the lowest gap that is large enough is taken",
+            pages=None,
         )
 
     def _live(self, wanted: str, page: int, count: int, observed: str) -> Contradiction:
@@ -218,11 +228,13 @@ class Judge:
                 wanted or "other pages",
                 observed,
                 f"the allocation returned a live page: page {live[0]} is in use{tail}",
+                pages=(page, count),
             )
         return Contradiction(
             wanted or "other pages",
             observed,
             "the allocation returned a page that is reserved or otherwise not in the free set",
+            pages=(page, count),
         )
 
     def _refused(self, op: int, page: int, count: int, at: int) -> Contradiction | None:
@@ -243,12 +255,14 @@ class Judge:
             return None
         if expected < 0:
             return None
-        if self.scratch_seen and arena.scratched(expected, count) >= 0:
+        if self.lenient and self.scratch_seen and arena.scratched(expected, count) >= 0:
             self.prove(
                 "scratch-sticky",
                 at,
                 f"{_pages(expected, count)} were free but scratched, and were refused",
             )
+        if not self.lenient:
+            return _excusable(f"{_pages(expected, count)} allocated", "refused")
         self.tally.unexplained += 1
         self.order_doubted = True
         return self._pass()
@@ -314,7 +328,10 @@ class Judge:
         if done:
             if freeness == Freeness.TAKEN:
                 return Contradiction(
-                    "-EBUSY", observed, "pages were reserved that are not in the free set"
+                    "-EBUSY",
+                    observed,
+                    "pages were reserved that are not in the free set",
+                    pages=(page, count),
                 )
             if freeness == Freeness.UNKNOWN:
                 self.tally.unknown += 1
@@ -323,6 +340,8 @@ class Judge:
         if error == EBUSY and freeness == Freeness.TAKEN:
             return None
         if freeness == Freeness.FREE:
+            if not self.lenient:
+                return _excusable("0", observed)
             self.tally.unexplained += 1
             if error != EBUSY:
                 arena.doubt(range(page, page + count))
@@ -352,7 +371,7 @@ class Judge:
                     if state == _SCRATCH
                     else f"page {page} was {state.label} and this arena does not fill it on a fault"
                 )
-                return Contradiction("SIGSEGV", "mapped", why)
+                return Contradiction("SIGSEGV", "mapped", why, pages=(page, 1))
             if expected is None:
                 self.tally.unknown += 1
             if state != _REAL:
@@ -361,8 +380,12 @@ class Judge:
         if expected == _NONE:
             return None
         if state == _REAL:
-            return Contradiction("mapped", "SIGSEGV", f"page {page} was mapped")
+            return Contradiction(
+                "mapped", "SIGSEGV", f"page {page} was mapped", pages=(page, 1)
+            )
         if expected == _REAL:
+            if not self.lenient:
+                return _excusable("mapped", "SIGSEGV")
             self.tally.unexplained += 1
             self.order_doubted = True
             if arena.freeness(page, 1) != Freeness.FREE:
@@ -389,7 +412,9 @@ class Judge:
                 "no fault", observed, "every page of this arena's band is backed, nothing faults"
             )
         if page >= 0 and self.arena.state(page) == _REAL:
-            return Contradiction("no fault", observed, f"page {page} was mapped")
+            return Contradiction(
+                "no fault", observed, f"page {page} was mapped", pages=(page, 1)
+            )
         return None
 
     def _recovering(
@@ -429,13 +454,16 @@ class Judge:
                 if state == _SCRATCH and not arena.profile.free_clears_scratch:
                     self.prove("scratch-replace", at, f"page {page} was scratched a second time")
                 return Contradiction(
-                    "no fault", observed, f"scratch was installed on {what} page ({page})"
+                    "no fault",
+                    observed,
+                    f"scratch was installed on {what} page ({page})",
+                    pages=(page, 1),
                 )
             self.tally.install_races += 1
             return None
         if outcome == Outcome.ALREADY_MAPPED and state == _NONE:
             return Contradiction(
-                "scratch-installed", observed, f"page {page} was {state.label}"
+                "scratch-installed", observed, f"page {page} was {state.label}", pages=(page, 1)
             )
         if state == _NONE:
             self._scratch(page)
@@ -479,7 +507,10 @@ class Judge:
         state = arena.state(page)
         if state in (_REAL, _SCRATCH, _GARBAGE):
             return Contradiction(
-                "no fault", "program fault", f"page {page} was {state.label}: nothing faults there"
+                "no fault",
+                "program fault",
+                f"page {page} was {state.label}: nothing faults there",
+                pages=(page, 1),
             )
         if state == _UNKNOWN:
             self.tally.unknown += 1
@@ -518,14 +549,29 @@ class Judge:
 
     # ---- after a divergence ----
 
-    def adopt(self, at: int) -> None:
-        """Count the event at ``at`` as divergent and believe what it says of its pages."""
+    def excuse(self, at: int) -> None:
+        """Judge the event at ``at``, whose contradiction is excusable, and excuse it."""
+        self.lenient = True
+        self.judge(at)
+        self.lenient = False
+
+    def adopt(self, at: int, *, settled: bool = True) -> None:
+        """Count the event at ``at`` as divergent and believe what it says of its pages.
+
+        Not ``settled``: the order of what happened could not be found out, it is unknown.
+        """
         segment = self.segment
         if segment is None:
             return
         op, page, count = segment.op[at], segment.page[at], segment.pages[at]
         self.tally.events += 1
-        self.tally.divergences += 1
+        if settled:
+            self.tally.divergences += 1
+        else:
+            # an order that was wrong without contradiction may have spoilt any page
+            self.tally.unsettled += 1
+            self.tally.unknown += 1
+            self.arena.forget()
         arena = self.arena
         kind = op & KIND
         if page < 0 or page >= RECOVERY_PAGES or not self.alive:
@@ -584,6 +630,12 @@ def _pages(page: int, count: int) -> str:
     return f"page {page}" if count == 1 else f"pages {page} to {page + count - 1}"
 
 
+def _excusable(expected: str, observed: str) -> Contradiction:
+    return Contradiction(
+        expected, observed, "only a lack of memory or a failed lock explains it", True, None
+    )
+
+
 def _zero_length(function: str) -> Contradiction:
     return Contradiction(
         "at least one page", "0 pages", f"{function} is never reached with a count of 0"
@@ -598,9 +650,10 @@ def _bad_page(what: str) -> Contradiction:
     )
 
 
-def _over_scratch(observed: str) -> Contradiction:
+def _over_scratch(page: int, count: int, observed: str) -> Contradiction:
     return Contradiction(
         "refused (-EBUSY inside)",
         observed,
         "a page of the range is scratched, and this kernel does not allocate over scratch",
+        pages=(page, count),
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS, KIND, LOSSY, Segment
+from arenatrace.schema import Kind
 
 if TYPE_CHECKING:
     from arenatrace.model.judge import Judge
@@ -25,8 +26,8 @@ REORDER_WINDOW_NS = 10_000_000
 _BEHIND = (24, 96, 512)
 _AHEAD = 24
 #: How far one event is moved at most, in positions.
-_REACH = 24
-_TRIALS = 400
+_REACH = 8
+_TRIALS = 300
 _DEPTH = 3
 _BEAM = 6
 #: A trial order is followed this many events past the contradiction, to choose among several.
@@ -52,7 +53,7 @@ def may_swap(segment: Segment, first: int, second: int) -> bool:
 class Budget:
     """How many searches an arena may still lose: a trace of another kernel must not take hours."""
 
-    def __init__(self, failures: int = 200) -> None:
+    def __init__(self, failures: int = 40) -> None:
         self.failures = failures
 
 
@@ -72,9 +73,11 @@ def another_order(
             judge.judge(order[position])
         reached = behind
         judges.append((behind, judge.copy()))
+    end = min(len(order), bad + _AHEAD)
+    tried_from = len(order)
     for behind, base in reversed(judges):
-        end = min(len(order), bad + _AHEAD)
-        found = _search(base, segment, order[behind:end], bad - behind)
+        found = _search(base, segment, order[behind:end], bad - behind, tried_from - behind)
+        tried_from = behind
         if found is not None:
             local, survived = found
             new = order[:behind] + local + order[end:]
@@ -87,16 +90,19 @@ def another_order(
 
 
 def _search(
-    base: Judge, segment: Segment, local: list[int], bad: int
+    base: Judge, segment: Segment, local: list[int], bad: int, tried_from: int
 ) -> tuple[list[int], int] | None:
-    """The best order of ``local`` and how many of its events it explains."""
+    """The best order of ``local`` and how many of its events it explains.
+
+    Moves that lie wholly at or behind the position ``tried_from`` have been tried already.
+    """
     beam = [(bad, local)]
     seen = {tuple(local)}
     trials = _TRIALS
-    for _ in range(_DEPTH):
+    for depth in range(_DEPTH):
         candidates: list[tuple[int, list[int]]] = []
         for stuck, current in beam:
-            for moved in _moves(segment, current, stuck):
+            for moved in _moves(segment, current, stuck, 0 if depth else tried_from):
                 key = tuple(moved)
                 if key in seen:
                     continue
@@ -130,13 +136,45 @@ def _survives(base: Judge, order: list[int], bad: int) -> int:
     return min(len(order), bad + _FOLLOW)
 
 
-def _moves(segment: Segment, order: list[int], stuck: int) -> list[list[int]]:
-    """Orders that differ from ``order`` by one event moved, the nearest to ``stuck`` first."""
+def crowded(
+    segment: Segment, order: list[int], at: int, pages: tuple[int, int] | None
+) -> bool:
+    """Whether threads overlapped so that not finding an order for ``order[at]`` proves nothing.
+
+    ``pages`` (first, count) are those that decide, None if all events do. The worker alone does
+    not count: the search tries its few places.
+    """
+    bad = order[at]
+    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    if pages is None:
+        workers = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
+        return any(
+            may_swap(segment, first, second)
+            for first, second in zip(workers, workers[1:], strict=False)
+            if first < second
+        )
+    start, count = pages
+    return any(
+        segment.page[index] < start + count
+        and start < segment.page[index] + max(1, segment.pages[index])
+        and (may_swap(segment, index, bad) if index < bad else may_swap(segment, bad, index))
+        for index in near
+        if index != bad
+    )
+
+
+def _moves(
+    segment: Segment, order: list[int], stuck: int, tried_from: int
+) -> list[list[int]]:
+    """Orders that differ from ``order`` by one event moved, the nearest to ``stuck`` first.
+
+    Left out are moves that begin at or behind ``tried_from``, unless that is 0.
+    """
     found: list[tuple[int, list[int]]] = []
     last = min(len(order) - 1, stuck + _REACH)
     for late in range(1, last + 1):
         for early in range(late - 1, max(-1, late - _REACH) - 1, -1):
-            if early > stuck or early < 0:
+            if early > stuck or early < 0 or early >= tried_from > 0:
                 continue
             if not _inverts(segment, order[early], order[late]):
                 break
@@ -144,6 +182,8 @@ def _moves(segment: Segment, order: list[int], stuck: int) -> list[list[int]]:
             pulled.insert(early, pulled.pop(late))
             found.append((abs(late - stuck) + abs(early - stuck), pulled))
     for early in range(min(stuck, last), -1, -1):
+        if early >= tried_from > 0:
+            continue
         for late in range(early + 2, min(last, early + _REACH) + 1):
             if not all(
                 _inverts(segment, order[early], order[over]) for over in range(late, early, -1)

@@ -22,7 +22,7 @@ from arenatrace.model.ops import (
 )
 from arenatrace.model.profiles import Profile
 from arenatrace.model.pte import Pte
-from arenatrace.model.reorder import Budget, another_order
+from arenatrace.model.reorder import Budget, another_order, crowded
 from arenatrace.schema import Kind
 
 #: Events between two points to go back to, at least.
@@ -118,18 +118,23 @@ class ArenaReplay:
                 at += 1
                 continue
             other = None
-            if self._budget.failures > 0:
+            if self._budget.failures > 0 and found.pages != (0, 0):
                 other = another_order(start, whole, order, at)
             if other is not None:
                 judge, order, at = other
                 plain_from = _plain_from(order)
                 judge.tally.reordered = start.tally.reordered + _early(order)
                 continue
-            self._budget.failures -= 1
-            self._diverge(whole, index, found)
-            judge.adopt(index)
+            self._budget.failures -= found.pages != (0, 0)
+            if found.excusable:
+                judge.excuse(index)
+            elif found.pages != (0, 0) and crowded(whole, order, at, found.pages):
+                judge.adopt(index, settled=False)
+            else:
+                self._diverge(whole, index, found)
+                judge.adopt(index)
             at += 1
-            # what was divergent stays so: nothing before it is looked at again
+            # what was decided stays so: nothing before it is looked at again
             start = judge.copy()
             whole, order, plain_from = _rest(whole, order, at)
             start.segment = judge.segment = whole

@@ -106,6 +106,7 @@ class Replay:
             "unknown": tally.unknown,
             "reordered": tally.reordered,
             "reorder_window_ns": REORDER_WINDOW_NS,
+            "unsettled_order": tally.unsettled,
             "install_races": tally.install_races,
             "unexplained_refusals": tally.unexplained,
             "stray_frees": tally.stray_frees,

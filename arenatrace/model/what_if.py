@@ -23,7 +23,7 @@ from arenatrace.model.ops import (
     ArenaFacts,
     Segment,
 )
-from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, Profile, Touch
+from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, PROFILES, Profile, Touch
 from arenatrace.model.pte import Pte
 from arenatrace.schema import Kind, Outcome
 
@@ -88,6 +88,9 @@ class ArenaWhatIf:
             flags |= BPF_F_ARENA_MAP_ALWAYS
         self._facts = facts
         self._into = into
+        #: The recorded kernel had scratch pages too: what oopsed had no program to blame.
+        was = PROFILES.get(into.instead_of)
+        self._oopses_anyway = was is not None and was.empty_touch == Touch.SCRATCH
         self._arena = Arena(profile, facts.max_entries, flags, fresh=facts.fresh)
         #: recorded page -> page the other kernel gave for it, where they differ
         self._stand_in: dict[int, int] = {}
@@ -237,6 +240,8 @@ class ArenaWhatIf:
             if outcome == Outcome.OOPS:
                 return None
             return recorded, "oops", "without scratch pages the kernel cannot go on here"
+        if outcome == Outcome.OOPS and self._oopses_anyway:
+            return None
         if outcome == Outcome.OOPS:
             # with another arena's program to blame it would be an oops here too
             return recorded, "scratch-installed", "if the program blamed has this arena"
