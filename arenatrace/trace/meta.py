@@ -64,7 +64,7 @@ class Meta:
     ``page_size`` is in bytes. ``lost`` counts events by what lost them. ``command`` is the
     argv that was run under the recorder and ``command_status`` its exit status, both null
     if there was none. ``features`` says what the probed kernel can do. ``profile`` is the
-behaviour of the kernel where it is known, else null. ``imported`` lists the texts the trace
+    behaviour of the kernel where it is known, else null. ``imported`` lists the texts the trace
     was made from, none if it was recorded. ``end_ts_ns`` is null until the
     recording has ended.
     """
