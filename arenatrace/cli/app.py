@@ -38,6 +38,8 @@ Exit codes:
         "doctor": ("arenatrace.cli.doctor:doctor", "Can this machine record, and what is missing?"),
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
+        "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),
+        "synth": ("arenatrace.cli.synth:synth", "Make a trace with the model of the kernel's arena."),
     },
 )
 @click.version_option(__version__, prog_name="arenatrace")

@@ -31,9 +31,7 @@ happened, 4 if it lacks what a verdict needs.
 @click.option("--what-if", metavar="PROFILE", help="Show what another generation had done.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def replay(
-    trace: Path, profile: str, what_if: str | None, jobs: int | None, as_json: bool
-) -> int:
+def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_json: bool) -> int:
     """Can this trace have happened?
 
     Feeds the events of a trace to a model of the kernel's arena, which

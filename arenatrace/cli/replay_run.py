@@ -117,9 +117,7 @@ def _replay(trace: Trace, found: Survey, profile: Profile, jobs: int | None) -> 
     with ProcessPoolExecutor(len(groups), mp_context=context) as pool:
         paths = [str(trace.path)] * len(groups)
         return merge(
-            pool.map(
-                _group_of_path, paths, [found] * len(groups), [profile] * len(groups), groups
-            )
+            pool.map(_group_of_path, paths, [found] * len(groups), [profile] * len(groups), groups)
         )
 
 
@@ -141,9 +139,7 @@ def _group_of_path(path: str, found: Survey, profile: Profile, arenas: Sequence[
 
 def _group(trace: Trace, found: Survey, profile: Profile, arenas: Sequence[int]) -> Part:
     part = Part()
-    replays = {
-        arena: ArenaReplay(found.facts[arena], profile, part.keep) for arena in arenas
-    }
+    replays = {arena: ArenaReplay(found.facts[arena], profile, part.keep) for arena in arenas}
     for arena, segment in segments(trace, found, arenas):
         replays[arena].feed(segment)
     for replay in replays.values():

@@ -153,7 +153,10 @@ def _arrays(rows: pl.DataFrame) -> dict[str, Ints]:
         pl.col("seq"),
         pl.col("tid").fill_null(0),
         pl.col("kind").cast(pl.Int64),
-        *(pl.col(name).cast(pl.Int64).fill_null(-1) for name in ("arena", "pgoff", "pages", "prog")),
+        *(
+            pl.col(name).cast(pl.Int64).fill_null(-1)
+            for name in ("arena", "pgoff", "pages", "prog")
+        ),
         pl.col("addr").fill_null(0),
         pl.col("addr").is_not_null().alias("has_addr"),
         pl.col("ret").fill_null(0),

@@ -34,6 +34,8 @@ def replay_lines(result: Replay) -> Iterator[str]:
     yield f"  reordered  {tally.reordered:>12,}  took effect in another order (within {window} ms)"
     if tally.install_races:
         yield f"  races      {tally.install_races:>12,}  two CPUs filled the same empty page"
+    if tally.unsettled:
+        yield f"  unsettled  {tally.unsettled:>12,}  too much overlapped to find the order"
     if tally.unexplained:
         yield f"  refused    {tally.unexplained:>12,}  for no reason in the trace (memory, a lock)"
     if tally.stray_frees:

@@ -556,7 +556,7 @@ class Judge:
         self.lenient = False
 
     def adopt(self, at: int, *, settled: bool = True) -> None:
-        """Count the event at ``at`` as divergent and believe what it says of its pages.
+        """Count the event at ``at`` as divergent; nothing is known of its pages any more.
 
         Not ``settled``: the order of what happened could not be found out, it is unknown.
         """
@@ -576,28 +576,17 @@ class Judge:
         kind = op & KIND
         if page < 0 or page >= RECOVERY_PAGES or not self.alive:
             return
-        if kind == Kind.PAGE_ALLOC:
-            self._adopt_alloc(op, page, count)
+        if kind == Kind.PAGE_ALLOC and op & OK:
+            if arena.ordered and not op & FIXED:
+                # the model thought these free and the kernel did not: it may be wrong of them
+                expected = arena.free.find(count) if count > 0 else -1
+                if expected >= 0:
+                    arena.doubt(range(expected, expected + count))
+            arena.doubt(range(page, min(page + count, arena.max_entries)))
         elif kind == Kind.PAGE_RESERVE:
-            inside = range(page, min(page + count, arena.max_entries))
-            arena.doubt(inside)
+            arena.doubt(range(page, min(page + count, arena.max_entries)))
         elif kind in (Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT):
             arena.doubt([page])
-            if kind == Kind.USER_FAULT and op >> RESULT_SHIFT & _RESULT == Outcome.MAPPED:
-                arena.unsure.discard(page)
-                arena.pte[page] = _REAL
-
-    def _adopt_alloc(self, op: int, page: int, count: int) -> None:
-        arena = self.arena
-        if not op & OK or page + count > arena.max_entries or count <= 0:
-            return
-        if arena.ordered and not op & FIXED:
-            # the model thought these free and the kernel did not: it may be wrong of them
-            expected = arena.free.find(count)
-            if expected >= 0:
-                arena.doubt(range(expected, expected + count))
-        arena.allocate(page, count)
-        arena.ordered = False
 
 
 #: A lost compare-and-swap is believed if the winner was seen this many ns before, or less.

@@ -37,11 +37,11 @@ def _live_page(work: Workload) -> bool:
 
 def _worse_fit(work: Workload) -> bool:
     """An allocation returns free pages, but not those of the best fit."""
-    best = work.arena.place(None, 1)
-    others = [start for start, _ in work.arena.free.ranges() if start != best]
-    if best < 0 or not others:
+    by_size = work.arena.free.by_size()
+    if not by_size or by_size[0][1] < 4 * by_size[-1][1]:
         return False
-    work.alloc_event(others[0], 1, 0, work.uaddr(others[0]))
+    # another order among equals would not explain this one
+    work.alloc_event(by_size[0][0], 1, 0, work.uaddr(by_size[0][0]))
     return True
 
 

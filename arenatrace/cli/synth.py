@@ -1,0 +1,87 @@
+"""arenatrace synth: make a trace with the model, valid or with one known defect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_EPILOG = """\b
+Examples:
+  arenatrace synth -o valid.atrace --seed 1
+  arenatrace synth -o bad.atrace --seed 1 --mutate live-page
+  arenatrace replay bad.atrace                  # finds it
+  arenatrace synth -o old.atrace --profile pre-scratch --events 100000
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Trace directory to make.",
+)
+@click.option("--seed", metavar="N", required=True, type=int, help="The same seed, the same trace.")
+@click.option(
+    "--events",
+    metavar="N",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Events to make, about.",
+)
+@click.option(
+    "--arenas", metavar="N", default=2, show_default=True, type=click.IntRange(1, 64),
+    help="Arenas they are spread over.",
+)
+@click.option(
+    "--profile", metavar="PROFILE", default="scratch-replace", show_default=True,
+    help="Kernel generation: pre-scratch, map-always, scratch-sticky, scratch-replace.",
+)
+@click.option(
+    "--threads", metavar="N", default=1, show_default=True, type=click.IntRange(1, 64),
+    help="Threads that run programs.",
+)
+@click.option(
+    "--jitter", metavar="NS", default=0, show_default=True, type=click.IntRange(0, 1_000_000),
+    help="Most ns between an event's effect and its record.",
+)
+@click.option("--mutate", metavar="CLASS", help="Put in one defect of this class.")
+def synth(
+    output: Path,
+    seed: int,
+    events: int,
+    arenas: int,
+    profile: str,
+    threads: int,
+    jitter: int,
+    mutate: str | None,
+) -> None:
+    """Make a trace with the model of the kernel's arena.
+
+    A trace is valid under its profile unless --mutate puts in a defect;
+    an unknown CLASS lists the classes. The defect's seq goes to stderr.
+    """
+    from arenatrace.cli.synth_trace import write_trace
+    from arenatrace.errors import UsageError
+    from arenatrace.model.mutate import make_mutated
+    from arenatrace.model.profiles import profile_named
+    from arenatrace.model.synth import Plan, make
+
+    profile_named(profile)
+    plan = Plan(seed, events, arenas, profile, threads, jitter)
+    note = f"synthetic: made by arenatrace synth, seed {seed}, profile {profile}"
+    if mutate is None:
+        facts, made = make(plan)
+        count = write_trace(output, facts, made, profile=profile, note=note)
+    else:
+        if jitter:
+            raise UsageError("--mutate and --jitter exclude each other", "leave out --jitter")
+        facts, listed, wrong = make_mutated(plan, mutate)
+        note += f", defect {mutate} at seq {wrong}"
+        count = write_trace(output, facts, listed, profile=profile, note=note)
+        click.echo(f"arenatrace: the defect {mutate} is at seq {wrong}", err=True)
+    click.echo(f"arenatrace: {count:,} events in {output}", err=True)
