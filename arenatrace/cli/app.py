@@ -36,6 +36,7 @@ Exit codes:
     lazy={
         "record": ("arenatrace.cli.record:record", "Record arena faults of the running kernel."),
         "doctor": ("arenatrace.cli.doctor:doctor", "Can this machine record, and what is missing?"),
+        "import": ("arenatrace.cli.import_:import_", "Make a trace from text of the kernel."),
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
         "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),

@@ -71,7 +71,8 @@ def _address(row: Mapping[str, Any]) -> str:
         return "not in a known arena"
     words = [address(row["uaddr"]) or "user address unknown"]
     if row["page"] is not None:
-        words.append(f"page {row['page']} + {row['offset']} bytes")
+        inside = "" if row["offset"] is None else f" + {row['offset']} bytes"
+        words.append(f"page {row['page']}{inside}")
     if row["arena"] is not None:
         words.append(f"arena {row['arena']}")
     if row["band"] is not None:

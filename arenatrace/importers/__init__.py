@@ -1,0 +1,1 @@
+"""Text of the kernel's own reports to a trace directory: one text format per file."""

@@ -1,0 +1,175 @@
+"""Code addresses for symbols: text names code, tables hold addresses.
+
+Each function gets a range of made-up addresses, from ``schema.SYNTHETIC_CODE_START`` on, and
+each frame the address at its offset in there, so that programs, lines and symbols resolve as
+in a recorded trace. A bare address, for which the kernel had no symbol, stays what it is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+from arenatrace.importers.programs_on_stack import Program, programs_on_stack
+from arenatrace.importers.records import Frame, Source
+from arenatrace.schema import SYNTHETIC_CODE_START, UNTIMED_START
+
+#: Functions and lines at most, so that text made to grow the tables without end cannot.
+MAX_ENTRIES = 200_000
+#: Stacks whose ids are remembered; after that many, ids are given anew.
+_MAX_STACKS = 50_000
+
+_ALIGN = 64
+
+Row = dict[str, Any]
+
+
+class SyntheticCode:
+    """Gives frames their addresses and keeps what the tables must say about them."""
+
+    def __init__(self) -> None:
+        self.symbol_rows: list[Row] = []
+        self.stack_rows: list[Row] = []
+        #: Whether frames had to be left out.
+        self.overflow = False
+        self._next = SYNTHETIC_CODE_START
+        self._programs: dict[Program, int] = {}
+        self._arenas: dict[int, int] = {}
+        #: Start by program (None in the kernel), symbol, size, module and variant.
+        self._starts: dict[tuple[int | None, str, int, str | None, int], int] = {}
+        self._lines: dict[int, Source | None] = {}
+        self._symbols: set[int] = set()
+        self._stacks: dict[tuple[int, ...], int] = {}
+        self._next_stack = 1
+
+    def program(self, program: Program) -> int:
+        """The index of ``program`` in the table programs."""
+        return self._programs.setdefault(program, len(self._programs))
+
+    def uses_arena(self, program: int, arena: int) -> None:
+        """``program`` is known to use ``arena``."""
+        self._arenas[program] = arena
+
+    def stack(
+        self, frames: Sequence[Frame], blamed: str | None
+    ) -> tuple[int | None, list[int], dict[int, Program]]:
+        """The stack's id (None for an empty one), its addresses, and the program of BPF frames."""
+        programs = programs_on_stack(frames, blamed)
+        addresses = []
+        for at, frame in enumerate(frames):
+            owner = programs.get(at)
+            address = self._address(frame, at, None if owner is None else self.program(owner))
+            if address is not None:
+                addresses.append(address)
+        return self._stack_id(tuple(addresses)), addresses, programs
+
+    def program_rows(self) -> Iterator[Row]:
+        """The table programs: everything known by now."""
+        pcs = sorted(self._lines)
+        parts: dict[int, list[tuple[str, int, int]]] = {}
+        for (owner, symbol, size, _, _), start in self._starts.items():
+            if owner is not None:
+                parts.setdefault(owner, []).append((symbol, start, size))
+        for program, index in self._programs.items():
+            main = f"bpf_prog_{program.tag}_"
+            funcs = sorted(
+                parts.get(index, []), key=lambda part: (not part[0].startswith(main), part[1])
+            )
+            yield {
+                "prog": index,
+                "name": program.name,
+                "tag": program.tag,
+                "arena": self._arenas.get(index),
+                "funcs": [
+                    {"name": symbol, "start": start, "end": start + max(size, 1)}
+                    for symbol, start, size in funcs
+                ],
+                "lines": self._line_rows(funcs, pcs),
+            }
+
+    def _line_rows(self, funcs: list[tuple[str, int, int]], pcs: list[int]) -> list[Row]:
+        rows = []
+        for _, start, size in sorted(funcs, key=lambda part: part[1]):
+            for pc in pcs[bisect_left(pcs, start) : bisect_left(pcs, start + max(size, 1))]:
+                source = self._lines[pc]
+                rows.append(
+                    {
+                        "addr": pc,
+                        "file": source.file if source else None,
+                        "line": source.line if source else None,
+                        "text": source.text if source else None,
+                    }
+                )
+        return rows
+
+    def _address(self, frame: Frame, at: int, owner: int | None) -> int | None:
+        if frame.address is not None:
+            return frame.address
+        if frame.offset > frame.size:
+            # Only a damaged line says so. A return address may lie at the very end.
+            return None
+        # The same code can come with other lines: a rebuild after an edit of comments has the
+        # same tag. Then it is another variant of the function, with addresses of its own.
+        for variant in count():
+            start = self._start(frame, owner, variant)
+            if start is None:
+                return None
+            address = start + frame.offset
+            if owner is None or self._says(frame, address - bool(at)):
+                self._name(frame, address)
+                return address
+        raise AssertionError("unreachable")  # count() has no end
+
+    def _says(self, frame: Frame, pc: int) -> bool:
+        """Note the frame's source line at ``pc``; false if another line is there.
+
+        Every frame sets an end to the line before it, also one without a line of its own.
+        """
+        if pc not in self._lines:
+            if len(self._lines) >= MAX_ENTRIES:
+                self.overflow = True
+                return True
+            self._lines[pc] = frame.source
+        return self._lines[pc] == frame.source
+
+    def _start(self, frame: Frame, owner: int | None, variant: int) -> int | None:
+        key = (owner, frame.symbol, frame.size, frame.module, variant)
+        start = self._starts.get(key)
+        if start is None:
+            if len(self._starts) >= MAX_ENTRIES:
+                self.overflow = True
+                return None
+            start = self._starts[key] = self._next
+            # The gap holds the return address of a call that ends the function.
+            self._next += (frame.size // _ALIGN + 2) * _ALIGN
+        return start
+
+    def _name(self, frame: Frame, address: int) -> None:
+        if address in self._symbols or len(self._symbols) >= MAX_ENTRIES:
+            return
+        self._symbols.add(address)
+        self.symbol_rows.append(
+            {
+                "ts_ns": UNTIMED_START,
+                "addr": address,
+                "name": frame.symbol,
+                "offset": frame.offset,
+                "size": frame.size,
+                "module": frame.module,
+            }
+        )
+
+    def _stack_id(self, addresses: tuple[int, ...]) -> int | None:
+        if not addresses:
+            return None
+        known = self._stacks.get(addresses)
+        if known is not None:
+            return known
+        if len(self._stacks) >= _MAX_STACKS:
+            self._stacks.clear()
+        number = self._stacks[addresses] = self._next_stack
+        self._next_stack += 1
+        self.stack_rows.append({"stack": number, "frames": list(addresses)})
+        return number
