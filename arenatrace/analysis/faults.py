@@ -8,8 +8,10 @@ from arenatrace.analysis.addresses import with_addresses
 from arenatrace.analysis.arena_of_fault import with_arena
 from arenatrace.analysis.attribution import with_attribution
 from arenatrace.analysis.callees import with_callee
+from arenatrace.analysis.diagnosis import with_diagnosis
+from arenatrace.analysis.knowledge import knowledge
 from arenatrace.analysis.signatures import with_signature
-from arenatrace.analysis.told_addresses import known_time, real_code, with_told_addresses
+from arenatrace.analysis.told_addresses import known_time, real_code
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace
 
@@ -22,44 +24,35 @@ def faults(trace: Trace) -> pl.LazyFrame:
 
     Members are those of one ``faults --json`` object, with addresses as unsigned integers
     and ``callee``, ``prog``, ``source`` and ``task`` as structs (null where nothing is known);
-    added to them are ``arena`` and ``prog_index``, indexes into those tables, and ``title``.
-    Times are CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page.
+    added to them are ``prog_index``, an index into programs, and ``title``. Times are
+    CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page. The trace
+    is read here, not when the result is collected: call it inside ``trace.reading()``.
     """
-    return fault_rows(
-        trace.scan("events"),
-        trace.scan("arenas"),
-        trace.scan("programs"),
-        trace.scan("stacks"),
-        trace.scan("symbols"),
-    )
+    rows = located_faults(trace).collect()
+    known = knowledge(trace.meta, trace.lost, trace.scan("events"))
+    diagnosed = with_diagnosis(rows, trace, known).lazy()
+    return _contract(with_signature(diagnosed)).sort("fault")
 
 
-def fault_rows(
-    events: pl.LazyFrame,
-    arenas: pl.LazyFrame,
-    programs: pl.LazyFrame,
-    stacks: pl.LazyFrame,
-    symbols: pl.LazyFrame,
-) -> pl.LazyFrame:
-    """``faults`` of the five tables of a trace."""
+def located_faults(trace: Trace) -> pl.LazyFrame:
+    """The faults of ``trace`` with who and where, before anything is said about why."""
+    arenas, programs = trace.scan("arenas"), trace.scan("programs")
     rows = (
-        events.filter(pl.col("kind").is_in(list(_SIDES)))
-        .sort("ts_ns", "seq")
+        trace.scan("events")
+        .filter(pl.col("kind").is_in(list(_SIDES)))
+        .sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("fault", offset=1)
         .with_columns(pl.col("comm").cast(pl.String))
-        .rename({"uaddr": "told"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
-    rows = with_told_addresses(rows, arenas)
-    rows = with_callee(with_attribution(rows, stacks, programs), symbols)
-    rows = rows.join(_program_facts(programs), on="prog", how="left").with_columns(
+    rows = with_callee(
+        with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
+    )
+    return rows.join(_program_facts(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
         outcome=pl.col("outcome").replace_strict(_OUTCOMES, default=None, return_dtype=pl.String),
         access=pl.when("write").then(pl.lit("write")).when(~pl.col("write")).then(pl.lit("read")),
-        cause=pl.lit("unknown"),
-        confidence=pl.lit("unknown"),
     )
-    return _contract(with_signature(rows)).sort("fault")
 
 
 def _program_facts(programs: pl.LazyFrame) -> pl.LazyFrame:
@@ -95,10 +88,11 @@ def _contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         attribution="attribution",
         cause="cause",
         confidence="confidence",
-        evidence="attribution_evidence",
-        # Known only once the life of pages is followed; null is honest until then.
-        ended_by=pl.lit(None, pl.String),
-        lifetime_ns=pl.lit(None, pl.Int64),
+        evidence=pl.concat_list("attribution_evidence", "cause_evidence", "doubt"),
+        ended_by="ended_by",
+        lifetime_ns="lifetime_ns",
+        user_sigsegv=pl.col("user_sigsegv").fill_null(0),
+        allocs_refused=pl.col("allocs_refused").fill_null(0),
         task=pl.struct("pid", "tid", "comm"),
         signature="signature",
         arena="arena",

@@ -1,0 +1,75 @@
+"""Everything about the life of the pages that faulted, put beside the faults."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.analysis.callers import with_caller
+from arenatrace.analysis.cause_evidence import with_cause_evidence
+from arenatrace.analysis.causes import is_null_page, with_cause
+from arenatrace.analysis.knowledge import Knowledge
+from arenatrace.analysis.near_pages import near_allocations, near_targets
+from arenatrace.analysis.page_history import REPLACED_BY, STICKY, page_history
+from arenatrace.analysis.page_operations import page_operations
+from arenatrace.analysis.scratch_life import with_scratch_life
+from arenatrace.schema import Kind
+from arenatrace.trace.reader import Trace
+
+#: How long before a NULL was used, in ns, an allocation may have been refused to be its cause.
+_REFUSED_REACH_NS = 1_000_000_000
+
+
+def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.DataFrame:
+    """``faults`` with cause, confidence, evidence, consequences and page history added.
+
+    ``faults`` has the columns that ``with_cause``, ``page_history`` and ``near_targets`` ask for.
+    Of the events only those that cover the pages that faulted, or pages near them, are held.
+    """
+    events = trace.scan("events")
+    arenas = trace.scan("arenas").collect()
+    programs = trace.scan("programs")
+    targets = near_targets(faults, arenas)
+    within = faults.filter(pl.col("band") == "user-range")
+    places = within.select("arena", "page")
+    around = targets.select("arena", pl.col("near").alias("page"))
+    operations = page_operations(events, pl.concat([places, around]))
+    operations = with_caller(operations, trace.scan("stacks"), programs)
+    sticky = trace.meta.profile == "scratch-sticky"
+    history = page_history(
+        within.select("fault", "ts_ns", "seq", "arena", "page", "outcome"),
+        operations.join(places.unique(), on=["arena", "page"], how="semi"),
+        STICKY if sticky else REPLACED_BY,
+    )
+    near = near_allocations(targets, operations)
+    rows = faults.join(history.drop("ord"), on="fault", how="left", maintain_order="left").join(
+        near, on="fault", how="left", maintain_order="left"
+    )
+    rows = with_cause(rows, arenas, known)
+    rows = rows.join(arenas.select("arena", "max_entries", "kern_vm_start"), on="arena", how="left")
+    rows = _with_refused(rows, events)
+    rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
+    return with_scratch_life(rows, arenas).sort("fault")
+
+
+def _with_refused(faults: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:
+    """``faults`` with ``refused``: the last allocation refused to the task, for NULL pages."""
+    nulls = faults.filter(is_null_page()).select("fault", "arena", "tid", "ts_ns")
+    nothing = pl.lit(None, pl.Struct({"ts_ns": pl.Int64, "pages": pl.UInt32}))
+    if nulls.is_empty():
+        return faults.with_columns(refused=nothing)
+    refusals = (
+        events.filter((pl.col("kind") == int(Kind.PAGE_ALLOC)) & (pl.col("ret") == 0))
+        .select("arena", "tid", "ts_ns", refused=pl.struct("ts_ns", "pages"))
+        .join(nulls.select("arena", "tid").unique().lazy(), on=["arena", "tid"], how="semi")
+        .collect(engine="streaming")
+    )
+    found = nulls.sort("ts_ns").join_asof(
+        refusals.sort("ts_ns"),
+        on="ts_ns",
+        by=["arena", "tid"],
+        tolerance=_REFUSED_REACH_NS,
+        check_sortedness=False,
+    )
+    return faults.join(
+        found.select("fault", "refused"), on="fault", how="left", maintain_order="left"
+    )
