@@ -56,24 +56,42 @@ class Report:
     closing: bool = False
     misses: int = 0
     last_number: int = 0
+    #: Whether a source line can come next.
+    below_bpf_frame: bool = False
+    _has_task: bool = False
+    _has_trace: bool = False
+    _has_root: bool = False
 
-    @property
-    def below_bpf_frame(self) -> bool:
-        """Whether a source line can come next."""
-        return _is_bpf_frame(self.lines, len(self.lines) - 1)
+    def add(self, kind: LineKind, text: str) -> None:
+        """Add a line that belongs to the report."""
+        self.closing = False
+        self.lines.append((kind, text))
+        self._look(kind, text)
+
+    def replace_last(self, text: str) -> None:
+        """The last line turned out to be longer."""
+        kind, _ = self.lines[-1]
+        self.lines[-1] = (kind, text)
+        self._look(kind, text)
+
+    def _look(self, kind: LineKind, text: str) -> None:
+        self.below_bpf_frame = False
+        if kind is LineKind.FRAME:
+            self._has_task = self._has_trace = True
+            self.below_bpf_frame = _is_bpf_frame(text)
+            frame = parse_frame(text)
+            self._has_root = frame is not None and frame.symbol in ROOTS
+        elif kind is not LineKind.SOURCE:
+            self._has_task |= kind is not LineKind.LOCK
+            self._has_trace |= kind is LineKind.TRACE
 
     def may_continue_with(self, kind: LineKind) -> bool:
         """Whether a line of ``kind`` still belongs to this report."""
-        seen = {kind for kind, _ in self.lines[:8]}
-        if kind is LineKind.SOURCE:
-            return True
         if kind is LineKind.FRAME:
-            frames = [text for kind, text in self.lines[-2:] if kind is LineKind.FRAME]
-            frame = parse_frame(frames[-1]) if frames else None
-            return frame is None or frame.symbol not in ROOTS
+            return not self._has_root
         if kind is LineKind.TRACE:
-            return not seen & {LineKind.TRACE, LineKind.FRAME}
-        return not seen & {LineKind.TASK, LineKind.TRACE, LineKind.FRAME}
+            return not self._has_trace
+        return kind is LineKind.SOURCE or not self._has_task
 
     def parse(self) -> Fault | Note:
         """What the report says."""
@@ -123,7 +141,7 @@ class Assembler:
             at = found.end()
             found = _find_header(text, at)
         if at == 0 or at < len(text):
-            self._plain(line, text[at:])
+            self._plain(line, text[at:] if at else text)
 
     def finish(self) -> None:
         """No more lines come."""
@@ -138,24 +156,19 @@ class Assembler:
         self._report = Report(self._next_order(), found, line, is_oops, last_number=line.number)
 
     def _joins_to_header(self, line: Line) -> bool:
-        """Whether the line before and this one are two pieces of a header; begins the report."""
-        if not self._held:
-            return False
-        tail = self._held[-1].text[-_HEADER_REACH:]
-        found = _find_header(tail + line.text[:_HEADER_REACH])
-        if found is None or not found.start() < len(tail) < found.end():
-            return False
-        first = self._held.pop()
-        self._let_go()
-        whole = tail + line.text
-        again = found.re.search(whole)
-        if again is None:
-            return False
-        self._begin(replace(first, text=whole), again)
-        rest = whole[again.end() :]
-        if rest:
-            self._plain(line, rest)
-        return True
+        """Whether a line before and this one are two pieces of a header; begins the report."""
+        for first in reversed(self._held):
+            tail = first.text[-_HEADER_REACH:]
+            whole = tail + line.text
+            found = _find_header(whole)
+            if found is not None and found.start() < len(tail) < found.end():
+                self._held.remove(first)
+                self._let_go()
+                self._begin(replace(first, text=whole, number=line.number), found)
+                if found.end() < len(whole):
+                    self._plain(line, whole[found.end() :])
+                return True
+        return False
 
     # ---- everything else ----
 
@@ -186,8 +199,7 @@ class Assembler:
         report.last_number = line.number
 
     def _add(self, report: Report, kind: LineKind, text: str) -> None:
-        report.closing = False
-        report.lines.append((kind, text))
+        report.add(kind, text)
         if len(report.lines) >= _MAX_REPORT_LINES:
             self._close()
 
@@ -224,16 +236,16 @@ class Assembler:
             return longer is not None
         kind, last = report.lines[-1]
         whole = last + text
-        above = _is_bpf_frame(report.lines, len(report.lines) - 2)
+        above = len(report.lines) > 1 and _is_bpf_frame(report.lines[-2][1])
         if stream.line_kind(whole, below_bpf_frame=above) is not kind:
             return False
         if not _is_rest(kind, last, text):
             return False
-        report.lines[-1] = (kind, whole)
+        report.replace_last(whole)
         return True
 
     def _hold(self, line: Line, text: str) -> None:
-        self._held.append(replace(line, text=text))
+        self._held.append(line if line.text is text else replace(line, text=text))
         if len(self._held) > _MAX_HELD:
             self._on_unparsed(self._held.popleft())
 
@@ -254,10 +266,10 @@ def _find_header(text: str, at: int = 0) -> re.Match[str] | None:
     return oops.HEADER.search(text, at) if "BUG: unable" in text else None
 
 
-def _is_bpf_frame(lines: list[tuple[LineKind, str]], at: int) -> bool:
-    if at < 0 or lines[at][0] is not LineKind.FRAME:
+def _is_bpf_frame(text: str) -> bool:
+    if "bpf_prog_" not in text:
         return False
-    frame = parse_frame(lines[at][1])
+    frame = parse_frame(text)
     return frame is not None and frame.bpf is not None
 
 

@@ -21,6 +21,7 @@ _CTIME = re.compile(
 _ISO = re.compile(
     rf"{_LEVEL}(?P<iso>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{{6}}[+-]\d\d:\d\d) {_CALLER}"
 )
+_MAY_BEGIN = frozenset("[<0123456789").__contains__
 _BARE_LEVEL = re.compile(r"<\d{1,3}>")
 
 
@@ -35,7 +36,8 @@ class Stripped:
 
 def strip(text: str) -> Stripped | None:
     """``text`` without the prefix of the kernel log, None if it has none."""
-    if text[:1] not in "[<0123456789abcdefghijklmnopqrstuvwxyz" or not text:
+    # Most lines have no prefix, and this is far faster than to try all forms.
+    if not _MAY_BEGIN(text[:1]) and ":" not in text[:10]:
         return None
     if found := _SINCE_BOOT.match(text):
         ns = int(found["s"]) * _NS_PER_S + int(found["us"]) * 1000

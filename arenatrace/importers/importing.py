@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arenatrace.errors import ArenatraceError, UsageError
+from arenatrace.importers import stream
 from arenatrace.importers.assembly import Assembler, Line, Report
+from arenatrace.importers.frames import parse_frame
 from arenatrace.importers.notices import notices
-from arenatrace.importers.records import Fault
+from arenatrace.importers.records import Fault, Note
 from arenatrace.importers.rows import TraceRows
 from arenatrace.importers.texts import Text
 from arenatrace.importers.unwrapping import Unwrapped, unwrap
@@ -29,6 +31,7 @@ _MARKS = (
     b"ation for address",
     b"BUG: unable to handle",
     b"Linux version ",
+    stream.REPORTER.encode(),
 )
 
 #: Writers whose lines are kept apart at the same time.
@@ -108,6 +111,11 @@ def import_texts(
     except BaseException:
         rows.discard()
         raise
+
+
+def read_text(text: Text, rows: TraceRows, on_unparsed: OnUnparsed | None) -> ImportedText:
+    """Give ``rows`` what ``text`` says; the facts of the text. Raises ArenatraceError."""
+    return _Import(text, rows, on_unparsed).run()
 
 
 def _refuse_nothing(facts: Sequence[ImportedText]) -> None:
@@ -228,6 +236,9 @@ class _Import:
 
     def _line(self, line: Line) -> None:
         self._unparsed += 1
+        if stream.REPORTER in line.text and parse_frame(line.text):
+            self._notes += 1
+            self._rows.note(Note("a report without its first line", line.blamed, lost=True))
         if self._on_unparsed is not None:
             self._on_unparsed(self._text.name, line.number, line.text)
 

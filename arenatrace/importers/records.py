@@ -35,6 +35,8 @@ class Frame:
     @property
     def bpf(self) -> tuple[str, str] | None:
         """Tag and function name if this is JITed BPF code; the name may be empty."""
+        if not self.symbol.startswith("bpf_prog_"):
+            return None
         found = _BPF_SYMBOL.fullmatch(self.symbol)
         return (found[1], found[2] or "") if found else None
 

@@ -25,6 +25,9 @@ HEADER = re.compile(
     r"(?: for (?P<asan>read|write) of size (?P<size>-?\d+))?"
 )
 
+#: The function that writes arena reports; it is on the stack it prints.
+REPORTER = "__bpf_prog_report_arena_violation"
+
 _SOURCE = re.compile(r"\s*(.*?)\s* @ (.+):(\d{1,9})\s*", re.ASCII)
 _LOCK_LINE = re.compile(r"(?:Attempted lock|Total held locks|Held lock\[ ?\d+\]) += \w+\s*")
 _TRACE = re.compile(r"\s*Call trace:\s*")

@@ -13,7 +13,7 @@ import pyarrow as pa
 from arenatrace.errors import ArenatraceError
 
 #: Bytes read at once; also the longest line: a longer one is taken in pieces.
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 16
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
