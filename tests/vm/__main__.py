@@ -24,6 +24,7 @@ EPILOG = """\
 examples:
   python -m tests.vm build                          # once; later runs reuse it
   python -m tests.vm run -- uname -r
+  python -m tests.vm run --kernel 7.3 -- uname -r
   python -m tests.vm run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
   python -m tests.vm run --file capture.sh -- bash files/capture.sh
   python -m tests.vm run --icount -- make -C workload bench
@@ -110,6 +111,7 @@ def _lab(args: argparse.Namespace) -> Lab:
         memory_mib=getattr(args, "memory", Machine.memory_mib),
         append=getattr(args, "append", Machine.append),
         icount=getattr(args, "icount", Machine.icount),
+        kernel=args.kernel,
     )
     with_project = not getattr(args, "no_project", False)
     return Lab(Path(), machine=machine, with_project=with_project)
@@ -124,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subcommands = parser.add_subparsers(required=True, metavar="build | run | prepare | shell")
     build = subcommands.add_parser("build", help="build what is missing of the guest")
+    _add_kernel(build)
     build.add_argument("--fresh", action="store_true", help="from nothing, with today's packages")
     build.set_defaults(run_subcommand=_build)
     run = subcommands.add_parser("run", help="run one command in a fresh guest")
@@ -141,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare = subcommands.add_parser(
         "prepare", help="build a directory with the guest's tools at the host's speed"
     )
+    _add_kernel(prepare)
     prepare.add_argument("source", type=Path, metavar="SRC", help="directory; it is not changed")
     prepare.add_argument("command", nargs="+", metavar="CMD", help="run in a copy of SRC, after --")
     prepare.set_defaults(run_subcommand=_prepare)
@@ -150,8 +154,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_kernel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kernel",
+        default=Machine.kernel,
+        metavar="VERSION",
+        help="beginning of its version, such as 7.3 or 6.12 (default: sid's own)",
+    )
+
+
 def _add_guest_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    _add_kernel(parser)
     add("--smp", type=int, default=Machine.smp, metavar="N", help="CPUs (default %(default)s)")
     add(
         "--memory",

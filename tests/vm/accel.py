@@ -29,7 +29,7 @@ def choose_accel(cache: Cache, image: Image) -> Accel:
     """
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
-    known = cache.root / f"accel-{key_of(_boot_id(), _qemu_version(), image.release)}"
+    known = cache.root / f"accel-{key_of(_boot_id(), _qemu_version())}"
     if known.exists():
         return "kvm" if known.read_text() == "kvm" else "tcg"
     found = _probe(cache, image)

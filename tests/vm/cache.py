@@ -18,7 +18,7 @@ from pathlib import Path
 
 UNFINISHED = "unfinished-"
 # Layers kept of each kind, the last used; the others take gigabytes.
-KEPT = {"built": 32, "site": 8}
+KEPT = {"built": 32, "site": 8, "image": 6, "kernel": 6}
 KEPT_OTHERWISE = 3
 
 
@@ -123,6 +123,6 @@ class Cache:
     def discard_all(self) -> None:
         """Removes every layer, so that the next build starts from nothing."""
         with self._locked():
-            for kind in ("base", "python", "image", "site", "built"):
+            for kind in ("base", "kernel", "python", "image", "site", "built"):
                 for layer in self.root.glob(f"{kind}-*"):
                     self._discard(layer)

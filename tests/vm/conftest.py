@@ -8,6 +8,7 @@ from .cache import Cache, cache_root
 from .image import image_is_ready
 from .lab import CHECKOUT, Lab
 from .requirements import ENVIRONMENT, Mode, mode, unmet
+from .skipping import do_without
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,14 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """A lab with this checkout's project in it; the first use may build the guest."""
-    wanted = mode()
-    if wanted is Mode.OFF:
+    if mode() is Mode.OFF:
         pytest.skip(f"{ENVIRONMENT}=off")
     cache = Cache(cache_root())
     missing = unmet(cache.root, image_ready=image_is_ready(cache, CHECKOUT))
     if missing:
-        reason = f"no lab: {'; '.join(missing)}"
-        if wanted is Mode.REQUIRE:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        do_without(f"no lab: {'; '.join(missing)}")
     return Lab(tmp_path_factory.mktemp("lab"), cache=cache)

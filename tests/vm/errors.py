@@ -11,6 +11,10 @@ class BuildError(LabError):
     """A layer of the guest, or the project's wheel, could not be built."""
 
 
+class KernelUnavailable(BuildError):  # noqa: N818 - it is the name of the finding
+    """No package of the kernel that was asked for can be had; the message says why."""
+
+
 class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn's vmtest
     """The guest ended without reporting an exit status: panic, dead QEMU or timeout.
 

@@ -50,9 +50,10 @@ def installed_release(root: Path) -> str:
     usable = [name for name in releases if (root / f"usr/src/linux-headers-{name}").is_dir()]
     if not usable:
         raise FileNotFoundError(f"no kernel with matching headers among: {releases or 'none'}")
-    return max(usable, key=_version)
+    return max(usable, key=release_version)
 
 
-def _version(release: str) -> tuple[int, ...]:
+def release_version(release: str) -> tuple[int, ...]:
+    """Returns the numbers of a release, (7, 2, 13) for 7.2.13+deb14-cloud-amd64."""
     number = release.partition("-")[0].partition("+")[0]
     return tuple(int(part) for part in number.split(".") if part.isdigit())

@@ -61,6 +61,7 @@ class Lab:
         cache: where the layers are; the default follows the environment.
 
     Raises:
+        KernelUnavailable: no package of the machine's kernel can be had.
         BuildError: the guest could not be built.
     """
 
@@ -76,8 +77,20 @@ class Lab:
         self.machine = machine
         self.with_project = with_project
         self.cache = cache or Cache(cache_root())
-        self.image: Image = ensure_image(self.cache, CHECKOUT)
+        self._images: dict[str, Image] = {}
+        self.image = self.image_of(machine.kernel)
         self._numbers = itertools.count(1)
+
+    def image_of(self, kernel: str) -> Image:
+        """Returns the guest with that kernel (see Machine), built first if needed.
+
+        Raises:
+            KernelUnavailable: no package of that kernel can be had.
+            BuildError: the guest could not be built.
+        """
+        if kernel not in self._images:
+            self._images[kernel] = ensure_image(self.cache, CHECKOUT, kernel)
+        return self._images[kernel]
 
     def accel(self, machine: Machine) -> Accel:
         """Returns what guests of this shape run on."""
@@ -93,6 +106,7 @@ class Lab:
         memory_mib: int | None = None,
         append: str = "",
         icount: bool | None = None,
+        kernel: str | None = None,
         out_dir: Path | None = None,
         echo: Echo | None = None,
     ) -> VmResult:
@@ -109,10 +123,12 @@ class Lab:
             memory_mib: memory in MiB, if not the lab's own.
             append: more words for the kernel command line.
             icount: make guest time a count of instructions (see Machine).
+            kernel: beginning of the kernel's version, if not the lab's own.
             out_dir: where results go; by default a new directory below `results`.
             echo: receives output while the command runs.
 
         Raises:
+            KernelUnavailable: no package of that kernel can be had.
             VmLost: the guest did not live to report an exit status.
             LabError: its disk could not be written or read back.
         """
@@ -122,7 +138,9 @@ class Lab:
             memory_mib=memory_mib or self.machine.memory_mib,
             append=f"{self.machine.append} {append}".strip(),
             icount=self.machine.icount if icount is None else icount,
+            kernel=self.machine.kernel if kernel is None else kernel,
         )
+        image = self.image_of(machine.kernel)
         target = out_dir or self.results / f"run-{next(self._numbers)}"
         accel = self.accel(machine)
         for attempt in range(1, BOOT_ATTEMPTS + 1):
@@ -130,7 +148,7 @@ class Lab:
                 run = RunFiles(directory)
                 self._write_disk(command_line(cmd), files, run)
                 try:
-                    outcome = boot(machine, self.image, run, accel, timeout=timeout, echo=echo)
+                    outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
                 except VmLost as lost:
                     if not lost.stillborn or attempt == BOOT_ATTEMPTS:
                         raise
@@ -149,20 +167,23 @@ class Lab:
             console=outcome.console,
         )
 
-    def prepare(self, source: Path, cmd: str) -> Path:
+    def prepare(self, source: Path, cmd: str, *, kernel: str | None = None) -> Path:
         """Builds a directory with the guest's tools at the host's speed; see `prepare.py`.
 
         Args:
             source: directory to copy; it is not changed.
             cmd: bash command line, run in the copy.
+            kernel: beginning of the kernel's version, if not the lab's own.
 
         Returns:
             The built copy, named like the source, for `files`.
 
         Raises:
+            KernelUnavailable: no package of that kernel can be had.
             BuildError: the command failed.
         """
-        return prepare(self.cache, source, cmd, self.image.release)
+        image = self.image if kernel is None else self.image_of(kernel)
+        return prepare(self.cache, source, cmd, image.release, image.tree)
 
     def shell(self, *, files: Sequence[Path] = (), out_dir: Path | None = None) -> int:
         """Boots a guest with a shell on this terminal; returns QEMU's exit status."""

@@ -89,10 +89,16 @@ def run_private(
 
 
 def in_root(
-    root: Path, argv: list[str], *, writable: Path | None = None, place: str = ""
+    root: Path,
+    argv: list[str],
+    *,
+    over: Path | None = None,
+    writable: Path | None = None,
+    place: str = "",
 ) -> list[str]:
     """Returns the command that runs `argv` inside `root`, for `run_private`.
 
-    `root` is read-only for it; only `writable`, seen as `place`, can be changed.
+    `root`, with the tree `over` laid over it, is read-only for it; only `writable`, seen
+    as `place`, can be changed.
     """
-    return [str(IN_ROOT), str(root), str(writable or ""), place, *argv]
+    return [str(IN_ROOT), str(root), str(over or ""), str(writable or ""), place, *argv]

@@ -11,15 +11,25 @@ from pathlib import Path
 
 from .cache import Cache, key_of, tree_parts
 from .errors import BuildError
+from .kernel_layer import KernelTree
 from .namespace import in_root, run_private
 from .rootfs import base_key, base_layer
 
 
-def prepare(cache: Cache, source: Path, cmd: str, release: str) -> Path:
+def prepare(
+    cache: Cache, source: Path, cmd: str, release: str, tree: KernelTree | None = None
+) -> Path:
     """Returns a copy of `source` in which `cmd` was run, kept until either changes.
 
     The command sees the copy as /job and writable, the rest of the guest's root
     read-only, and the guest's kernel release in $LAB_KERNEL (uname -r is the host's).
+
+    Args:
+        cache: where the result is kept.
+        source: directory to copy; it is not changed.
+        cmd: bash command line.
+        release: the guest's kernel.
+        tree: that kernel's files, if it is not the root file system's own.
 
     Raises:
         BuildError: `source` is no directory, or the command failed.
@@ -34,7 +44,8 @@ def prepare(cache: Cache, source: Path, cmd: str, release: str) -> Path:
         shutil.copytree(source, copy, symlinks=True)
         script = 'cd /job && export LAB_KERNEL="$1" && eval "$2"'
         argv = ["bash", "-c", script, "prepare", release, cmd]
-        run_private(in_root(base, argv, writable=copy, place="/job"), cache.log)
+        over = tree.root if tree else None
+        run_private(in_root(base, argv, over=over, writable=copy, place="/job"), cache.log)
 
     key = key_of(base_key(), release, name, cmd, *tree_parts(source))
     return cache.layer("built", key, build) / name

@@ -93,20 +93,36 @@ def _place_vmlinux(root: Path, log: Path) -> None:
     """Puts the ELF kernel where the module build looks for it to make BTF."""
     try:
         release = installed_release(root)
-        payload = zstd_payload((root / f"boot/vmlinuz-{release}").read_bytes())
+    except FileNotFoundError as problem:
+        raise BuildError(f"the guest's kernel: {problem}") from problem
+    check_built_in(root / f"boot/config-{release}")
+    vmlinux = root / f"usr/src/linux-headers-{release}/vmlinux"
+    unpack_vmlinux(root, root / f"boot/vmlinuz-{release}", vmlinux, log)
+
+
+def unpack_vmlinux(root: Path, image: Path, vmlinux: Path, log: Path) -> None:
+    """Writes the ELF kernel that is in a bzImage, unpacked with the tools in `root`.
+
+    Raises:
+        BuildError: it is no bzImage, or not compressed with zstd.
+    """
+    try:
+        payload = zstd_payload(image.read_bytes())
     except (FileNotFoundError, NotABzImage) as problem:
         raise BuildError(f"the guest's kernel: {problem}") from problem
-    _check_built_in(root / f"boot/config-{release}")
-    packed = root / "boot/vmlinux.zst"
+    packed = vmlinux.with_suffix(".zst")
     packed.write_bytes(payload)
-    vmlinux = root / f"usr/src/linux-headers-{release}/vmlinux"
-    (root / "opt/venv").mkdir(parents=True, exist_ok=True)
     with packed.open("rb") as source, vmlinux.open("wb") as target:
         run_private(in_root(root, ["zstd", "-dc"]), log, stdin=source, stdout=target)
     packed.unlink()
 
 
-def _check_built_in(config: Path) -> None:
+def check_built_in(config: Path) -> None:
+    """Refuses a kernel that could not mount its root without an initrd.
+
+    Raises:
+        BuildError: it lacks a driver, named in the message.
+    """
     settings = set(config.read_text().splitlines())
     missing = [name for name in NEEDED_BUILT_IN if f"{name}=y" not in settings]
     if missing:

@@ -1,21 +1,27 @@
 #!/bin/sh
-# usage: in-root.sh ROOT WRITABLE PLACE COMMAND...
+# usage: in-root.sh ROOT OVER WRITABLE PLACE COMMAND...
 #
-# Runs COMMAND inside ROOT, which it cannot change, with the directory WRITABLE
-# (may be empty) seen as PLACE. Must be started in a mount namespace of its
-# own: nothing is unmounted here, the namespace takes the mounts with it.
+# Runs COMMAND inside ROOT, which it cannot change, with the tree OVER laid over
+# it and the directory WRITABLE seen as PLACE (both may be empty). Must be
+# started in a mount namespace of its own: nothing is unmounted here, the
+# namespace takes the mounts with it.
 #
 # The host's pip configuration, CA bundle (LAB_CA_BUNDLE) and resolver are lent
 # through a tmpfs or a bind mount, so that nothing of them stays in the image.
 set -eu
 
 root=$1
-writable=$2
-place=$3
-shift 3
+over=$2
+writable=$3
+place=$4
+shift 4
 
-mount --bind "$root" "$root"
-mount -o remount,bind,ro "$root"
+if [ -n "$over" ]; then
+    mount -t overlay -o "ro,lowerdir=$over:$root" overlay "$root"
+else
+    mount --bind "$root" "$root"
+    mount -o remount,bind,ro "$root"
+fi
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
