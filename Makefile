@@ -6,8 +6,6 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLE ?= sample_traces/two-programs.atrace
-# System packages are let in because bcc comes from the distribution, never from PyPI.
-VENV_FLAGS := --system-site-packages
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -63,7 +61,7 @@ clean: ## remove the environment and everything built
 $(VENV)/.base: constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; set PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || sh tests/host/install-venv.sh
-	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q --constraint constraints.txt --upgrade pip hatchling editables
 	@touch $@
 

@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     INPUT = 3
     INCONCLUSIVE = 4
     UNSUPPORTED = 5
+    #: A fault of this program (EX_SOFTWARE of sysexits.h).
+    INTERNAL = 70
 
 
 class ArenatraceError(Exception):

@@ -84,6 +84,10 @@ class WireFlag(IntFlag):
     ADDR_IS_OFFSET = 1 << 4
     #: The object existed before the recording began.
     PREEXISTING = 1 << 5
+    #: The probe on the page table entry saw this fault: PTE_WAS_NONE means something.
+    PTE_SEEN = 1 << 6
+    #: ``error_code`` was seen; 0 is one too (a kernel read of a page that is not there).
+    HAS_ERROR_CODE = 1 << 7
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,12 @@ EVENTS: tuple[Column, ...] = (
     Column("kind", "uint8", "schema.Kind", "what happened", nullable=False),
     Column("arena", "uint32", "", "index into the table arenas"),
     Column("pgoff", "uint32", "pages", "first arena page concerned; null in the guards"),
-    Column("pages", "uint32", "pages", "pages asked for (page_alloc, page_free, page_reserve)"),
+    Column(
+        "pages",
+        "uint32",
+        "pages",
+        "pages asked for (page_alloc, page_free, page_reserve); lost: events lost",
+    ),
     Column(
         "addr",
         "uint64",
@@ -170,7 +179,7 @@ EVENTS: tuple[Column, ...] = (
         "int64",
         "",
         "page_alloc: user address given, 0 if refused; page_reserve, arena_mmap: 0 or -errno; "
-        "user_fault: vm_fault_t",
+        "user_fault: vm_fault_t; lost: the kind of event that was lost",
     ),
     Column("write", "bool", "", "the access was a store"),
     Column(

@@ -15,9 +15,18 @@
 #include "arena_events.h"
 
 #define AT_EEXIST 17
+/* a claim this old is a leftover: filling a page takes microseconds */
+#define AT_CLAIM_NS 1000000000ULL
 #define AT_MAX_FUNCS 256
 #define AT_MAX_LINE_CHUNKS 256
 #define AT_MAX_STRING_CHUNKS 256
+
+/*
+ * Probes are attached and detached one after another, so at both ends some are there while
+ * others are not, and what they see together is no true account. Nothing is recorded until
+ * user space, with all of them in place, sets this; and nothing after it is cleared.
+ */
+BPF_ARRAY(recording, u32, 1);
 
 BPF_RINGBUF_OUTPUT(events, AT_EVENTS_PAGES);
 BPF_RINGBUF_OUTPUT(notes, AT_NOTES_PAGES);
@@ -37,9 +46,11 @@ struct at_fault {
 	u64 ip;
 	u64 prog;
 	u64 claimed_pte;
+	u64 ts_ns;
 	u32 error_code;
 	u8 where;
 	u8 has_error_code;
+	u8 pte_seen;
 	u8 pte_was_none;
 };
 BPF_HASH(faults, u64, struct at_fault, 16384);
@@ -64,6 +75,14 @@ struct at_format {
 	char text[8];
 };
 BPF_F_TABLE("array", int, struct at_format, symbol_format, 1, BPF_F_RDONLY_PROG);
+
+static __always_inline bool is_recording(void)
+{
+	int zero = 0;
+	u32 *on = recording.lookup(&zero);
+
+	return on && *on;
+}
 
 static __always_inline u64 read_u64(u64 at)
 {
@@ -102,9 +121,12 @@ static __always_inline void count_lost_note(u32 type)
 
 static __always_inline struct at_event *event_begin(u32 kind)
 {
-	struct at_event *e = events.ringbuf_reserve(sizeof(struct at_event));
+	struct at_event *e;
 	u64 pid_tgid;
 
+	if (!is_recording())
+		return 0;
+	e = events.ringbuf_reserve(sizeof(struct at_event));
 	if (!e) {
 		count_lost_event(kind);
 		return 0;
@@ -185,7 +207,7 @@ static __always_inline void arena_event(u32 kind, u64 arena, s64 ret, u32 flags)
 KRETFUNC_PROBE(arena_map_alloc, void *attr, void *ret)
 {
 	/* an error pointer: nothing was created */
-	if ((u64)ret >= (u64)-4095LL || !ret)
+	if (!is_recording() || (u64)ret >= (u64)-4095LL || !ret)
 		return 0;
 	/* map->name is filled in later; the caller's attribute has it already */
 	note_arena((u64)ret, (u64)attr + AT_OFF_bpf_attr__map_name, 0);
@@ -197,6 +219,8 @@ KRETFUNC_PROBE(arena_map_alloc, void *attr, void *ret)
 #ifdef AT_PROBE_arena_map_mmap
 KRETFUNC_PROBE(arena_map_mmap, void *map, void *vma, int ret)
 {
+	if (!is_recording())
+		return 0;
 	note_arena((u64)map, (u64)map + AT_OFF_bpf_map__name, 0);
 	arena_event(AT_ARENA_MMAP, (u64)map, ret, ret ? 0 : AT_F_OK);
 	return 0;
@@ -254,8 +278,12 @@ KFUNC_PROBE(arena_free_pages, void *arena, long uaddr, long page_cnt, u8 sleepab
 #ifdef AT_PROBE_bpf_arena_reserve_pages
 KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int ret)
 {
-	struct at_event *e = event_begin(AT_PAGE_RESERVE);
+	struct at_event *e;
 
+	/* the kernel refuses any other map, and so do we */
+	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
+		return 0;
+	e = event_begin(AT_PAGE_RESERVE);
 	if (!e)
 		return 0;
 	e->arena = (u64)map;
@@ -458,7 +486,7 @@ KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
 	u64 aux = U64_AT(fp, bpf_prog__aux);
 
 	/* subprograms come by on their own, before their main program has its id */
-	if (U64_AT(aux, bpf_prog_aux__main_prog_aux) != aux)
+	if (!is_recording() || U64_AT(aux, bpf_prog_aux__main_prog_aux) != aux)
 		return 0;
 	note_prog((u64)fp, aux, 0);
 	prog_event(AT_PROG_LOAD, aux, AT_F_OK);
@@ -510,38 +538,42 @@ static __always_inline void note_symbol(u64 addr, u64 gone, u64 ts_ns)
 	note_head(&n->note, AT_NOTE_SYMBOL, addr, 0);
 	/* valid from the fault on that it belongs to */
 	n->note.ts_ns = ts_ns;
-	bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr));
+	/* it fails when its buffers are taken, by an interrupted caller for example */
+	if (bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr)) < 0) {
+		notes.ringbuf_discard(n, BPF_RB_NO_WAKEUP);
+		count_lost_note(AT_NOTE_SYMBOL);
+		return;
+	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	symbols_sent.update(&key, &sent);
 }
 
 /*
  * Everything a report needs of the blamed program and of the code on the stack is taken
- * now: programs and modules may be gone before user space reads this. Returns the time of
- * the note, 0 if it was lost: the event takes the same time, which together with CPU and
- * thread makes the pair.
+ * now: programs and modules may be gone before user space reads this. Returns whether the
+ * note was sent: its event has the same ts_ns, CPU and thread, which makes the pair.
  */
-static __always_inline u64 note_stack(void *ctx, u64 prog)
+static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
 {
 	int zero = 0;
 	u64 *gone = modules_gone.lookup(&zero);
 	struct at_note_stack *n;
 	u64 aux, generation;
-	u64 frame, ts_ns;
+	u64 frame;
 	long bytes;
 	u32 i;
 
 	if (!gone)
-		return 0;
+		return false;
 	generation = *gone;
 	n = notes.ringbuf_reserve(sizeof(struct at_note_stack));
 	if (!n) {
 		count_lost_note(AT_NOTE_STACK);
-		return 0;
+		return false;
 	}
 	note_head(&n->note, AT_NOTE_STACK,
 		  (u64)bpf_get_smp_processor_id() << 32 | (u32)bpf_get_current_pid_tgid(), 0);
-	ts_ns = n->note.ts_ns;
+	n->note.ts_ns = ts_ns;
 	n->start = 0;
 	n->end = 0;
 	n->arena = 0;
@@ -567,7 +599,43 @@ static __always_inline u64 note_stack(void *ctx, u64 prog)
 		note_symbol(frame, generation, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
-	return ts_ns;
+	return true;
+}
+
+/* The event of a fault, and before it the stack that belongs to it. */
+static __always_inline void fault_event(void *ctx, u32 kind, struct at_fault *f, u64 addr, u64 ip,
+					u32 flags)
+{
+	/* the moment of the fault itself: by now the kernel has written its report */
+	u64 ts_ns = f && f->ts_ns ? f->ts_ns : bpf_ktime_get_ns();
+	u64 prog = f ? f->prog : 0;
+	struct at_event *e;
+	bool has_stack;
+	u64 aux;
+
+	if (!is_recording())
+		return;
+	has_stack = note_stack(ctx, prog, ts_ns);
+	e = event_begin(kind);
+	if (!e)
+		return;
+	e->ts_ns = ts_ns;
+	if (prog) {
+		aux = U64_AT(prog, bpf_prog__aux);
+		e->arena = U64_AT(aux, bpf_prog_aux__arena);
+		e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+	}
+	e->addr = addr;
+	e->ip = ip;
+	e->stack = has_stack;
+	if (f && f->pte_seen)
+		flags |= AT_F_PTE_SEEN | (f->pte_was_none ? AT_F_PTE_WAS_NONE : 0);
+	if (f && f->has_error_code) {
+		flags |= AT_F_HAS_ERROR_CODE;
+		e->error_code = f->error_code;
+	}
+	e->flags = flags;
+	event_end(e);
 }
 
 #ifdef AT_PROBE_page_fault_oops
@@ -576,6 +644,8 @@ KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long
 	u64 task = bpf_get_current_task();
 	struct at_fault f = {};
 
+	if (!is_recording())
+		return 0;
 	f.addr = address;
 	f.ip = U64_AT(regs, pt_regs__ip);
 	f.error_code = error_code;
@@ -592,6 +662,9 @@ KFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write, unsign
 	u64 task = bpf_get_current_task();
 	struct at_fault *seen = faults.lookup(&task);
 	struct at_fault f = {};
+
+	if (!is_recording())
+		return 0;
 
 	/* arm64 comes here straight from __do_kernel_fault(): no error code to carry over */
 	if (seen && seen->where == AT_IN_OOPS && seen->addr == addr && seen->ip == fault_ip) {
@@ -610,39 +683,18 @@ KRETFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write,
 {
 	u64 task = bpf_get_current_task();
 	struct at_fault *f = faults.lookup(&task);
-	struct at_event *e;
-	u64 prog = 0, aux, key;
-	u64 stack_ts;
+	u64 pte;
 
-	if (f && (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip))
-		f = 0; /* another fault's: the kernel's answer is lost, the stack still has its own */
 	if (f) {
-		prog = f->prog;
-		key = f->claimed_pte;
-		if (key)
-			filling.delete(&key);
+		pte = f->claimed_pte;
+		if (pte)
+			filling.delete(&pte);
+		/* another fault's: the kernel's answer is lost, the stack still has its own */
+		if (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip)
+			f = 0;
 	}
-	stack_ts = note_stack(ctx, prog);
-	e = event_begin(AT_KERNEL_FAULT);
-	if (e) {
-		if (prog) {
-			aux = U64_AT(prog, bpf_prog__aux);
-			e->arena = U64_AT(aux, bpf_prog_aux__arena);
-			e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
-		}
-		e->addr = addr;
-		e->ip = fault_ip;
-		if (stack_ts) {
-			e->ts_ns = stack_ts;
-			e->stack = 1;
-		}
-		e->flags = (is_write ? AT_F_WRITE : 0) | (ret ? AT_F_OK : 0);
-		if (f && f->pte_was_none)
-			e->flags |= AT_F_PTE_WAS_NONE;
-		if (f && f->has_error_code)
-			e->error_code = f->error_code;
-		event_end(e);
-	}
+	fault_event(ctx, AT_KERNEL_FAULT, f, addr, fault_ip,
+		    (is_write ? AT_F_WRITE : 0) | (ret ? AT_F_OK : 0));
 	faults.delete(&task);
 	return 0;
 }
@@ -665,19 +717,22 @@ KFUNC_PROBE(apply_range_set_scratch_cb, void *pte, unsigned long addr, void *dat
 {
 	u64 task = bpf_get_current_task();
 	struct at_fault *f = faults.lookup(&task);
-
 	u64 key = (u64)pte;
+	u64 now, *claimed;
 
 	if (!f || f->where != AT_IN_HANDLER)
 		return 0;
+	now = bpf_ktime_get_ns();
+	f->ts_ns = now;
+	f->pte_seen = 1;
 	/* claim, then look: whoever claims after a finished fault finds the entry filled */
-	switch (filling.insert(&key, &task)) {
-	case 0:
-		f->claimed_pte = key;
-		break;
-	case -AT_EEXIST:
-		return 0;
+	if (filling.insert(&key, &now) == -AT_EEXIST) {
+		claimed = filling.lookup(&key);
+		if (claimed && now - *claimed < AT_CLAIM_NS)
+			return 0;
+		filling.update(&key, &now);
 	}
+	f->claimed_pte = key;
 	f->pte_was_none = read_u64(key) == 0;
 	return 0;
 }
@@ -689,8 +744,11 @@ KFUNC_PROBE(bpf_prog_report_arena_violation, u8 write, unsigned long addr, unsig
 	u64 task = bpf_get_current_task();
 	struct at_fault f = {};
 
+	if (!is_recording())
+		return 0;
 	f.addr = addr;
 	f.ip = fault_ip;
+	f.ts_ns = bpf_ktime_get_ns();
 	f.where = AT_IN_REPORT;
 	faults.update(&task, &f);
 	return 0;
@@ -701,29 +759,11 @@ KRETFUNC_PROBE(bpf_prog_report_arena_violation, u8 write, unsigned long addr,
 {
 	u64 task = bpf_get_current_task();
 	struct at_fault *f = faults.lookup(&task);
-	struct at_event *e;
-	u64 prog = 0, aux;
-	u64 stack_ts;
 
-	if (f && f->where == AT_IN_REPORT && f->addr == addr && f->ip == fault_ip)
-		prog = f->prog;
-	stack_ts = note_stack(ctx, prog);
-	e = event_begin(AT_PROG_FAULT);
-	if (e) {
-		if (prog) {
-			aux = U64_AT(prog, bpf_prog__aux);
-			e->arena = U64_AT(aux, bpf_prog_aux__arena);
-			e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
-		}
-		e->addr = addr;
-		e->ip = fault_ip;
-		if (stack_ts) {
-			e->ts_ns = stack_ts;
-			e->stack = 1;
-		}
-		e->flags = (write ? AT_F_WRITE : 0) | AT_F_ADDR_IS_OFFSET;
-		event_end(e);
-	}
+	if (f && (f->where != AT_IN_REPORT || f->addr != addr || f->ip != fault_ip))
+		f = 0;
+	fault_event(ctx, AT_PROG_FAULT, f, addr, fault_ip,
+		    (write ? AT_F_WRITE : 0) | AT_F_ADDR_IS_OFFSET);
 	faults.delete(&task);
 	return 0;
 }

@@ -36,6 +36,8 @@ enum at_flag {
 	AT_F_PTE_WAS_NONE = 1 << 3,
 	AT_F_ADDR_IS_OFFSET = 1 << 4,
 	AT_F_PREEXISTING = 1 << 5,
+	AT_F_PTE_SEEN = 1 << 6,
+	AT_F_HAS_ERROR_CODE = 1 << 7,
 };
 
 #define AT_COMM_LEN 16

@@ -35,20 +35,20 @@ Ints = npt.NDArray[Any]
 
 
 class Decoder:
-    """Turns records into Arrow batches, keeping the ledger in step.
+    """Turns records into Arrow batches, keeping the ledger in step."""
 
-    ``can_see_pte``: the probe that looks at the page table entry is attached; without it a
-    scratch install cannot be told from a page that was mapped meanwhile.
-    """
-
-    def __init__(self, ledger: Ledger, *, can_see_pte: bool) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._can_see_pte = can_see_pte
         self._next_seq = 0
-        #: Kernel faults on their way to an oops that have nothing to do with an arena.
+        #: Kernel faults on their way to an oops that lie outside every arena.
         self.unrelated_oopses = 0
         #: Events of each kind that were decoded.
         self.counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who is who in this recording."""
+        return self._ledger
 
     def batch(self, records: Records) -> pa.RecordBatch | None:
         """The rows for ``records``, in ring order; None if nothing is left of them."""
@@ -146,7 +146,9 @@ class Decoder:
             # the blamed program's arena need not be the one that was touched
             touched = self._ledger.arenas.at_address(int(record["addr"]))
             arena[at] = _NONE if touched is None else touched
-            if touched is None and not start:
+            # an address outside every arena is some other bug, whatever program is on the
+            # stack; an arena whose place is unknown leaves it open
+            if touched is None and self._ledger.arenas.all_placed():
                 keep[at] = False
 
     # ---- what: the columns ----
@@ -168,7 +170,7 @@ class Decoder:
         addr, addr_known = self._addresses(records, arena)
         pgoff, pgoff_known = self._page_offsets(records, kind, arena, addr, addr_known)
         outcome = self._outcomes(records, kind)
-        error_known = (kind == Kind.KERNEL_FAULT) & (records["error_code"] != 0)
+        error_known = (kind == Kind.KERNEL_FAULT) & ((flags & WireFlag.HAS_ERROR_CODE) != 0)
         seq = self._take_seq(len(records))
         return {
             "ts_ns": pa.array(records["ts_ns"].astype(np.int64)),
@@ -247,8 +249,9 @@ class Decoder:
         empty = (flags & WireFlag.PTE_WAS_NONE) != 0
         write = (flags & WireFlag.WRITE) != 0
         kernel, user = kind == Kind.KERNEL_FAULT, kind == Kind.USER_FAULT
-        installed = ok & empty if self._can_see_pte else np.zeros_like(ok)
-        mapped_meanwhile = ok & ~empty if self._can_see_pte else np.zeros_like(ok)
+        # where nobody looked at the entry, either may have happened: no outcome
+        seen = (flags & WireFlag.PTE_SEEN) != 0
+        installed, mapped_meanwhile = ok & seen & empty, ok & seen & ~empty
         return np.select(
             [
                 kernel & installed,

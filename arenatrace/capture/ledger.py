@@ -96,6 +96,10 @@ class Arenas:
                 return index
         return None
 
+    def all_placed(self) -> bool:
+        """Whether it is known of every live arena where in kernel memory it lies."""
+        return all(self.kern_vm_start[index] for index in self._live.values())
+
     def _new(self, ptr: int, *, preexisting: bool, create_ts_ns: int | None = None) -> int:
         index = len(self.kern_vm_start)
         self.kern_vm_start.append(0)

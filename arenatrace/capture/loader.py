@@ -39,11 +39,11 @@ def import_bcc() -> Any:
     """The distribution's ``bcc`` module; UnsupportedError with the package to install."""
     hint = (
         "install your distribution's package (Debian and Ubuntu: apt install python3-bpfcc; "
-        "Fedora: dnf install python3-bcc); a virtual environment must be made with "
-        "--system-site-packages to see it"
+        "Fedora: dnf install python3-bcc)"
     )
     try:
-        import bcc
+        with _distribution_packages():
+            import bcc
     except (ImportError, OSError) as exc:  # OSError: its libbcc.so is missing
         version = ".".join(map(str, sys.version_info[:2]))
         raise UnsupportedError(
@@ -56,6 +56,26 @@ def import_bcc() -> Any:
             "pip uninstall bcc, then " + hint,
         )
     return bcc
+
+
+@contextlib.contextmanager
+def _distribution_packages() -> Iterator[None]:
+    """Let an import find what the distribution installed, after everything else.
+
+    A virtual environment does not see those packages, and should not see all of them.
+    """
+    version = ".".join(map(str, sys.version_info[:2]))
+    places = [
+        "/usr/lib/python3/dist-packages",  # Debian and its children
+        f"/usr/lib/python{version}/site-packages",  # Fedora, Arch, openSUSE
+    ]
+    added = [place for place in places if place not in sys.path]
+    sys.path += added
+    try:
+        yield
+    finally:
+        for place in added:
+            sys.path.remove(place)
 
 
 def require_headers(release: str) -> None:
@@ -148,7 +168,7 @@ class Probes:
         return module
 
     def attach(self) -> None:
-        """Load and attach every probe, program life cycle first; iterators are only loaded.
+        """Load and attach every probe; iterators are only loaded. Nothing is recorded yet.
 
         A probe the kernel refuses is left out and named in ``refused``; without one of the
         essential points UnsupportedError is raised.
@@ -158,9 +178,6 @@ class Probes:
             self._lib.bpf_function_name(self._bpf.module, index)
             for index in range(self._lib.bpf_num_functions(self._bpf.module))
         ]
-        # what is loaded or created from here on is seen; what was there before, the
-        # iterators find
-        names.sort(key=lambda name: (b"bpf_prog_kallsyms" not in name, b"arena_map" not in name))
         for name in names:
             self._attach_one(name)
         # a point with one of its two probes refused gives only half of what it should
@@ -207,6 +224,11 @@ class Probes:
         """File descriptor of one of the probes' maps."""
         fd: int = self._lib.bpf_table_fd(self._bpf.module, name.encode())
         return fd
+
+    def set_recording(self, on: bool) -> None:
+        """Let the probes record, all from one moment on, or none from one moment on."""
+        table = self._bpf[b"recording"]
+        table[ctypes.c_int(0)] = table.Leaf(int(on))
 
     def run_iterators(self) -> None:
         """Send a note of every arena and program that exists now."""

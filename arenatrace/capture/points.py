@@ -22,6 +22,8 @@ class Point:
     gives: str
     #: Without this point there is nothing to record.
     essential: bool = False
+    #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
+    per_page_operation: bool = False
 
     @property
     def macro(self) -> str:
@@ -59,10 +61,26 @@ POINTS: tuple[Point, ...] = (
         "arena_alloc_pages",
         ("arena", "uaddr", "page_cnt", "node_id", "sleepable"),
         "page allocations",
+        per_page_operation=True,
     ),
-    Point("arena_free_pages", ("arena", "uaddr", "page_cnt", "sleepable"), "page frees"),
-    Point("bpf_arena_reserve_pages", ("p__map", "ptr__ign", "page_cnt"), "page reservations"),
-    Point("arena_free_worker", ("work",), "when deferred frees take effect"),
+    Point(
+        "arena_free_pages",
+        ("arena", "uaddr", "page_cnt", "sleepable"),
+        "page frees",
+        per_page_operation=True,
+    ),
+    Point(
+        "bpf_arena_reserve_pages",
+        ("p__map", "ptr__ign", "page_cnt"),
+        "page reservations",
+        per_page_operation=True,
+    ),
+    Point(
+        "arena_free_worker",
+        ("work",),
+        "when deferred frees take effect",
+        per_page_operation=True,
+    ),
     Point("arena_vm_fault", ("vmf",), "faults of user space in an arena"),
     Point("arena_map_alloc", ("attr",), "arenas created while recording"),
     Point("arena_map_mmap", ("map", "vma"), "the user range of arenas mapped while recording"),
@@ -117,3 +135,12 @@ def require_essential(states: list[PointState]) -> None:
                 f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
                 "Linux 7.2 and later have it; recorded traces can be read on any kernel",
             )
+
+
+#: How much is recorded, least first.
+LEVELS = ("faults", "pages")
+
+
+def at_level(states: list[PointState], level: str) -> list[PointState]:
+    """``states`` of the points that ``level``, one of ``LEVELS``, wants."""
+    return [state for state in states if level != "faults" or not state.point.per_page_operation]

@@ -86,6 +86,16 @@ class MappedRing:
         records = view[:count][(headers & DISCARD) == 0].copy()
         return records, start + count * RECORD.itemsize
 
+    def unfinished(self) -> int:
+        """How many records are reserved and not consumed; their lengths are known already."""
+        count, position, end = 0, self.consumed, self.produced
+        while position < end:
+            at = self._data_offset + (position & (self._size - 1))
+            length = int.from_bytes(self._data[at : at + 4], "little") & ~(BUSY | DISCARD)
+            position += (length + HEADER_BYTES + 7) & ~7
+            count += 1
+        return count
+
     def notes(self) -> Iterator[bytes]:
         """Every finished record of any length, consumed as it is handed out."""
         end = self.produced

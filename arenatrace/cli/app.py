@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import IO
 
 import click
@@ -25,7 +26,8 @@ Examples:
 \b
 Exit codes:
   0 fine, 1 faults found, 2 usage, 3 unreadable input,
-  4 inconclusive because events were lost, 5 not possible on this machine
+  4 inconclusive because events were lost, 5 not possible on this machine,
+  70 a fault of arenatrace itself
 """
 
 
@@ -40,7 +42,10 @@ Exit codes:
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
         "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),
-        "synth": ("arenatrace.cli.synth:synth", "Make a trace with the model of the kernel's arena."),
+        "synth": (
+            "arenatrace.cli.synth:synth",
+            "Make a trace with the model of the kernel's arena.",
+        ),
     },
 )
 @click.version_option(__version__, prog_name="arenatrace")
@@ -50,8 +55,34 @@ def arenatrace() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line ``arguments`` and return its exit code; nothing a user does raises."""
+    # a stream that was closed before the start (arenatrace summary T >&-) is None
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        return _complain("standard output is closed", "give it somewhere to go", ExitCode.USAGE)
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
+    try:
+        return _run(arguments)
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except (PipeClosedError, BrokenPipeError):
+        _silence_stdout()
+        return _PIPE_CLOSED
+    except OSError as error:
+        _silence_stdout()
+        return _complain(f"{error.filename or 'output'}: {error.strerror}", "", ExitCode.INPUT)
+    except Exception as error:
+        if os.environ.get("ARENATRACE_TRACEBACK"):
+            raise
+        return _complain(
+            f"internal error: {type(error).__name__}: {error}".splitlines()[0],
+            "please report it, with what this prints: ARENATRACE_TRACEBACK=1 arenatrace ...",
+            ExitCode.INTERNAL,
+        )
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = arenatrace.main(arguments, prog_name="arenatrace", standalone_mode=False)
         sys.stdout.flush()
@@ -65,14 +96,6 @@ def run(arguments: list[str]) -> int:
         return _complain(error.format_message(), f"{path} --help", ExitCode.USAGE)
     except click.ClickException as error:
         return _complain(error.format_message(), "", ExitCode.USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
-    except (PipeClosedError, BrokenPipeError):
-        _silence_stdout()
-        return _PIPE_CLOSED
-    except OSError as error:
-        _silence_stdout()
-        return _complain(f"{error.filename or 'output'}: {error.strerror}", "", ExitCode.INPUT)
     return result if isinstance(result, int) else ExitCode.OK
 
 

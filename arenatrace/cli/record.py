@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arenatrace.errors import ExitCode
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from arenatrace.capture.session import Progress, Result
+    from arenatrace.capture.plan import Progress, Result
 
 _EPILOG = """\b
 Examples:
   arenatrace record                         # until Ctrl-C
   arenatrace record --duration 30           # for 30 seconds
-  arenatrace record -o run.atrace -- ./my_scheduler --verbose
+  arenatrace record -o run.atrace -- ./my_workload --verbose
+  sudo arenatrace record -o run.atrace --as-root -- ./my_scheduler
+  sudo arenatrace record --dry-run          # would it work here?
   arenatrace summary run.atrace             # then look at it
+\b
+Exit code: 0 if all was recorded, 4 if events were lost. How the command
+ended is printed and kept in the trace, it does not change the exit code.
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, context_settings={"allow_interspersed_args": False})
 @click.option(
     "-o",
     "--output",
@@ -36,29 +43,52 @@ Examples:
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after this long.  [default: until Ctrl-C or the command's end]",
 )
+@click.option(
+    "--level",
+    type=click.Choice(("faults", "pages")),
+    default="pages",
+    show_default=True,
+    help="faults: no probe on allocations and frees at all; pages: these too.",
+)
+@click.option(
+    "--as-root", is_flag=True, help="Under sudo, run CMD as root, not as the user who ran sudo."
+)
+@click.option("--dry-run", is_flag=True, help="Attach all probes, detach them, and record nothing.")
 @click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
-def record(output: Path | None, duration: float | None, command: tuple[str, ...]) -> None:
+def record(
+    output: Path | None,
+    duration: float | None,
+    level: str,
+    as_root: bool,
+    dry_run: bool,
+    command: tuple[str, ...],
+) -> int:
     """Record arena faults, page allocations and frees of the running kernel.
 
     Needs root, the headers of the running kernel and the distribution's
     bcc for Python (python3-bpfcc). With a command, it is run and recording
-    ends when it does. The trace is readable by its owner only: it holds
-    kernel addresses.
+    ends when it does; under sudo it runs as the user who ran sudo, who also
+    owns the trace. Nobody else can read the trace: it holds kernel addresses.
     """
     from rich.console import Console
 
-    from arenatrace.capture.session import Plan
+    from arenatrace.capture.plan import Plan
     from arenatrace.capture.session import record as run
 
-    console = Console(stderr=True, highlight=False, markup=False)
+    if dry_run:
+        _try_probes(level)
+        return ExitCode.OK
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     path = output or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
-    screen = _Screen(console)
+    screen = _Screen(console, shared=bool(command))
     try:
         result = run(
             Plan(
                 path,
                 duration_s=duration,
                 command=command,
+                level=level,
+                command_as_root=as_root,
                 on_progress=screen.progress,
                 on_status=screen.status,
             )
@@ -67,14 +97,32 @@ def record(output: Path | None, duration: float | None, command: tuple[str, ...]
         screen.close()
     for line in _closing_lines(result):
         console.print(line, soft_wrap=True)
+    return ExitCode.INCONCLUSIVE if result.lost else ExitCode.OK
+
+
+def _try_probes(level: str) -> None:
+    from arenatrace.capture.session import dry_run
+    from arenatrace.report.harmless import harmless
+
+    attached, refused = dry_run(level)
+    click.echo(f"arenatrace: {len(attached)} probe points attached and detached", err=True)
+    for point, why in refused.items():
+        click.echo(f"arenatrace: refused: {point}: {harmless(why)}", err=True)
 
 
 class _Screen:
-    """Live counts: one line that is redrawn on a terminal, nothing but status elsewhere."""
+    """Live counts on a terminal, nothing but status elsewhere.
 
-    def __init__(self, console: Console) -> None:
+    One line that is redrawn; a new line every few seconds where the terminal is shared with
+    the command, whose output must stay whole.
+    """
+
+    _SHARED_EVERY_S = 5.0
+
+    def __init__(self, console: Console, *, shared: bool) -> None:
         self._console = console
-        self._live = console.status("") if console.is_terminal else None
+        self._live = console.status("") if console.is_terminal and not shared else None
+        self._next_line_s = self._SHARED_EVERY_S if console.is_terminal else float("inf")
 
     def status(self, text: str) -> None:
         if self._live is None:
@@ -88,6 +136,9 @@ class _Screen:
 
         if self._live is not None:
             self._live.update(Text(progress_line(progress), no_wrap=True, overflow="ellipsis"))
+        elif progress.elapsed_s >= self._next_line_s:
+            self._next_line_s += self._SHARED_EVERY_S
+            self._console.print(f"arenatrace: {progress_line(progress)}", soft_wrap=True)
 
     def close(self) -> None:
         if self._live is not None:

@@ -86,18 +86,34 @@ def test_every_fault_is_there_and_exact(recording: Recording) -> None:
         assert {name: got[name] for name in expected} == expected
 
 
-def test_counts_of_every_kind_are_the_workloads(recording: Recording) -> None:
-    got = Counter(
-        (row["prog"]["name"], row["side"], fault["kind"]) for fault, row in _pairs(recording)
-    )
-    wanted = Counter(
-        {
-            (count["program"], count["side"], count["kind"]): count["count"]
-            for count in recording.truth["counts"]
-        }
-    )
-    print(f"{recording.mode}: workload {wanted.total()} faults, faults --json {got.total()}")
-    assert got == wanted
+def _where(row: Row) -> tuple[Any, ...]:
+    """What a row says of itself that the workload knows too: nothing about its order."""
+    prog = row["prog"]
+    return (prog["name"], prog["id"], row["side"], row["access"], row["band"], row["kaddr"])
+
+
+def test_counts_of_every_kind_are_the_workloads(
+    recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are counted by what they say; the truth tells which kind an access was."""
+    rows = Counter(_where(row) for row in recording.faults())
+    truth: dict[str, Counter[tuple[Any, ...]]] = defaultdict(Counter)
+    for fault in recording.truth["faults"]:
+        prog = (fault["program"], fault["program_id"], fault["side"], fault["access"])
+        truth[fault["kind"]][(*prog, _BANDS[fault["band"]], fault["kaddr"])] += 1
+    lines = [f"{recording.mode}: workload, faults --json"]
+    for kind, wanted in truth.items():
+        found = rows & wanted
+        lines.append(f"  {kind}: {wanted.total()}, {found.total()}")
+        assert found == wanted
+        rows -= wanted
+    with capsys.disabled():
+        print("", *lines, sep="\n")
+    assert rows.total() == 0
+    counts: Counter[str] = Counter()
+    for count in recording.truth["counts"]:
+        counts[count["kind"]] += count["count"]
+    assert {kind: wanted.total() for kind, wanted in truth.items()} == counts
 
 
 def test_outcomes_follow_side_and_access(recording: Recording) -> None:
@@ -108,6 +124,15 @@ def test_outcomes_follow_side_and_access(recording: Recording) -> None:
         ("prog", "read", "zeroed"),
         ("prog", "write", "ignored"),
     }
+
+
+def test_error_code_of_every_kernel_side_fault(recording: Recording) -> None:
+    """A read of a page that is not there has error code 0, a write X86_PF_WRITE."""
+    events = open_trace(recording.trace).scan("events").collect().iter_rows(named=True)
+    faults = [event for event in events if event["kind"] == Kind.KERNEL_FAULT]
+    assert faults
+    for event in faults:
+        assert event["error_code"] == (2 if event["write"] else 0)
 
 
 def test_callee_is_the_function_that_touched_the_page(recording: Recording) -> None:
@@ -137,7 +162,9 @@ def _differences(row: Row, report: Report) -> list[str]:
     ]
 
 
-def test_kernel_side_rows_agree_with_the_kernels_own_text(recording: Recording) -> None:
+def test_kernel_side_rows_agree_with_the_kernels_own_text(
+    recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = _by_thread(row for row in recording.faults() if row["side"] == "kernel")
     told: dict[tuple[int, int], list[Report]] = defaultdict(list)
     for prog_id, reports in recording.reports.items():
@@ -146,7 +173,8 @@ def test_kernel_side_rows_agree_with_the_kernels_own_text(recording: Recording) 
                 told[prog_id, report.tid].append(report)
     seen = sum(map(len, rows.values()))
     wanted = sum(map(len, told.values()))
-    print(f"{recording.mode}: kernel reports {wanted} kernel-side faults, faults --json {seen}")
+    with capsys.disabled():
+        print(f"\n{recording.mode}: kernel-side: kernel's text {wanted}, faults --json {seen}")
     assert seen == wanted > 0
     assert rows.keys() == told.keys()
     for key, group in rows.items():
@@ -172,7 +200,6 @@ def test_totals_are_the_workloads(recordings: dict[str, Recording]) -> None:
             "oopses": 0,
             "lost": 0,
         }
-        print(f"{recording.mode}: {expected}")
         assert {name: totals[name] for name in expected} == expected
 
 
@@ -203,13 +230,16 @@ def test_allocations_and_frees_over_scratch(recordings: dict[str, Recording]) ->
         assert (over[what], pages[what]) == (truth["over_scratch"], truth["scratch_pages"])
 
 
-def test_nothing_is_missed_on_two_cpus_at_once(recordings: dict[str, Recording]) -> None:
+def test_nothing_is_missed_on_two_cpus_at_once(
+    recordings: dict[str, Recording], capsys: pytest.CaptureFixture[str]
+) -> None:
     recording = recordings["both-cpus"]
     apart = [fault for fault in recording.truth["faults"] if fault["race"] is None]
     racing = [fault for fault in recording.truth["faults"] if fault["race"] is not None]
     rows = recording.faults()
     reports = [report for reports in recording.reports.values() for report in reports]
-    print(f"both-cpus: kernel reports {len(reports)} faults, faults --json {len(rows)}")
+    with capsys.disabled():
+        print(f"\nboth-cpus: kernel's text {len(reports)}, faults --json {len(rows)}")
     assert len(rows) == len(reports)
     assert {fault["cpu"] for fault in apart} == {0, 1}
     programs_apart = {fault["program_id"] for fault in apart}

@@ -27,8 +27,8 @@ def _ledger() -> Ledger:
     return ledger
 
 
-def _decoder(*, can_see_pte: bool = True) -> Decoder:
-    return Decoder(_ledger(), can_see_pte=can_see_pte)
+def _decoder() -> Decoder:
+    return Decoder(_ledger())
 
 
 def _rows(batch: pa.RecordBatch | None) -> list[dict[str, Any]]:
@@ -53,6 +53,7 @@ def _full(kind: Kind, **known: Any) -> dict[str, Any]:
 
 
 _WRITE, _OK, _NONE = WireFlag.WRITE, WireFlag.OK, WireFlag.PTE_WAS_NONE
+_SEEN, _CODE = WireFlag.PTE_SEEN, WireFlag.HAS_ERROR_CODE
 _ALLOC_RET = USER + 0x5000
 
 _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -126,7 +127,7 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             arena=PTR,
             addr=KERN + 0x1000_2ABC,
             ret=START,
-            flags=_OK | _NONE | _WRITE,
+            flags=_OK | _SEEN | _NONE | _WRITE | _CODE,
         ),
         _full(
             Kind.KERNEL_FAULT,
@@ -147,7 +148,7 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             arena=PTR,
             addr=KERN + 0x1000_0000,
             ret=START,
-            flags=_OK,
+            flags=_OK | _SEEN,
             error_code=0,
         ),
         _full(
@@ -159,6 +160,27 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             ip=IP,
             prog=0,
             outcome=Outcome.ALREADY_MAPPED,
+        ),
+    ),
+    (
+        "kernel_fault on a read: its error code is 0",
+        event(
+            Kind.KERNEL_FAULT,
+            arena=PTR,
+            addr=KERN + 0x1000_0000,
+            ret=START,
+            flags=_OK | _CODE,
+            error_code=0,
+        ),
+        _full(
+            Kind.KERNEL_FAULT,
+            arena=0,
+            pgoff=0,
+            addr=KERN + 0x1000_0000,
+            write=False,
+            error_code=0,
+            ip=IP,
+            prog=0,
         ),
     ),
     (
@@ -209,20 +231,19 @@ _KERNEL = event(Kind.KERNEL_FAULT, arena=PTR, addr=KERN, ret=START)
 
 
 @pytest.mark.parametrize(
-    ("flags", "can_see_pte", "outcome"),
+    ("flags", "outcome"),
     [
-        (_OK | _NONE, True, Outcome.SCRATCH_INSTALLED),
-        (_OK, True, Outcome.ALREADY_MAPPED),
-        (0, True, Outcome.OOPS),
-        (_NONE, True, Outcome.OOPS),
-        (_OK | _NONE, False, None),
-        (_OK, False, None),
-        (0, False, Outcome.OOPS),
+        (_OK | _SEEN | _NONE, Outcome.SCRATCH_INSTALLED),
+        (_OK | _SEEN, Outcome.ALREADY_MAPPED),
+        (_SEEN, Outcome.OOPS),
+        (_SEEN | _NONE, Outcome.OOPS),
+        (_OK, None),
+        (0, Outcome.OOPS),
     ],
 )
-def test_outcome_of_a_kernel_fault(flags: int, can_see_pte: bool, outcome: Outcome | None) -> None:
-    """Without the probe of the page table entry nobody knows how a fault was recovered."""
-    row = _row(_decoder(can_see_pte=can_see_pte), {**_KERNEL, "flags": flags})
+def test_outcome_of_a_kernel_fault(flags: int, outcome: Outcome | None) -> None:
+    """Where nobody saw the page table entry it is unknown how a fault was recovered."""
+    row = _row(_decoder(), {**_KERNEL, "flags": flags})
     assert row["outcome"] == outcome
 
 
@@ -301,7 +322,7 @@ def test_a_fault_takes_its_own_stack() -> None:
     ledger = _ledger()
     ledger.note(stack_note(1000, cpu=6, tid=41, frames=(90, IP, 91)))
     ledger.note(stack_note(1000, cpu=7, tid=41, frames=(92,)))
-    decoder = Decoder(ledger, can_see_pte=True)
+    decoder = Decoder(ledger)
     row = _row(decoder, {**_KERNEL, "stack": 1})
     assert ledger.stack_rows == [{"stack": row["stack"], "frames": [IP, 91]}]
 
@@ -311,7 +332,7 @@ def test_a_fault_without_a_stack(said: int) -> None:
     ledger = _ledger()
     if not said:
         ledger.note(stack_note(1000, cpu=6, tid=41, frames=(1,)))
-    decoder = Decoder(ledger, can_see_pte=True)
+    decoder = Decoder(ledger)
     assert _row(decoder, {**_KERNEL, "stack": said})["stack"] is None
     assert ledger.stack_rows == []
 
@@ -321,7 +342,7 @@ def test_a_program_known_only_by_the_stack() -> None:
     start = START + 0x9000
     ledger.note(stack_note(1000, cpu=6, tid=41, start=start, name="late", arena=PTR))
     ledger.programs.rows.clear()
-    row = _row(Decoder(ledger, can_see_pte=True), {**_KERNEL, "ret": start, "stack": 1})
+    row = _row(Decoder(ledger), {**_KERNEL, "ret": start, "stack": 1})
     (named,) = [row for row in ledger.programs.rows if row.get("name")]
     assert (named["prog"], named["name"]) == (row["prog"], "late")
 
@@ -335,7 +356,7 @@ def test_a_pointer_changes_hands_between_two_rows() -> None:
     ledger.note(arena_note(1004, kern_vm_addr=KERN_VM + (1 << 33), user_vm_start=USER + 0x2000))
     free = event(Kind.PAGE_FREE, arena=PTR, addr=USER + 0x3000)
     rows = _rows(
-        Decoder(ledger, can_see_pte=True).batch(
+        Decoder(ledger).batch(
             records(
                 free,
                 event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1001),

@@ -9,20 +9,18 @@ from typing import Any, cast
 
 import pytest
 
+from arenatrace.capture import drain
+from arenatrace.capture.command import check_command
+from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.notes import NoteType
+from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.points import POINTS, PointState
 from arenatrace.capture.ring import HEADER_BYTES
-from arenatrace.capture.session import (
-    Plan,
-    Result,
-    _check_command,
-    _check_output,
-    _Session,
-    _signals,
-)
+from arenatrace.capture.session import Session, check_output
+from arenatrace.capture.stops import Stops
 from arenatrace.errors import UsageError
-from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
+from arenatrace.schema import EVENT_SIZE, GUARD_SZ, Kind, Outcome, WireFlag
 from arenatrace.trace.reader import open_trace
 from tests.unit.capture.c_header import structs
 from tests.unit.capture.kernel_blob import kernel
@@ -35,7 +33,7 @@ USER = 0x7F00_1000_0000
 
 def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already") as caught:
-        _check_output(tmp_path)
+        check_output(tmp_path)
     assert "-o" in caught.value.hint
 
 
@@ -43,14 +41,14 @@ def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     link = tmp_path / "link.atrace"
     link.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="exists already"):
-        _check_output(link)
+        check_output(link)
 
 
 @pytest.mark.parametrize("parent", ["none", "file"])
 def test_an_output_without_a_directory_is_refused(tmp_path: Path, parent: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="does not exist") as caught:
-        _check_output(tmp_path / parent / "run.atrace")
+        check_output(tmp_path / parent / "run.atrace")
     assert caught.value.hint == f"mkdir -p {tmp_path / parent}"
 
 
@@ -59,34 +57,44 @@ def test_a_directory_that_is_not_ours_is_refused(
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
     with pytest.raises(UsageError, match="cannot be written to"):
-        _check_output(tmp_path / "run.atrace")
+        check_output(tmp_path / "run.atrace")
 
 
 def test_a_command_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot start no-such-command: no such program"):
-        _check_command(("no-such-command", "-x"))
+        check_command(("no-such-command", "-x"))
 
 
 @pytest.mark.parametrize("command", [(), ("sh",), ("/bin/sh", "-c", "x")])
 def test_a_command_that_is_there_is_fine(command: tuple[str, ...]) -> None:
-    _check_command(command)
+    check_command(command)
 
 
 def test_a_new_name_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _check_output(tmp_path / "run.atrace")
+    check_output(tmp_path / "run.atrace")
     monkeypatch.chdir(tmp_path)
-    _check_output(Path("run.atrace"))
+    check_output(Path("run.atrace"))
 
 
 def test_signal_handlers_are_put_back() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
-    heard: list[int] = []
-    with _signals(lambda number, _frame: heard.append(number)):
+    with Stops() as stops:
         for number in numbers:
             signal.raise_signal(number)
-    assert heard == list(numbers)
+    assert (stops.heard, stops.by_interrupt) == (3, True)
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    """So it is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stops() as stops:
+            signal.raise_signal(signal.SIGHUP)
+        assert stops.heard == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _head(kind: NoteType, ts_ns: int, key: int, size: int, flags: int = 0) -> bytearray:
@@ -112,6 +120,7 @@ class _FakeProbes:
         self.lost: dict[str, int] = {}
         self.late: list[dict[str, Any]] = []
         self.closed = 0
+        self.switched: list[bool] = []
 
     def send(self, *values: dict[str, Any]) -> None:
         """Put events into their ring."""
@@ -121,8 +130,15 @@ class _FakeProbes:
     def attach(self) -> None:
         """Attach nothing."""
 
+    def set_recording(self, on: bool) -> None:
+        """Start, or stop: what was on its way arrives."""
+        self.switched.append(on)
+        if not on:
+            self.send(*self.late)
+
     def run_iterators(self) -> None:
         """Enumerate nothing."""
+        assert self.switched == [True]
 
     def map_fd(self, name: str) -> int:
         """The ring's file."""
@@ -145,9 +161,7 @@ class _FakeProbes:
         return 1
 
     def close(self) -> None:
-        """Stop; what was on its way arrives."""
-        if not self.closed:
-            self.send(*self.late)
+        """Detach."""
         self.closed += 1
 
 
@@ -158,8 +172,8 @@ def probes() -> _FakeProbes:
 
 def _run(probes: _FakeProbes, plan: Plan) -> Result:
     states = [PointState(point, True) for point in POINTS]
-    with _Session(plan, cast(Probes, probes), states, kernel()) as session:
-        return session.run()
+    session = Session(plan, cast(Probes, probes), Kernel(kernel(), {}, states))
+    return session.run()
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
@@ -174,7 +188,7 @@ def test_a_recording_from_start_to_seal(probes: _FakeProbes, tmp_path: Path) -> 
         ts_ns=1002,
         arena=PTR,
         addr=KERN_VM + GUARD_SZ // 2 + (USER & 0xFFFF_FFFF) + 0x2000,
-        flags=WireFlag.OK | WireFlag.PTE_WAS_NONE,
+        flags=WireFlag.OK | WireFlag.PTE_SEEN | WireFlag.PTE_WAS_NONE,
     )
     probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001), fault)
     probes.late = [event(Kind.PAGE_FREE, arena=PTR, ts_ns=1003, addr=USER)]
@@ -247,3 +261,76 @@ def test_a_missing_point_is_in_the_trace(probes: _FakeProbes, tmp_path: Path) ->
     meta = open_trace(path).meta
     assert meta.probes is not None
     assert [probe.point for probe in meta.probes.missing] == ["free_module"]
+
+
+def test_events_wait_for_a_note_that_is_still_being_written(
+    probes: _FakeProbes, tmp_path: Path
+) -> None:
+    """Its CPU reserved it first; what comes behind it in the ring is not read yet either."""
+    notes = probes.rings["notes"]
+    slow = notes.reserve(len(_arena_note(900)))
+    assert slow is not None
+    probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
+    seen: list[int] = []
+
+    def finish(progress: Progress) -> None:
+        seen.append(progress.counts[Kind.ARENA_CREATE])
+        if len(seen) == 1:
+            notes.commit(slow, _arena_note(900))
+
+    path = tmp_path / "run.atrace"
+    _run(probes, Plan(path, duration_s=0.7, on_progress=finish))
+    (arena,) = open_trace(path).scan("arenas").collect().to_dicts()
+    assert seen == [0, 1]
+    assert (arena["ptr"], arena["user_vm_start"]) == (PTR, USER)
+
+
+def test_records_that_never_get_finished_are_counted(
+    probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "STRAGGLERS_S", 0.05)
+    probes.send(event(Kind.ARENA_DESTROY, arena=PTR))
+    probes.rings["events"].reserve(EVENT_SIZE)
+    probes.send(event(Kind.ARENA_DESTROY, arena=PTR + 1), event(Kind.ARENA_DESTROY, arena=PTR + 2))
+    path = tmp_path / "run.atrace"
+    result = _run(probes, Plan(path, duration_s=0.01))
+    assert len(_events(path)) == 1
+    assert result.lost["unfinished events"] == 3
+    assert open_trace(path).meta.lost["unfinished events"] == 3
+
+
+def test_a_second_interrupt_does_not_cut_the_sealing_short(
+    probes: _FakeProbes, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.atrace"
+
+    def interrupt(text: str) -> None:
+        if text in ("recording", "sealing"):
+            signal.raise_signal(signal.SIGINT)
+
+    _run(probes, Plan(path, on_status=interrupt))
+    meta = open_trace(path).meta
+    assert meta.sealed
+    assert meta.lost == {"missed by kfunc__x": 2, "notes": 1}
+
+
+def test_a_command_that_heard_of_the_end_is_left_to_finish(
+    probes: _FakeProbes, tmp_path: Path
+) -> None:
+    """Ctrl-C reaches it from the terminal: its own exit status is its own affair."""
+    command = ("sh", "-c", "sleep 0.5; exit 3")
+    plan = Plan(
+        tmp_path / "run.atrace",
+        command=command,
+        on_progress=lambda _progress: signal.raise_signal(signal.SIGINT),
+    )
+    assert _run(probes, plan).command_status == 3
+
+
+def test_asked_twice_it_is_told_to_end(probes: _FakeProbes, tmp_path: Path) -> None:
+    def twice(_progress: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    plan = Plan(tmp_path / "run.atrace", command=("sleep", "600"), on_progress=twice)
+    assert _run(probes, plan).command_status == -signal.SIGTERM

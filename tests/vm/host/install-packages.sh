@@ -1,11 +1,13 @@
 #!/bin/sh
-# What the lab needs on Debian: QEMU, debootstrap and mke2fs. Does nothing if all is there.
+# What the tests need on Debian: QEMU, debootstrap, mke2fs and a C compiler.
 set -eu
 
 missing=""
 command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
 command -v debootstrap >/dev/null || missing="$missing debootstrap"
 command -v mke2fs >/dev/null || [ -x /sbin/mke2fs ] || missing="$missing e2fsprogs"
+# the tests hold the probes' C header against the Python side of it
+command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then

@@ -1,0 +1,32 @@
+"""What the running kernel offers for a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arenatrace.capture import host, privileges
+from arenatrace.capture.btf import Btf
+from arenatrace.capture.layout import offsets
+from arenatrace.capture.loader import import_bcc, require_headers
+from arenatrace.capture.points import PointState, at_level, require_essential, survey
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Its types, the offsets the probes need, and the points of the level asked for."""
+
+    btf: Btf
+    offsets: dict[str, int]
+    states: list[PointState]
+
+    @classmethod
+    def look(cls, level: str) -> Kernel:
+        """Find out, or raise UnsupportedError for the first thing that is missing."""
+        privileges.require()
+        btf = Btf.of_running_kernel()
+        found = offsets(btf)
+        states = survey(btf, found)
+        require_essential(states)
+        import_bcc()
+        require_headers(host.release())
+        return cls(btf, found, at_level(states, level))

@@ -1,0 +1,46 @@
+"""What to record, how it is going, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arenatrace.schema import Kind
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Live counts for whoever shows them."""
+
+    elapsed_s: float
+    counts: dict[Kind, int]
+    lost: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to record. ``duration_s`` None: until interrupted or the command ends.
+
+    ``level`` is one of ``points.LEVELS``. Under sudo the command runs as the invoking user
+    unless ``command_as_root``.
+    """
+
+    path: Path
+    duration_s: float | None = None
+    command: tuple[str, ...] = ()
+    level: str = "pages"
+    command_as_root: bool = False
+    on_progress: Callable[[Progress], None] = lambda _progress: None
+    on_status: Callable[[str], None] = lambda _text: None
+
+
+@dataclass
+class Result:
+    """How a recording ended. ``lost`` counts by what was lost or what lost it."""
+
+    path: Path
+    counts: dict[Kind, int]
+    lost: dict[str, int]
+    notices: list[str] = field(default_factory=list)
+    command_status: int | None = None
