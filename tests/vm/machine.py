@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from .image import Image
+from .kernel_image import release_version
 
 Accel = Literal["kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
@@ -18,7 +19,8 @@ PORTS = ("stdout", "stderr", "status")
 ICOUNT = "shift=2,sleep=off"
 # QEMU's emulation of cmpxchg16b can leave garbage in the flags, so that the branch after it
 # goes wrong. Linux 6.12 uses it for every small allocation: three of four boots died of it.
-EMULATED_CPU = "max,-cx16"
+# Linux 7 rarely does, and without it kmalloc_nolock(), and so any arena, has no memory.
+WITHOUT_CX16_BEFORE = (7,)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def qemu_command(
         QEMU,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35"),
-        *_cpu(machine, accel),
+        *_cpu(machine, accel, _emulated_cpu(image.release)),
         *("-m", str(machine.memory_mib)),
         *("-kernel", str(image.kernel)),
         *("-append", kernel_command_line(machine, interactive=interactive)),
@@ -113,13 +115,17 @@ def _terminal() -> Sequence[str]:
     return f"lab.term={term}", f"lab.rows={size.lines}", f"lab.columns={size.columns}"
 
 
-def _cpu(machine: Machine, accel: Accel) -> list[str]:
+def _emulated_cpu(release: str) -> str:
+    return "max,-cx16" if release_version(release) < WITHOUT_CX16_BEFORE else "max"
+
+
+def _cpu(machine: Machine, accel: Accel, emulated: str) -> list[str]:
     if machine.icount:
         # Instructions can only be counted by one thread that emulates one CPU.
-        return ["-accel", "tcg,thread=single", "-cpu", EMULATED_CPU, "-smp", "1", "-icount", ICOUNT]
+        return ["-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", ICOUNT]
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(machine.smp)]
-    return ["-accel", "tcg,thread=multi", "-cpu", EMULATED_CPU, "-smp", str(machine.smp)]
+    return ["-accel", "tcg,thread=multi", "-cpu", emulated, "-smp", str(machine.smp)]
 
 
 def _port(name: str, run: RunFiles) -> list[str]:
