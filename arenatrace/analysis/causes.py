@@ -95,7 +95,9 @@ def _twin() -> pl.Expr:
 def is_null_page() -> pl.Expr:
     """The address lies in the page of 32-bit offset 0, which a NULL arena pointer reaches."""
     low = pl.col("uaddr") & pl.lit(BAND_SZ - 1, pl.UInt64)
-    return pl.col("page").is_not_null() & (low < PAGE_SIZE).fill_null(value=False)
+    # Without an arena, as in imported text, it may also be the first page of the upper guard.
+    inside = pl.col("page").is_not_null() | pl.col("band").is_null()
+    return inside & (low < PAGE_SIZE).fill_null(value=False)
 
 
 def _reason(*, blind: bool) -> pl.Expr:
@@ -189,7 +191,7 @@ def _confidence(known: Knowledge) -> pl.Expr:
     by = pl.col("reason")
     incomplete = by.is_in(_NEEDS_START) & pl.lit(known.partial is not None)
     # A page of the user range that was in use may have been meant, not NULL.
-    used = (by == "null-page") & pl.col("birth").is_not_null()
+    used = (by == "null-page") & (pl.col("birth").is_not_null() | pl.col("page").is_null())
     sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~used
     return (
         pl.when(pl.col("cause") == "unknown")

@@ -48,7 +48,7 @@ def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.D
     rows = rows.join(arenas.select("arena", "max_entries", "kern_vm_start"), on="arena", how="left")
     rows = _with_refused(rows, events)
     rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
-    return with_scratch_life(rows, arenas).sort("fault")
+    return with_scratch_life(rows, arenas, blind=known.blind is not None).sort("fault")
 
 
 def _with_refused(faults: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from arenatrace.analysis.callees import with_callee
 from arenatrace.analysis.diagnosis import with_diagnosis
 from arenatrace.analysis.knowledge import knowledge
 from arenatrace.analysis.signatures import with_signature
-from arenatrace.analysis.told_addresses import known_time, real_code
+from arenatrace.analysis.told_addresses import known_time, real_code, with_told_addresses
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace
 
@@ -43,8 +43,10 @@ def located_faults(trace: Trace) -> pl.LazyFrame:
         .sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("fault", offset=1)
         .with_columns(pl.col("comm").cast(pl.String))
+        .rename({"uaddr": "told"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
+    rows = with_told_addresses(rows, arenas)
     rows = with_callee(
         with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
     )

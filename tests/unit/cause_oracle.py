@@ -148,11 +148,13 @@ def judge(world: World, index: int) -> dict[str, Any]:
             step(state, event)
     later = [e for e in world.events[index + 1 :] if e["arena"] == fault["arena"]]
     cause, confidence = _cause(world, state, fault, later)
+    blind = {"ended_by": None, "lifetime_ns": None} if world.level == "faults" else {}
     return {
         "cause": cause,
         "confidence": confidence,
         "near": _near(state, fault) if fault["position"] is not None else (None, None),
         **_consequences(world, state, fault, later),
+        **blind,
     }
 
 
@@ -227,13 +229,18 @@ def _cause(  # noqa: C901
 
 
 def _consequences(world: World, state: State, fault: Event, later: list[Event]) -> dict[str, Any]:
-    nothing = {"ended_by": None, "lifetime_ns": None, "user_sigsegv": 0, "allocs_refused": 0}
+    nothing: dict[str, Any] = {
+        "ended_by": None,
+        "lifetime_ns": None,
+        "user_sigsegv": 0,
+        "allocs_refused": 0,
+    }
     if fault["outcome"] != "scratch-installed":
         return nothing
     destroyed = world.arenas[fault["arena"]]["destroyed"]
     if destroyed is not None and destroyed < fault["ts"]:
         destroyed = None
-    at_destroy = (
+    at_destroy: dict[str, Any] = (
         {"ended_by": "destroy", "lifetime_ns": destroyed - fault["ts"]}
         if destroyed is not None
         else {"ended_by": "open"}
