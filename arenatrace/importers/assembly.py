@@ -85,6 +85,14 @@ class Report:
             self._has_task |= kind is not LineKind.LOCK
             self._has_trace |= kind is LineKind.TRACE
 
+    @property
+    def is_over(self) -> bool:
+        """Whether a line that makes no sense ends the report."""
+        if self.closing:
+            # An empty line is the end, unless it was put into the middle with what follows it.
+            return self._has_root or self.misses > _MAX_HELD
+        return self.misses > _MAX_MISSES
+
     def may_continue_with(self, kind: LineKind) -> bool:
         """Whether a line of ``kind`` still belongs to this report."""
         if kind is LineKind.FRAME:
@@ -190,7 +198,7 @@ class Assembler:
             return
         if kind is None or not report.may_continue_with(kind):
             report.misses += 1
-            if report.closing or kind is not None or report.misses > _MAX_MISSES:
+            if kind is not None or report.is_over:
                 self._close()
             self._hold(line, text)
             return
@@ -218,6 +226,8 @@ class Assembler:
             if back and kind is not None:
                 break
             whole = held.text + text
+            if kind is LineKind.SOURCE and _is_whole_source(text) and not _is_whole_source(whole):
+                continue
             joined = stream.line_kind(whole, below_bpf_frame=below)
             if joined is not None and report.may_continue_with(joined):
                 self._held.remove(held)
@@ -271,6 +281,11 @@ def _is_bpf_frame(text: str) -> bool:
         return False
     frame = parse_frame(text)
     return frame is not None and frame.bpf is not None
+
+
+def _is_whole_source(text: str) -> bool:
+    """Whether a source line has its two spaces in front."""
+    return text.startswith("  ")
 
 
 def _is_rest(kind: LineKind, last: str, text: str) -> bool:

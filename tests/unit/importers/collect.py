@@ -29,7 +29,7 @@ class _Rows(TraceRows):
         self.kept_notes: list[Note] = []
         self.stamps: list[Stamp | None] = []
 
-    def fault(self, fault: Fault, order: int, stamp: Stamp | None) -> bool:
+    def fault(self, fault: Fault, order: int, stamp: Stamp | None) -> bool:  # noqa: ARG002
         self.kept.append(fault)
         self.stamps.append(stamp)
         return True
