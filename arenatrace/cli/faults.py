@@ -56,4 +56,4 @@ def faults(trace: Path, as_json: bool, limit: int | None) -> int:
             print_notices(["no arena faults in this trace"])
     if len(shown) < len(rows):
         print_notices([f"{len(rows) - len(shown):,} more faults are not shown (--limit)"])
-    return findings_code(len(rows), lost_events)
+    return findings_code(len(rows), lost_events, sealed=opened.meta.sealed)

@@ -45,4 +45,5 @@ def summary(trace: Path, as_json: bool) -> int:
 
         print_summary(found, screen(sys.stdout))
     totals = found["totals"]
-    return findings_code(totals["kernel_faults"] + totals["prog_faults"], totals["lost"])
+    faults = totals["kernel_faults"] + totals["prog_faults"]
+    return findings_code(faults, totals["lost"], sealed=opened.meta.sealed)

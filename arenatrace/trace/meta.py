@@ -13,6 +13,7 @@ from typing import Any
 from arenatrace import __version__
 from arenatrace.errors import TraceError
 from arenatrace.schema import FORMAT_VERSION, PAGE_SIZE
+from arenatrace.trace.checksum import open_regular
 
 META_NAME = "meta.json"
 
@@ -64,7 +65,8 @@ class Meta:
     ``page_size`` is in bytes. ``lost`` counts events by what lost them. ``command`` is the
     argv that was run under the recorder and ``command_status`` its exit status, both null
     if there was none. ``features`` says what the probed kernel can do. ``profile`` is the
-    behaviour of the kernel where it is known, else null. ``imported`` lists the texts the trace
+    behaviour of the kernel where it is known, else null. ``checksums`` are the CRC-32 of each
+    file of a sealed trace, in hex. ``imported`` lists the texts the trace
     was made from, none if it was recorded. ``end_ts_ns`` is null until the
     recording has ended.
     """
@@ -84,6 +86,7 @@ class Meta:
     command: tuple[str, ...] | None = None
     command_status: int | None = None
     sealed: bool = False
+    checksums: Mapping[str, str] = field(default_factory=dict)
     hostname: str | None = None
     tool_version: str = __version__
     features: Mapping[str, bool] = field(default_factory=dict)
@@ -146,6 +149,10 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _counts(value: Any) -> dict[str, int]:
     return {name: _count(number) for name, number in _object(value).items()}
+
+
+def _named_texts(value: Any) -> dict[str, str]:
+    return {name: _text(text) for name, text in _object(value).items()}
 
 
 def _flags(value: Any) -> dict[str, bool]:
@@ -213,6 +220,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "command": _or_null(_texts),
     "command_status": _or_null(_int),
     "sealed": _bool,
+    "checksums": _named_texts,
     "hostname": _or_null(_text),
     "tool_version": _text,
     "features": _flags,
@@ -276,7 +284,7 @@ def read_meta(directory: Path) -> Meta:
     path = directory / META_NAME
     hint = "give the directory NAME.atrace that `arenatrace record` made"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_META_BYTES + 1)
     except FileNotFoundError as error:
         raise TraceError(f"{directory}: not a trace, it has no {META_NAME}", hint) from error

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.checksum import check
 from arenatrace.trace.columns import misfit
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
@@ -68,7 +69,10 @@ class Trace:
         candidates = (parquet, stream) if self.meta.sealed else (stream, parquet)
         for file in candidates:
             if file.exists():
-                return self._recovered(table, file) if file == stream else _sealed(table, file)
+                if file == stream:
+                    return self._recovered(table, file)
+                check(file, self.meta.checksums.get(file.name))
+                return _sealed(table, file)
         if self.meta.sealed:
             self.notices.append(f"{table}: the file is missing, the table is taken as empty")
             if table == "events":

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from arenatrace.errors import ArenatraceError
 from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.checksum import crc32
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.recover import Tail, batches
@@ -47,7 +48,13 @@ def seal(directory: Path) -> None:
             torn = _write_tables(directory)
             notices = [torn_notice(table, tail) for table, tail in torn.items()]
             lost = {**meta.lost, TORN: 1} if "events" in torn else meta.lost
-            sealed = replace(meta, sealed=True, lost=lost, notices=(*meta.notices, *notices))
+            sealed = replace(
+                meta,
+                sealed=True,
+                lost=lost,
+                notices=(*meta.notices, *notices),
+                checksums={file.name: crc32(file) for file in sorted(directory.glob("*.parquet"))},
+            )
             write_meta(directory, sealed)
         for table in TABLES:
             (directory / f"{table}.arrows").unlink(missing_ok=True)
