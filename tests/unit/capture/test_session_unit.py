@@ -318,12 +318,15 @@ def test_a_command_that_heard_of_the_end_is_left_to_finish(
     probes: _FakeProbes, tmp_path: Path
 ) -> None:
     """Ctrl-C reaches it from the terminal: its own exit status is its own affair."""
-    command = ("sh", "-c", "sleep 0.5; exit 3")
-    plan = Plan(
-        tmp_path / "run.atrace",
-        command=command,
-        on_progress=lambda _progress: signal.raise_signal(signal.SIGINT),
-    )
+    pressed: list[int] = []
+
+    def once(_progress: object) -> None:
+        if not pressed:
+            pressed.append(1)
+            signal.raise_signal(signal.SIGINT)
+
+    command = ("sh", "-c", "sleep 1; exit 3")
+    plan = Plan(tmp_path / "run.atrace", command=command, on_progress=once)
     assert _run(probes, plan).command_status == 3
 
 
