@@ -65,9 +65,10 @@ def _page_address(_: click.Context, __: click.Parameter, value: str | None) -> i
 def import_(
     files: tuple[str, ...], output: Path | None, user_vm_start: int | None, show_unparsed: bool
 ) -> None:
-    """Make a trace from text: program streams, scx logs, dmesg, journal.
+    """Make a trace from text of the kernel.
 
-    FILE may be compressed by gzip or zstd, and - is standard input. The
+    FILE is text of a program's stderr stream, of a sched_ext scheduler, of
+    dmesg or of the journal; gzip, zstd and - for standard input will do. The
     format is found by looking. What a text does not tell, such as times in
     a stream, is unknown in the trace.
     """

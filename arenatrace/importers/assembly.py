@@ -18,7 +18,7 @@ from arenatrace.importers.records import Fault, Note, Stamp
 from arenatrace.importers.stream import LineKind
 
 #: Lines of a report at most; the deepest stacks have a few hundred frames.
-_MAX_REPORT_LINES = 2048
+_MAX_REPORT_LINES = 1024
 #: Lines that make no sense within one report before it is given up.
 _MAX_MISSES = 64
 #: Lines kept to be tried together with what comes; more pieces than that are not put together.
@@ -212,7 +212,7 @@ class Assembler:
             self._close()
 
     def _of_oops(self, report: Report, line: Line, text: str) -> None:
-        report.raw.append(text)
+        report.raw.append(text[: stream.MAX_LINE])
         report.last_number = line.number
         if oops.END.search(text) or len(report.raw) >= oops.MAX_LINES:
             self._close()

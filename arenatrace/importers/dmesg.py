@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from arenatrace.importers.records import Stamp
+from arenatrace.importers.records import Stamp, stamp
 
 _NS_PER_S = 1_000_000_000
 
@@ -41,10 +41,9 @@ def strip(text: str) -> Stripped | None:
         return None
     if found := _SINCE_BOOT.match(text):
         ns = int(found["s"]) * _NS_PER_S + int(found["us"]) * 1000
-        return Stripped(text[found.end() :], Stamp(ns, wall=False), found["caller"] or "")
+        return Stripped(text[found.end() :], stamp(ns, wall=False), found["caller"] or "")
     if found := _ISO.match(text):
-        stamp = wall_stamp(found["iso"])
-        return Stripped(text[found.end() :], stamp, found["caller"] or "")
+        return Stripped(text[found.end() :], wall_stamp(found["iso"]), found["caller"] or "")
     if found := _CTIME.match(text):
         return Stripped(text[found.end() :], None, found["caller"] or "")
     if found := _BARE_LEVEL.match(text):
@@ -61,4 +60,4 @@ def wall_stamp(iso: str) -> Stamp | None:
     if moment.tzinfo is None:
         return None
     ns = int(moment.replace(microsecond=0).timestamp()) * _NS_PER_S + moment.microsecond * 1000
-    return Stamp(ns, wall=True) if ns >= 0 else None
+    return stamp(ns, wall=True)

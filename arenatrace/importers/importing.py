@@ -35,7 +35,7 @@ _MARKS = (
 )
 
 #: Writers whose lines are kept apart at the same time.
-_MAX_WRITERS = 256
+_MAX_WRITERS = 64
 #: A report that no line was added to for so many lines is over.
 _PATIENCE = 2000
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from arenatrace.importers.dmesg import wall_stamp
-from arenatrace.importers.records import Stamp
+from arenatrace.importers.records import Stamp, stamp
 
 _NS_PER_S = 1_000_000_000
 
@@ -57,10 +57,10 @@ def _stamp(found: re.Match[str]) -> Stamp | None:
     if found["iso"]:
         return wall_stamp(_microseconds(found["iso"]))
     if found["s"]:
-        return Stamp(int(found["s"]) * _NS_PER_S + int(found["us"]) * 1000, wall=False)
+        return stamp(int(found["s"]) * _NS_PER_S + int(found["us"]) * 1000, wall=False)
     if found["unix"]:
         seconds, _, micro = found["unix"].partition(".")
-        return Stamp(int(seconds) * _NS_PER_S + int(micro) * 1000, wall=True)
+        return stamp(int(seconds) * _NS_PER_S + int(micro) * 1000, wall=True)
     return None
 
 

@@ -49,6 +49,11 @@ class Stamp:
     wall: bool
 
 
+def stamp(ns: int, *, wall: bool) -> Stamp | None:
+    """The time, None for one that no column holds: a clock or a text that went wrong."""
+    return Stamp(ns, wall) if 0 <= ns < 1 << 63 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """The ``CPU: .. PID: .. Comm: ..`` line; what it calls PID is a thread id."""

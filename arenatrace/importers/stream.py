@@ -25,6 +25,10 @@ HEADER = re.compile(
     r"(?: for (?P<asan>read|write) of size (?P<size>-?\d+))?"
 )
 
+#: Characters of a line at most: the kernel prints a frame and its source line into 1024 bytes
+#: (MAX_BPRINTF_BUF).
+MAX_LINE = 4096
+
 #: The function that writes arena reports; it is on the stack it prints.
 REPORTER = "__bpf_prog_report_arena_violation"
 
@@ -56,6 +60,8 @@ def line_kind(text: str, *, below_bpf_frame: bool) -> LineKind | None:
     A source line is text of the program's author: it is only believed where one can be, and
     there it comes first, whatever it looks like.
     """
+    if len(text) > MAX_LINE:
+        return None
     if below_bpf_frame and _SOURCE.fullmatch(text):
         return LineKind.SOURCE
     return _plain_kind(text)

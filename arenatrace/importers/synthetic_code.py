@@ -18,8 +18,10 @@ from arenatrace.schema import SYNTHETIC_CODE_START, UNTIMED_START
 
 #: Functions and lines at most, so that text made to grow the tables without end cannot.
 MAX_ENTRIES = 200_000
+#: Characters of symbols and source lines at most, for the same reason.
+_MAX_TEXT = 64 << 20
 #: Stacks whose ids are remembered; after that many, ids are given anew.
-_MAX_STACKS = 50_000
+_MAX_STACKS = 4096
 
 _ALIGN = 64
 
@@ -35,6 +37,7 @@ class SyntheticCode:
         #: Whether frames had to be left out.
         self.overflow = False
         self._next = SYNTHETIC_CODE_START
+        self._text = 0
         self._programs: dict[Program, int] = {}
         self._arenas: dict[int, int] = {}
         #: Start by program (None in the kernel), symbol, size, module and variant.
@@ -128,8 +131,8 @@ class SyntheticCode:
         Every frame sets an end to the line before it, also one without a line of its own.
         """
         if pc not in self._lines:
-            if len(self._lines) >= MAX_ENTRIES:
-                self.overflow = True
+            text = frame.source.file + frame.source.text if frame.source else ""
+            if not self._has_room(len(self._lines), text):
                 return True
             self._lines[pc] = frame.source
         return self._lines[pc] == frame.source
@@ -138,13 +141,18 @@ class SyntheticCode:
         key = (owner, frame.symbol, frame.size, frame.module, variant)
         start = self._starts.get(key)
         if start is None:
-            if len(self._starts) >= MAX_ENTRIES:
-                self.overflow = True
+            if not self._has_room(len(self._starts), frame.symbol):
                 return None
             start = self._starts[key] = self._next
             # The gap holds the return address of a call that ends the function.
             self._next += (frame.size // _ALIGN + 2) * _ALIGN
         return start
+
+    def _has_room(self, entries: int, text: str) -> bool:
+        self._text += len(text)
+        room = entries < MAX_ENTRIES and self._text <= _MAX_TEXT
+        self.overflow |= not room
+        return room
 
     def _name(self, frame: Frame, address: int) -> None:
         if address in self._symbols or len(self._symbols) >= MAX_ENTRIES:

@@ -137,3 +137,13 @@ def test_lines_of_several_writers_may_alternate() -> None:
 def test_a_line_of_the_kernel_log_is_not_taken_for_one_of_the_journal() -> None:
     found = collect("[    5.000001] Hardware name: QEMU\n[    5.000002] Call Trace:\n")
     assert found.unparsed == ["Hardware name: QEMU", "Call Trace:"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["[9999999999.000000]", "9999-12-31T23:59:59,000000+00:00", "0001-01-01T00:00:00,000000+00:00"],
+)
+def test_a_time_no_clock_shows_is_unknown(time: str) -> None:
+    found = collect(_wrapped(_STREAM, lambda _, t: f"{time} {t}"))
+    assert found.faults == collect(_STREAM).faults
+    assert found.stamps == [None] * 4
