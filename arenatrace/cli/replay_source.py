@@ -19,6 +19,12 @@ from arenatrace.model.evidence import Hints
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace
 
+#: The columns of ``events`` that replay reads.
+COLUMNS = (
+    *("ts_ns", "seq", "tid", "kind", "arena", "pgoff", "pages", "addr", "ret", "write"),
+    *("sleepable", "outcome", "prog"),
+)
+
 #: Rows read at a time: one row group of a sealed trace.
 BATCH_ROWS = 128 * 1024
 
@@ -29,8 +35,6 @@ _KINDS = [int(kind) for kind in Kind if kind not in (Kind.PROG_LOAD, Kind.PROG_U
 #: Losses of these kinds leave the state of an arena as it is.
 _HARMLESS_LOSSES = [int(kind) for kind in (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.PROG_FAULT)]
 _HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {"notes"}
-_COLUMNS = ("ts_ns", "seq", "tid", "kind", "arena", "pgoff", "pages", "addr", "ret", "write")
-_MORE_COLUMNS = ("sleepable", "outcome", "prog")
 _SHIFT = PAGE_SIZE.bit_length() - 1
 _LOW32 = 0xFFFFFFFF
 
@@ -117,7 +121,7 @@ def segments(
     trace: Trace, found: Survey, arenas: Collection[int]
 ) -> Iterator[tuple[int, ops.Segment]]:
     """(arena, segment) for each batch of the trace and each of ``arenas`` in it."""
-    events = trace.scan("events").select(*_COLUMNS, *_MORE_COLUMNS)
+    events = trace.scan("events").select(*COLUMNS)
     programs = trace.scan("programs").select("prog", "arena").collect()
     owner = _owners(programs)
     wanted = pl.col("kind").is_in(_KINDS) & (
@@ -139,7 +143,7 @@ def segments(
 
 
 def _owners(programs: pl.DataFrame) -> Ints:
-    """arena of each program by index, -1 where it has none or it is not known."""
+    """Arena of each program by index, -1 where it has none or it is not known."""
     owner = np.full(int(programs["prog"].max() or 0) + 1 if len(programs) else 1, -1, np.int64)  # type: ignore[arg-type]
     for prog, arena in programs.iter_rows():
         owner[prog] = -1 if arena is None else arena
@@ -208,9 +212,9 @@ def encode_columns(
             at = _fault_pages(facts.kern_vm_start, facts.user_vm_start, addr)
             page = np.where(fault & columns["has_addr"], _agreed(page, at), page)
     return ops.Segment(
-        memoryview(np.ascontiguousarray(columns["ts_ns"])),
-        memoryview(np.ascontiguousarray(columns["seq"])),
-        memoryview(np.ascontiguousarray(columns["tid"])),
+        np.ascontiguousarray(columns["ts_ns"]).data,
+        np.ascontiguousarray(columns["seq"]).data,
+        np.ascontiguousarray(columns["tid"]).data,
         op.tolist(),
         page.tolist(),
         columns["pages"].tolist(),

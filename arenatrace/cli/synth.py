@@ -34,19 +34,34 @@ Examples:
     help="Events to make, about.",
 )
 @click.option(
-    "--arenas", metavar="N", default=2, show_default=True, type=click.IntRange(1, 64),
+    "--arenas",
+    metavar="N",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 64),
     help="Arenas they are spread over.",
 )
 @click.option(
-    "--profile", metavar="PROFILE", default="scratch-replace", show_default=True,
+    "--profile",
+    metavar="PROFILE",
+    default="scratch-replace",
+    show_default=True,
     help="Kernel generation: pre-scratch, map-always, scratch-sticky, scratch-replace.",
 )
 @click.option(
-    "--threads", metavar="N", default=1, show_default=True, type=click.IntRange(1, 64),
+    "--threads",
+    metavar="N",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
     help="Threads that run programs.",
 )
 @click.option(
-    "--jitter", metavar="NS", default=0, show_default=True, type=click.IntRange(0, 1_000_000),
+    "--jitter",
+    metavar="NS",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
     help="Most ns between an event's effect and its record.",
 )
 @click.option("--mutate", metavar="CLASS", help="Put in one defect of this class.")

@@ -67,7 +67,9 @@ def _batches(events: Iterable[SynthEvent]) -> Iterator[list[SynthEvent]]:
 
 def _batch(table: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
     schema = arrow_schema(table)
-    columns = [pa.array([row.get(name) for row in rows], schema.field(name).type) for name in schema.names]
+    columns = [
+        pa.array([row.get(name) for row in rows], schema.field(name).type) for name in schema.names
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

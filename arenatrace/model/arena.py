@@ -72,6 +72,7 @@ class Arena:
         "pte",
         "queue",
         "queue_known",
+        "stray_frees",
         "touch",
         "unsure",
     )
@@ -99,6 +100,8 @@ class Arena:
         self.queue_known = fresh
         self.complete = fresh
         self.ordered = fresh
+        #: Frees that reached pages which were not mapped: the program's mistake.
+        self.stray_frees = 0
         if fresh and max_entries:
             self.free.give(0, max_entries)
 
@@ -111,6 +114,7 @@ class Arena:
         other.held, other.unsure = self.held.copy(), self.unsure.copy()
         other.queue, other.queue_known = self.queue.copy(), self.queue_known
         other.complete, other.ordered = self.complete, self.ordered
+        other.stray_frees = self.stray_frees
         return other
 
     def size(self) -> int:
@@ -235,35 +239,55 @@ class Arena:
     def release(self, page: int, count: int) -> None:
         """Pages inside the user range are freed, now."""
         pte = self.pte
-        if count == 1 and pte.get(page) == _REAL:
-            del pte[page]
-            self.free.give(page, 1)
-            if not self.complete:
-                pte[page] = _NONE
-            return
-        self.free.set(page, count)
-        keeps_scratch = not self.profile.free_clears_scratch
-        if self.complete:
-            for one in range(page, page + count):
-                if not (keeps_scratch and pte.get(one) == _SCRATCH):
-                    pte.pop(one, None)
+        if not self.complete:
+            self._release_unknown(page, count)
+        elif count == 1:
+            state = pte.pop(page, _NONE)
+            if state is _REAL:
+                self.free.give(page, 1)
+            else:
+                self._release_strays(page, [state])
         else:
-            empty = self.empty
-            for one in range(page, page + count):
-                old = pte.get(one, _UNKNOWN)
-                if not keeps_scratch or self.touch != Touch.SCRATCH or old == _REAL:
-                    pte[one] = empty
-                elif old != _SCRATCH:
-                    # it may have been scratched before anyone looked
-                    pte[one] = _UNKNOWN
-        self._settle(page, count)
+            states = [pte.pop(one, _NONE) for one in range(page, page + count)]
+            if states.count(_REAL) == count:
+                # a mapped page is never in the free set
+                self.free.give(page, count)
+            else:
+                self._release_strays(page, states)
         if not self.ordered and page == 0 and count == self.max_entries:
-            # One range is left: nothing about the free set is open any more.
-            self.free.clear(0, count)
-            self.free.give(0, count)
-            self.ordered = self.queue_known
-            if not self.complete and not keeps_scratch:
-                self.complete = self.queue_known
+            self._all_free(count)
+
+    def _release_strays(self, page: int, states: list[Pte]) -> None:
+        """Free pages that were in ``states``, not all of them mapped."""
+        self.stray_frees += 1
+        self.free.set(page, len(states))
+        if not self.profile.free_clears_scratch and _SCRATCH in states:
+            for ahead, state in enumerate(states):
+                if state is _SCRATCH:
+                    self.pte[page + ahead] = _SCRATCH
+        self._settle(page, len(states))
+
+    def _release_unknown(self, page: int, count: int) -> None:
+        """Free pages of an arena of which not everything is known."""
+        pte, empty = self.pte, self.empty
+        sure = self.profile.free_clears_scratch or self.touch != Touch.SCRATCH
+        self.free.set(page, count)
+        for one in range(page, page + count):
+            old = pte.get(one, _UNKNOWN)
+            if sure or old is _REAL:
+                pte[one] = empty
+            elif old is not _SCRATCH:
+                # it may have been scratched before anyone looked
+                pte[one] = _UNKNOWN
+        self._settle(page, count)
+
+    def _all_free(self, count: int) -> None:
+        """One range is left: nothing about the free set is open any more."""
+        self.free.clear(0, count)
+        self.free.give(0, count)
+        self.ordered = self.queue_known
+        if not self.complete and self.profile.free_clears_scratch:
+            self.complete = self.queue_known
 
     def defer(self, page: int, count: int) -> None:
         """The free is queued for the worker; until then the pages stay as they are."""

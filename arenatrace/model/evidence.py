@@ -61,19 +61,13 @@ def shown(proofs: Mapping[str, tuple[int, str]]) -> list[str]:
     ]
 
 
-def mixed(
-    hints: Hints, proofs: Mapping[str, tuple[int, str]]
-) -> tuple[int, str, str, str] | None:
+def mixed(hints: Hints, proofs: Mapping[str, tuple[int, str]]) -> tuple[int, str, str, str] | None:
     """(seq, expected, observed, explanation) if the proofs exclude each other, else None."""
     if "scratch-sticky" in proofs and "scratch-replace" in proofs:
         first, second = sorted(("scratch-sticky", "scratch-replace"), key=lambda n: proofs[n])
-        return (
-            proofs[second][0],
-            first,
-            second,
-            f"the trace proves two generations: {proofs[first][1]} (seq {proofs[first][0]}), but "
-            f"{proofs[second][1]} (seq {proofs[second][0]})",
-        )
+        (seq1, said1), (seq2, said2) = proofs[first], proofs[second]
+        told = f"the trace proves two generations: {said1} (seq {seq1}), but {said2} (seq {seq2})"
+        return seq2, first, second, told
     if "scratch" not in proofs:
         return None
     seq, sentence = proofs["scratch"]

@@ -157,7 +157,8 @@ class Judge:
         if page == BAD_PAGE:
             return _bad_page("an allocation")
         if count < 0 or (page == NO_PAGE and op & (OK | FIXED)):
-            return self._pass()
+            self._pass()
+            return None
         return self._granted(op, page, count, at) if op & OK else self._refused(op, page, count, at)
 
     def _granted(self, op: int, page: int, count: int, at: int) -> Contradiction | None:
@@ -165,9 +166,7 @@ class Judge:
         limit = arena.max_entries
         observed = f"{_pages(page, count)} allocated"
         if op & MISALIGNED:
-            return Contradiction(
-                "refused", observed, "the address asked for is not that of a page"
-            )
+            return Contradiction("refused", observed, "the address asked for is not that of a page")
         if page + count > limit:
             return Contradiction(
                 f"pages below {limit}", observed, "the allocation lies outside the user range"
@@ -220,9 +219,7 @@ class Judge:
         arena = self.arena
         live = [one for one in range(page, page + count) if arena.pte.get(one) == _REAL]
         if live:
-            waiting = any(
-                first <= live[0] < first + many for first, many in arena.queue
-            )
+            waiting = any(first <= live[0] < first + many for first, many in arena.queue)
             tail = " (its free waits for the worker)" if waiting else ""
             return Contradiction(
                 wanted or "other pages",
@@ -244,14 +241,13 @@ class Judge:
         wish = page if op & FIXED else None
         expected = arena.place(wish, count)
         if expected == Refusal.UNKNOWN:
-            return self._pass()
+            self._pass()
+            return None
         if expected == Refusal.SCRATCHED:
             target = arena.free.find(count) if wish is None else wish
             mapped = arena.scratched(target, count)
             arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
-            self.prove(
-                "scratch-sticky", at, f"{_pages(target, count)} refused because of scratch"
-            )
+            self.prove("scratch-sticky", at, f"{_pages(target, count)} refused because of scratch")
             return None
         if expected < 0:
             return None
@@ -265,7 +261,8 @@ class Judge:
             return _excusable(f"{_pages(expected, count)} allocated", "refused")
         self.tally.unexplained += 1
         self.order_doubted = True
-        return self._pass()
+        self._pass()
+        return None
 
     def page_free(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002
         """A page_free: nothing to compare, but it must be possible."""
@@ -274,21 +271,17 @@ class Judge:
         if page == BAD_PAGE:
             return _bad_page("a free")
         if count < 0 or page == NO_PAGE:
-            return self._pass()
+            self._pass()
+            return None
         arena = self.arena
         if arena.limit is None:
             if page < arena.max_entries:
                 arena.doubt(range(page, min(page + count, arena.max_entries)))
-            return self._pass()
+            self._pass()
+            return None
         count = arena.clamp(page, count)
         if not count:
             return None
-        pte = arena.pte
-        for one in range(page, page + count):
-            if pte.get(one) != _REAL:
-                if arena.state(one) != _UNKNOWN:
-                    self.tally.stray_frees += 1
-                break
         if op & SLEEPABLE:
             arena.release(page, count)
         else:
@@ -300,7 +293,7 @@ class Judge:
         self.arena.drain()
         return None
 
-    def page_reserve(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002
+    def page_reserve(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002, C901
         """A page_reserve: 0, -EINVAL or -EBUSY."""
         if page == BAD_PAGE:
             return _bad_page("a reservation")
@@ -312,11 +305,13 @@ class Judge:
                 return None
             return Contradiction("0", observed, "there was nothing to reserve")
         if count < 0 or page == NO_PAGE:
-            return self._pass()
+            self._pass()
+            return None
         arena = self.arena
         if arena.limit is None:
             if not done:
-                return self._pass()
+                self._pass()
+                return None
             arena.limit = arena.max_entries
         if page + count > arena.limit:
             if error == EINVAL:
@@ -345,18 +340,20 @@ class Judge:
             self.tally.unexplained += 1
             if error != EBUSY:
                 arena.doubt(range(page, page + count))
-        return self._pass()
+        self._pass()
+        return None
 
     # ---- faults ----
 
-    def user_fault(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002
+    def user_fault(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002, C901
         """A user_fault: mapped, SIGSEGV or SIGBUS."""
         if page == BAD_PAGE:
             return _bad_page("a user fault")
         arena = self.arena
         outcome = op >> RESULT_SHIFT & _RESULT
         if page == NO_PAGE or outcome not in (Outcome.MAPPED, Outcome.SIGSEGV):
-            return self._pass()
+            self._pass()
+            return None
         if page >= arena.max_entries:
             return Contradiction(
                 "no such fault", f"page {page}", "user space maps the user range only"
@@ -380,9 +377,7 @@ class Judge:
         if expected == _NONE:
             return None
         if state == _REAL:
-            return Contradiction(
-                "mapped", "SIGSEGV", f"page {page} was mapped", pages=(page, 1)
-            )
+            return Contradiction("mapped", "SIGSEGV", f"page {page} was mapped", pages=(page, 1))
         if expected == _REAL:
             if not self.lenient:
                 return _excusable("mapped", "SIGSEGV")
@@ -390,7 +385,8 @@ class Judge:
             self.order_doubted = True
             if arena.freeness(page, 1) != Freeness.FREE:
                 arena.doubt([page])
-        return self._pass()
+        self._pass()
+        return None
 
     def kernel_fault(self, op: int, page: int, count: int, at: int) -> Contradiction | None:  # noqa: ARG002
         """A kernel_fault: recovered by a scratch page, or on its way to an oops."""
@@ -412,12 +408,10 @@ class Judge:
                 "no fault", observed, "every page of this arena's band is backed, nothing faults"
             )
         if page >= 0 and self.arena.state(page) == _REAL:
-            return Contradiction(
-                "no fault", observed, f"page {page} was mapped", pages=(page, 1)
-            )
+            return Contradiction("no fault", observed, f"page {page} was mapped", pages=(page, 1))
         return None
 
-    def _recovering(
+    def _recovering(  # noqa: C901 -- one branch for each answer of the handler
         self, op: int, page: int, outcome: int, recovered: bool, observed: str, at: int
     ) -> Contradiction | None:
         """A kernel fault where bpf_arena_handle_page_fault() exists."""
@@ -438,10 +432,9 @@ class Judge:
             )
         if not covered:
             if arena.limit is None:
-                return self._pass()
-            return Contradiction(
-                "oops", observed, "the address lies outside the range of recovery"
-            )
+                self._pass()
+                return None
+            return Contradiction("oops", observed, "the address lies outside the range of recovery")
         state = arena.state(page)
         if state == _UNKNOWN:
             self.tally.unknown += 1
@@ -524,6 +517,7 @@ class Judge:
         """The arena came to be: everything is known of it."""
         old = self.arena
         self.arena = Arena(old.profile, old.max_entries, old.map_flags, user_range=False)
+        self.arena.stray_frees = old.stray_frees
         self.alive = True
         self.order_doubted = self.scratch_seen = False
         return None
@@ -611,7 +605,8 @@ _BY_KIND = {
     Kind.LOST: Judge.lost,
 }
 _HANDLERS: list[Callable[[Judge, int, int, int, int], Contradiction | None] | None] = [
-    _BY_KIND.get(Kind(code)) if code in Kind._value2member_map_ else None for code in range(KIND + 1)
+    _BY_KIND.get(Kind(code)) if code in Kind._value2member_map_ else None
+    for code in range(KIND + 1)
 ]
 
 

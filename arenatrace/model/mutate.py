@@ -74,11 +74,14 @@ def _deferred_page(work: Workload) -> bool:
 
 def _lost_alloc(work: Workload) -> bool:
     """An allocation is missing, and the next one does not get its page."""
-    page = work.arena.place(None, 1)
-    if page < 0:
+    by_size = [size for _, size in work.arena.free.by_size()] + [0]
+    # so many that only the largest range fits: no other order of events explains it
+    count = by_size[1] + 1 if len(by_size) > 1 else 1
+    page = work.arena.place(None, count)
+    if page < 0 or 2 * count > by_size[0] or work.arena.scratched(page, 2 * count) >= 0:
         return False
-    work.arena.allocate(page, 1)
-    return work.alloc(1) >= 0
+    work.arena.allocate(page, count)
+    return work.alloc(count) >= 0
 
 
 def _lost_free(work: Workload) -> bool:
@@ -134,9 +137,7 @@ def _zero_free(work: Workload) -> bool:
 def _bad_page(work: Workload) -> bool:
     """A page number that no arena has."""
     page = work.some_page()
-    work.event(
-        Kind.PAGE_FREE, pgoff=BAND_PAGES + 5, pages=1, addr=work.uaddr(page), sleepable=True
-    )
+    work.event(Kind.PAGE_FREE, pgoff=BAND_PAGES + 5, pages=1, addr=work.uaddr(page), sleepable=True)
     return True
 
 
@@ -344,6 +345,8 @@ def _defective(
         if not done and made >= plan.events // 2:
             recorder.pause(_PAUSE_NS)
             done = defect(work)
+            if not done:
+                work.step()
             fresh = recorder.taken()
             if done:
                 recorder.pause(_PAUSE_NS)

@@ -54,10 +54,10 @@ class RangeTree:
     def copy(self) -> RangeTree:
         """An independent copy."""
         other = type(self)()
-        other._size_at = self._size_at.copy()
-        other._start_of_last = self._start_of_last.copy()
-        other._buckets = {size: bucket.copy() for size, bucket in self._buckets.items()}
-        other._sizes = self._sizes.copy()
+        other._size_at = self._size_at.copy()  # noqa: SLF001 -- its own kind
+        other._start_of_last = self._start_of_last.copy()  # noqa: SLF001 -- its own kind
+        other._buckets = {size: bucket.copy() for size, bucket in self._buckets.items()}  # noqa: SLF001 -- its own kind
+        other._sizes = self._sizes.copy()  # noqa: SLF001 -- its own kind
         return other
 
     # ---- the kernel's operations ----

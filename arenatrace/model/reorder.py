@@ -11,6 +11,7 @@ and only within the window.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS, KIND, LOSSY, Segment
@@ -136,9 +137,7 @@ def _survives(base: Judge, order: list[int], bad: int) -> int:
     return min(len(order), bad + _FOLLOW)
 
 
-def crowded(
-    segment: Segment, order: list[int], at: int, pages: tuple[int, int] | None
-) -> bool:
+def crowded(segment: Segment, order: list[int], at: int, pages: tuple[int, int] | None) -> bool:
     """Whether threads overlapped so that not finding an order for ``order[at]`` proves nothing.
 
     ``pages`` (first, count) are those that decide, None if all events do. The worker alone does
@@ -150,7 +149,7 @@ def crowded(
         workers = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
         return any(
             may_swap(segment, first, second)
-            for first, second in zip(workers, workers[1:], strict=False)
+            for first, second in pairwise(workers)
             if first < second
         )
     start, count = pages
@@ -163,9 +162,7 @@ def crowded(
     )
 
 
-def _moves(
-    segment: Segment, order: list[int], stuck: int, tried_from: int
-) -> list[list[int]]:
+def _moves(segment: Segment, order: list[int], stuck: int, tried_from: int) -> list[list[int]]:
     """Orders that differ from ``order`` by one event moved, the nearest to ``stuck`` first.
 
     Left out are moves that begin at or behind ``tried_from``, unless that is 0.

@@ -14,7 +14,9 @@ from arenatrace.model.arena import Arena
 from arenatrace.model.judge import Contradiction, Judge, Tally
 from arenatrace.model.ops import (
     ALLOC_ANYWHERE,
+    DRAIN,
     EMPTY,
+    FREE_LATER,
     FREE_NOW,
     KIND,
     ArenaFacts,
@@ -88,6 +90,7 @@ class ArenaReplay:
         if self._waiting.op:
             self._chunk(self._waiting)
         self._waiting = EMPTY
+        self.judge.tally.stray_frees = self.judge.arena.stray_frees
 
     def _chunk(self, chunk: Segment) -> None:
         """Replay ``chunk``; on a contradiction, together with the chunk before it."""
@@ -179,18 +182,17 @@ def run(judge: Judge, segment: Segment, start: int) -> int:
     return at
 
 
-def _run_plain(judge: Judge, segment: Segment, start: int) -> int:
+def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
     """``run`` for as long as the arena stays the same object and in plain order."""
     arena, slow, real = judge.arena, judge.judge, Pte.REAL
-    tree = arena.free
-    pte, take, give = arena.pte, tree.take, tree.give
-    add_pages = pte.update
-    # An allocation's place is certain only in a known order, and over no scratch.
-    ordered = arena.ordered and not judge.scratch_seen and judge.alive
-    whole = arena.complete and judge.alive and arena.limit is not None
-    ordered = ordered and arena.limit is not None
-    turning = _TURNING
-    freed = predicted = 0
+    tree, turning = arena.free, _TURNING
+    pte, take, give, release = arena.pte, tree.take, tree.give, arena.release
+    add_pages, later, drain = arena.pte.update, arena.queue.append, arena.drain
+    known = judge.alive and arena.limit is not None
+    whole = known and arena.complete
+    limit = arena.limit or 0
+    ordered = whole and _plain_order(judge)
+    done = predicted = 0
     at = start - 1
     rest = segment.part(start, len(segment.op)) if start else segment
     for op, page, count in zip(rest.op, rest.page, rest.pages, strict=True):
@@ -203,11 +205,27 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:
                     add_pages(dict.fromkeys(range(page, page + count), real))
                 predicted += 1
                 continue
-        elif op == FREE_NOW and count == 1 and whole and pte.get(page) is real:
-            del pte[page]
-            give(page, 1)
-            freed += 1
-            continue
+        elif op == FREE_NOW:
+            if count == 1:
+                if whole and pte.get(page) is real:
+                    del pte[page]
+                    give(page, 1)
+                    done += 1
+                    continue
+            elif whole and count > 0 and page >= 0 and page + count <= limit:
+                release(page, count)
+                done += 1
+                continue
+        elif op == FREE_LATER:
+            if whole and count > 0 and page >= 0 and page + count <= limit:
+                later((page, count))
+                done += 1
+                continue
+        elif op == DRAIN:
+            if whole and arena.queue_known:
+                drain()
+                done += 1
+                continue
         elif op & KIND in turning:
             break
         if slow(at) is not None:
@@ -215,13 +233,23 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:
         if arena.free is not tree:
             at += 1
             break
-        if ordered and (judge.scratch_seen or not arena.ordered):
-            ordered = False
+        if ordered:
+            ordered = _plain_order(judge)
     else:
         at += 1
-    judge.tally.events += freed + predicted
+    judge.tally.events += done + predicted
     judge.tally.predicted_addresses += predicted
     return at
+
+
+def _plain_order(judge: Judge) -> bool:
+    """Whether an allocation's place follows from the free set alone, with nothing to learn."""
+    arena = judge.arena
+    if not judge.scratch_seen:
+        return arena.ordered
+    # until it has been shown once that scratch is replaced, it is worth looking
+    replaced = arena.profile.alloc_replaces_scratch and "scratch-replace" in judge.proofs
+    return arena.ordered and replaced
 
 
 #: Kinds after which the plain loop must look anew at what it works on.

@@ -426,7 +426,8 @@ def workloads(plan: Plan, rng: random.Random, emit: Callable[[SynthEvent], None]
     for index in range(plan.arenas):
         facts = arena_facts(plan, index, rng)
         arena = Arena(profile, facts.max_entries, facts.map_flags)
-        made.append(Workload(facts, arena, random.Random(rng.random()), emit))
+        own = random.Random(rng.random())  # noqa: S311 -- the same for the same seed
+        made.append(Workload(facts, arena, own, emit))
     return made
 
 

@@ -88,6 +88,17 @@ class ArenaWhatIf:
             flags |= BPF_F_ARENA_MAP_ALWAYS
         self._facts = facts
         self._into = into
+        self._handlers: dict[int, Callable[[int, int, int], _Found]] = {
+            Kind.ARENA_CREATE: self._create,
+            Kind.PAGE_ALLOC: self._alloc,
+            Kind.PAGE_FREE: self._free,
+            Kind.FREE_DRAIN: self._drain,
+            Kind.PAGE_RESERVE: self._reserve,
+            Kind.USER_FAULT: self._user_fault,
+            Kind.KERNEL_FAULT: self._kernel_fault,
+            Kind.PROG_FAULT: self._prog_fault,
+            Kind.LOST: self._lost,
+        }
         #: The recorded kernel had scratch pages too: what oopsed had no program to blame.
         was = PROFILES.get(into.instead_of)
         self._oopses_anyway = was is not None and was.empty_touch == Touch.SCRATCH
@@ -98,12 +109,12 @@ class ArenaWhatIf:
     def feed(self, segment: Segment) -> None:
         """Take the requests of ``segment``."""
         for at, op in enumerate(segment.op):
-            handler = _HANDLERS.get(op & KIND)
+            handler = self._handlers.get(op & KIND)
             if handler is None:
                 continue
             page, count = segment.page[at], segment.pages[at]
             self._into.events += 1
-            found = handler(self, op, page, count)
+            found = handler(op, page, count)
             if found is None:
                 continue
             recorded, would_be, why = found
@@ -150,7 +161,8 @@ class ArenaWhatIf:
         if place == Refusal.SCRATCHED:
             target = arena.free.find(count) if wish is None else wish
             mapped = arena.scratched(target, count)
-            arena.refuse_scratched(target, count, mapped, sleepable=True)
+            at_once = bool(op & (OK | SLEEPABLE))
+            arena.refuse_scratched(target, count, mapped, sleepable=at_once)
         if not op & OK:
             return None
         return recorded, "refused", _WHY_REFUSED.get(place, "no room is left")
@@ -271,19 +283,7 @@ class ArenaWhatIf:
 
 _Found = tuple[str, str, str] | None
 
-_HANDLERS: dict[int, Callable[[ArenaWhatIf, int, int, int], _Found]] = {
-    Kind.ARENA_CREATE: ArenaWhatIf._create,
-    Kind.PAGE_ALLOC: ArenaWhatIf._alloc,
-    Kind.PAGE_FREE: ArenaWhatIf._free,
-    Kind.FREE_DRAIN: ArenaWhatIf._drain,
-    Kind.PAGE_RESERVE: ArenaWhatIf._reserve,
-    Kind.USER_FAULT: ArenaWhatIf._user_fault,
-    Kind.KERNEL_FAULT: ArenaWhatIf._kernel_fault,
-    Kind.PROG_FAULT: ArenaWhatIf._prog_fault,
-    Kind.LOST: ArenaWhatIf._lost,
-}
-
-_WHY_REFUSED = {
+_WHY_REFUSED: dict[int, str] = {
     Refusal.SCRATCHED: "a page of the range is scratched: -EBUSY inside",
     Refusal.TAKEN: "the pages would not be free",
     Refusal.NO_ROOM: "no free range would be large enough",

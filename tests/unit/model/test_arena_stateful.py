@@ -1,0 +1,102 @@
+# ruff: noqa: D102 -- a rule is named after its operation
+"""The model against the plainest arena there is, over long random runs of every profile."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from arenatrace.model.arena import Arena, Freeness, Refusal
+from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, BPF_F_SEGV_ON_FAULT, PROFILES, Touch
+from arenatrace.model.pte import Pte
+from tests.unit.model.oracles import NaiveArena
+
+_PAGES = 24
+_PAGE = st.integers(0, _PAGES - 1)
+_COUNT = st.integers(1, 6)
+_WORD = {"": (Pte.NONE, Pte.GARBAGE), "real": (Pte.REAL,), "scratch": (Pte.SCRATCH,)}
+
+
+class ArenaMachine(RuleBasedStateMachine):
+    """Every operation on both; every page the same after each."""
+
+    @initialize(profile=st.sampled_from(sorted(PROFILES)), segv=st.booleans(), always=st.booleans())
+    def begin(self, profile: str, segv: bool, always: bool) -> None:
+        flags = BPF_F_SEGV_ON_FAULT * segv | BPF_F_ARENA_MAP_ALWAYS * always
+        self.arena = Arena(PROFILES[profile], _PAGES, flags)
+        self.naive = NaiveArena(profile, _PAGES, flags)
+
+    @rule(count=st.integers(1, _PAGES + 2), wish=st.none() | st.integers(0, _PAGES + 2))
+    def alloc(self, count: int, wish: int | None) -> None:
+        if wish is not None:
+            count = 1 + count % 5
+        place = self.arena.place(wish, count)
+        given = self.naive.alloc(wish, count)
+        assert (place if place >= 0 else None) == given
+        if place >= 0:
+            self.arena.allocate(place, count)
+        elif place == Refusal.SCRATCHED:
+            target = self.arena.free.find(count) if wish is None else wish
+            mapped = self.arena.scratched(target, count)
+            self.arena.refuse_scratched(target, count, mapped, sleepable=True)
+
+    @rule(page=_PAGE, count=_COUNT)
+    def free(self, page: int, count: int) -> None:
+        self.arena.release(page, self.arena.clamp(page, count))
+        self.naive.free_now(page, count)
+
+    @rule(page=_PAGE, count=_COUNT)
+    def free_later(self, page: int, count: int) -> None:
+        self.arena.defer(page, self.arena.clamp(page, count))
+        self.naive.free_later(page, count)
+
+    @rule()
+    def work(self) -> None:
+        self.arena.drain()
+        self.naive.work()
+
+    @rule(page=_PAGE, count=_COUNT)
+    def reserve(self, page: int, count: int) -> None:
+        answer = self.naive.reserve(page, count)
+        if page + count <= _PAGES:
+            free = self.arena.freeness(page, count) == Freeness.FREE
+            assert free == (answer == 0)
+            if free:
+                self.arena.reserve(page, count)
+
+    @rule(page=_PAGE)
+    def user(self, page: int) -> None:
+        answer = self.arena.user_fault(page)
+        if answer == Pte.REAL and self.arena.state(page) != Pte.REAL:
+            self.arena.allocate(page, 1)
+        assert (answer == Pte.REAL) == (self.naive.user(page) == "mapped")
+
+    @rule(page=_PAGE)
+    def kernel(self, page: int) -> None:
+        empty = self.arena.state(page) == Pte.NONE
+        scratches = self.arena.touch == Touch.SCRATCH
+        seen = "no fault" if not empty else "scratch-installed" if scratches else "oops"
+        if seen == "scratch-installed":
+            self.arena.scratch(page)
+        assert self.naive.kernel(page) == seen
+
+    @rule(page=_PAGE)
+    def prog(self, page: int) -> None:
+        faults = self.arena.state(page) == Pte.NONE
+        assert self.naive.prog(page) == ("program fault" if faults else "no fault")
+
+    @rule()
+    def copy(self) -> None:
+        self.arena = self.arena.copy()
+
+    @invariant()
+    def same_pages(self) -> None:
+        for page in range(_PAGES):
+            assert self.arena.state(page) in _WORD[self.naive.page[page]]
+            free = self.arena.freeness(page, 1) == Freeness.FREE
+            assert free == self.naive.free.has(page)
+
+
+TestArena = ArenaMachine.TestCase
+TestArena.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

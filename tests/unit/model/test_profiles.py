@@ -1,0 +1,142 @@
+"""The four generations, each as the row it has in the table of generations."""
+
+from __future__ import annotations
+
+import pytest
+
+from arenatrace.errors import UsageError
+from arenatrace.model.arena import Arena, Refusal
+from arenatrace.model.profiles import (
+    BPF_F_ARENA_MAP_ALWAYS,
+    BPF_F_SEGV_ON_FAULT,
+    PROFILES,
+    profile_named,
+    with_maple,
+)
+from arenatrace.model.pte import Pte
+from arenatrace.schema import Outcome
+from tests.unit.model.events import Script, facts
+
+_INSTALLED, _OOPS = Outcome.SCRATCH_INSTALLED, Outcome.OOPS
+
+
+def _script(profile: str, flags: int = 0) -> Script:
+    always = BPF_F_ARENA_MAP_ALWAYS if profile == "map-always" else 0
+    return Script(facts(map_flags=flags | always))
+
+
+def _accepts(profile: str, outcome: Outcome) -> bool:
+    script = _script(profile)
+    script.kernel(3, outcome, prog=None if outcome == _OOPS else 0)
+    return not script.wrong(profile)
+
+
+@pytest.mark.parametrize(
+    ("profile", "oopses", "scratches"),
+    [
+        ("pre-scratch", True, False),
+        ("map-always", False, False),
+        ("scratch-sticky", True, True),
+        ("scratch-replace", True, True),
+    ],
+)
+def test_kernel_side_touch_of_an_empty_page(profile: str, oopses: bool, scratches: bool) -> None:
+    # where there is scratch, an oops is possible with no program to blame
+    assert _accepts(profile, _OOPS) is oopses
+    assert _accepts(profile, _INSTALLED) is scratches
+
+
+@pytest.mark.parametrize(
+    ("profile", "given"), [("scratch-sticky", False), ("scratch-replace", True)]
+)
+def test_alloc_over_scratch(profile: str, given: bool) -> None:
+    script = _script(profile)
+    script.kernel(0, _INSTALLED)
+    wrong = script.alloc(0)
+    assert script.wrong(profile) == ([] if given else [wrong])
+    arena = Arena(PROFILES[profile], 16)
+    arena.scratch(0)
+    assert arena.place(None, 1) == (0 if given else Refusal.SCRATCHED)
+    assert arena.place(0, 2) == (0 if given else Refusal.SCRATCHED)
+
+
+def test_a_refusal_over_scratch_gives_the_range_back() -> None:
+    script = _script("scratch-sticky")
+    script.kernel(2, _INSTALLED)
+    script.free(0, 2)  # arena_free_pages() inside: two pages had been mapped
+    script.alloc(None, 4)
+    script.alloc(0, 2, at=True)
+    assert script.wrong("scratch-sticky") == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "after"), [("scratch-sticky", Pte.SCRATCH), ("scratch-replace", Pte.NONE)]
+)
+def test_free_over_scratch(profile: str, after: Pte) -> None:
+    arena = Arena(PROFILES[profile], 16)
+    arena.scratch(5)
+    arena.release(4, 3)
+    assert arena.state(5) == after
+
+
+@pytest.mark.parametrize("profile", ["scratch-sticky", "scratch-replace"])
+def test_user_touch_of_scratch_is_sigsegv(profile: str) -> None:
+    script = _script(profile)
+    script.kernel(1, _INSTALLED)
+    script.user(1, Outcome.SIGSEGV)
+    wrong = script.user(1, Outcome.MAPPED)
+    assert script.wrong(profile) == [wrong]
+
+
+def test_map_always_keeps_every_empty_page_backed() -> None:
+    arena = Arena(PROFILES["map-always"], 16, BPF_F_ARENA_MAP_ALWAYS)
+    assert arena.state(3) == Pte.GARBAGE
+    arena.allocate(3, 1)
+    assert arena.state(3) == Pte.REAL
+    arena.release(3, 1)
+    assert arena.state(3) == Pte.GARBAGE
+    assert arena.state(1 << 20) == Pte.NONE
+
+
+@pytest.mark.parametrize("segv", [False, True])
+def test_map_always_leaves_user_faults_as_they_were(segv: bool) -> None:
+    script = _script("map-always", BPF_F_SEGV_ON_FAULT if segv else 0)
+    script.user(3, Outcome.SIGSEGV if segv else Outcome.MAPPED)
+    assert script.wrong("map-always") == []
+
+
+def test_map_always_without_the_flag_is_pre_scratch() -> None:
+    script = Script()
+    script.kernel(3, _OOPS, prog=None)
+    script.prog(4)
+    assert script.wrong("map-always") == []
+
+
+def test_no_program_faults_under_map_always() -> None:
+    script = _script("map-always")
+    wrong = script.prog(3)
+    assert script.wrong("map-always") == [wrong]
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_a_user_fault_on_a_reserved_page_is_served(profile: str) -> None:
+    script = _script(profile)
+    script.reserve(3)
+    script.user(3, Outcome.MAPPED)
+    wrong = script.alloc(3)
+    assert script.wrong(profile) == [wrong]
+
+
+def test_a_maple_tree_does_not_serve_a_taken_page() -> None:
+    script = Script()
+    script.reserve(3)
+    wrong = script.user(3, Outcome.MAPPED)
+    assert script.wrong(with_maple(PROFILES["pre-scratch"])) == [wrong]
+
+
+def test_an_unknown_profile_lists_the_four() -> None:
+    with pytest.raises(UsageError) as error:
+        profile_named("scratch")
+    for name in PROFILES:
+        assert name in error.value.hint
+    assert len(PROFILES) == 4

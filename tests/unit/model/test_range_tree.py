@@ -1,0 +1,115 @@
+"""Best fit, ties included, against two pictures of it that share no code with it."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arenatrace.model.page_index import PageIndex
+from arenatrace.model.range_tree import LowestFit, RangeTree
+from tests.unit.model.oracles import NaiveFree, SizeTree
+
+_OPERATION = st.tuples(
+    st.sampled_from(("take", "take", "clear", "set", "set")),
+    st.integers(0, 63),
+    st.integers(1, 9),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(1, 64), st.lists(_OPERATION, max_size=60))
+def test_follows_the_kernel_and_the_list(
+    pages: int, operations: list[tuple[str, int, int]]
+) -> None:
+    tree, kernel, naive = RangeTree(), SizeTree(), NaiveFree(pages)
+    tree.give(0, pages)
+    kernel.insert(0, pages - 1)
+    for name, start, count in operations:
+        start %= pages
+        count = min(count, pages - start)
+        if name == "take":
+            found = tree.find(count)
+            assert found == kernel.find(count) == naive.find(count)
+            assert tree.take(found, count) is (found >= 0)
+            if found >= 0:
+                kernel.clear(found, count)
+                naive.clear(found, count)
+        else:
+            for one in (tree, kernel, naive):
+                getattr(one, name)(start, count)
+        assert tree.by_size() == [(node.start, node.size) for node in kernel.in_order()]
+        assert tree.ranges() == sorted((one, end - one) for one, end, _ in naive.ranges)
+
+
+def test_of_equal_ranges_the_last_inserted_wins() -> None:
+    tree = RangeTree()
+    tree.give(0, 32)
+    tree.clear(0, 32)
+    for start in (8, 0, 24, 16):
+        tree.set(start, 2)
+    assert tree.find(2) == 16
+    tree.clear(0, 2)
+    tree.set(0, 2)
+    assert tree.find(1) == 0
+
+
+def test_a_cut_range_leaves_its_right_part_last() -> None:
+    tree = RangeTree()
+    tree.give(0, 9)
+    tree.clear(4, 1)
+    assert tree.by_size() == [(0, 4), (5, 4)]
+    assert tree.find(4) == 5
+
+
+def test_setting_what_is_set_changes_no_order() -> None:
+    tree = RangeTree()
+    tree.give(0, 2)
+    tree.give(4, 2)
+    tree.set(0, 2)
+    assert tree.find(2) == 4
+
+
+def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
+    tree = RangeTree()
+    tree.give(0, 2)
+    tree.give(4, 2)
+    assert not tree.take(0, 2)
+    assert not tree.take(-1, 2)
+    assert tree.find(2) == 4
+    assert not tree.take(4, 3)
+
+
+def test_the_index_is_dropped_and_made_again() -> None:
+    tree = RangeTree()
+    tree.give(0, 4096)
+    assert tree.is_set(7, 3)
+    for _ in range(400):
+        page = tree.find(1)
+        assert tree.take(page, 1)
+        tree.give(page, 1)
+    assert tree.is_set(0, 4096)
+
+
+def test_the_lowest_gap_is_taken_from_a_maple_tree() -> None:
+    tree = LowestFit()
+    tree.give(0, 3)
+    tree.give(8, 1)
+    tree.give(16, 2)
+    assert tree.find(2) == 0
+    assert tree.take(0, 2)
+    assert tree.find(2) == 16
+    assert tree.find(3) == -1
+    assert not tree.take(2, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.integers(0, (1 << 20) - 1), max_size=30), st.integers(0, (1 << 20) - 1))
+def test_index_finds_neighbours(pages: set[int], page: int) -> None:
+    index = PageIndex(pages)
+    assert index.floor(page) == max((one for one in pages if one <= page), default=-1)
+    assert index.ceiling(page) == min((one for one in pages if one >= page), default=-1)
+    for one in sorted(pages)[::2]:
+        index.discard(one)
+        pages.discard(one)
+    assert index.ceiling(0) == min(pages, default=-1)
+    assert index.ceiling(1 << 20) == -1
