@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from arenatrace.analysis.causes import is_null_page
 from arenatrace.analysis.page_operations import Op
 from arenatrace.schema import BAND_SZ
 
@@ -63,10 +64,12 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
                 _by("reserved", names),
             )
         ),
-        pl.when(reason == "null-page").then(
-            pl.lit("32-bit offset 0 of the arena: what a NULL arena pointer reaches")
+        pl.when(is_null_page()).then(
+            pl.when(reason == "null-page")
+            .then(pl.lit("32-bit offset 0 of the arena: what a NULL arena pointer reaches"))
+            .otherwise(pl.lit("a NULL arena pointer would reach the same page"))
         ),
-        pl.when(reason == "null-page").then(_refused()),
+        pl.when(is_null_page()).then(_refused()),
         pl.when(reason == "outside-user-range").then(
             pl.format("the arena has {} pages", "max_entries")
         ),

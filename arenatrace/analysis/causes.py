@@ -109,7 +109,8 @@ def _reason(*, blind: bool) -> pl.Expr:
     just_freed = _within(pl.col("ts_ns") - _fact("death", "ts_ns")) & _other_task("death")
     was_live = pl.col("birth").is_not_null()
     return (
-        pl.when(is_null_page())
+        # Page 0 of an arena can be the NULL page; where it was in use, its history counts.
+        pl.when(is_null_page() & ~was_live)
         .then(pl.lit("null-page"))
         .when(band.is_in(["upper-guard", "lower-guard"]))
         .then(pl.lit("guard-band"))
@@ -190,9 +191,11 @@ _INFERRED = ("just-mapped", "mapped-by-something", "mapped-next", "just-freed", 
 def _confidence(known: Knowledge) -> pl.Expr:
     by = pl.col("reason")
     incomplete = by.is_in(_NEEDS_START) & pl.lit(known.partial is not None)
-    # A page of the user range that was in use may have been meant, not NULL.
-    used = (by == "null-page") & (pl.col("birth").is_not_null() | pl.col("page").is_null())
-    sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~used
+    # A page of the user range may have been meant, unless it is known never to have been used.
+    outside = pl.col("band") == "kernel-band"
+    unused = pl.col("from_start") & (pl.col("band") == "user-range") & pl.lit(known.blind is None)
+    ambiguous = is_null_page() & ~(outside | unused & (by == "null-page")).fill_null(value=False)
+    sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~ambiguous
     return (
         pl.when(pl.col("cause") == "unknown")
         .then(pl.lit("unknown"))

@@ -28,10 +28,14 @@ def faults(trace: Trace) -> pl.LazyFrame:
     CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page. The trace
     is read here, not when the result is collected: call it inside ``trace.reading()``.
     """
+    return fault_contract(diagnosed_faults(trace).lazy())
+
+
+def diagnosed_faults(trace: Trace) -> pl.DataFrame:
+    """The faults of ``trace`` with everything that is known about them, ``faults`` and more."""
     rows = located_faults(trace).collect()
     known = knowledge(trace.meta, trace.lost, trace.scan("events"))
-    diagnosed = with_diagnosis(rows, trace, known).lazy()
-    return _contract(with_signature(diagnosed)).sort("fault")
+    return with_signature(with_diagnosis(rows, trace, known).lazy()).sort("fault").collect()
 
 
 def located_faults(trace: Trace) -> pl.LazyFrame:
@@ -70,7 +74,8 @@ def _struct_or_null(**members: str) -> pl.Expr:
     return pl.when(known).then(pl.struct(*(pl.col(c).alias(n) for n, c in members.items())))
 
 
-def _contract(rows: pl.LazyFrame) -> pl.LazyFrame:
+def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The members of ``faults`` of rows of ``diagnosed_faults``."""
     return rows.select(
         "fault",
         known_time("ts_ns"),

@@ -60,19 +60,19 @@ def page_operations(events: pl.LazyFrame, pages: pl.DataFrame) -> pl.DataFrame:
     keys = pages.select(pl.col("arena", "page").cast(pl.UInt32)).drop_nulls().unique()
     if keys.is_empty():
         return _empty(events)
-    covering = _operations(events)
+    covering = operations(events)
     one = pl.col("pages") == 1
     single = covering.filter(one).join(
         keys.lazy(), left_on=["arena", "pgoff"], right_on=["arena", "page"], how="semi"
     )
-    found, spread = pl.collect_all(
+    found, several = pl.collect_all(
         [
             single.with_columns(page=pl.col("pgoff")),
-            _spread(covering.filter(pl.col("pages") > 1), keys),
+            spread(covering.filter(pl.col("pages") > 1), keys),
         ],
         engine="streaming",
     )
-    return _with_drains(_as_called(pl.concat([found, spread])), events)
+    return _with_drains(_as_called(pl.concat([found, several])), events)
 
 
 def _as_called(rows: pl.DataFrame) -> pl.DataFrame:
@@ -83,11 +83,14 @@ def _as_called(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _empty(events: pl.LazyFrame) -> pl.DataFrame:
-    return _as_called(_operations(events.clear()).with_columns(page=pl.col("pgoff")).collect())
+    return _as_called(operations(events.clear()).with_columns(page=pl.col("pgoff")).collect())
 
 
-def _operations(events: pl.LazyFrame) -> pl.LazyFrame:
-    """The events that can change or meet the state of a page, with ``op``."""
+def operations(events: pl.LazyFrame, also: tuple[str, ...] = ()) -> pl.LazyFrame:
+    """The events that can change or meet the state of a page, with ``op``; one row per event.
+
+    ``also`` are further columns of ``events`` to keep.
+    """
     kind, ret, outcome = pl.col("kind"), pl.col("ret"), pl.col("outcome")
     alloc, free = kind == int(Kind.PAGE_ALLOC), kind == int(Kind.PAGE_FREE)
     reserve, user = kind == int(Kind.PAGE_RESERVE), kind == int(Kind.USER_FAULT)
@@ -119,15 +122,15 @@ def _operations(events: pl.LazyFrame) -> pl.LazyFrame:
         )
         .with_columns(op=op, pages=pages)
         .filter(pl.col("op").is_not_null() & (pl.col("pages") > 0))
-        .select(_COLUMNS)
+        .select(*_COLUMNS, *also)
     )
 
 
-def _spread(rows: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
+def spread(rows: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
     """``rows`` of several pages, once for each page of theirs that is in ``keys``."""
     places = np.sort(_place(keys["arena"], keys["page"]))
 
-    def spread(batch: pl.DataFrame) -> pl.DataFrame:
+    def spread_batch(batch: pl.DataFrame) -> pl.DataFrame:
         start = _place(batch["arena"], batch["pgoff"])
         room = np.uint64((1 << _ARENA_SHIFT) - 1) - batch["pgoff"].to_numpy().astype(np.uint64)
         # Never into the next arena, whatever number of pages a damaged row claims.
@@ -142,7 +145,7 @@ def _spread(rows: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
         return batch[row].with_columns(page=pl.Series(page, dtype=pl.UInt32))
 
     schema = rows.collect_schema()
-    return rows.map_batches(spread, streamable=True, schema={**schema, "page": pl.UInt32()})
+    return rows.map_batches(spread_batch, streamable=True, schema={**schema, "page": pl.UInt32()})
 
 
 def _place(arena: pl.Series, page: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

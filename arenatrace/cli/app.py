@@ -41,6 +41,7 @@ Exit codes:
         "import": ("arenatrace.cli.import_:import_", "Make a trace from text of the kernel."),
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
+        "explain": ("arenatrace.cli.explain:explain", "Explain one fault: why, and what then?"),
         "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),
         "synth": (
             "arenatrace.cli.synth:synth",

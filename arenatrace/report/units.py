@@ -16,6 +16,14 @@ def seconds(duration_ns: int | None) -> str:
     return "unknown duration" if duration_ns is None else f"{duration_ns / _NS_PER_S:,.3f} s"
 
 
+def duration(ns: int) -> str:
+    """A duration in ns with one decimal and the unit that suits it."""
+    for size, unit in ((_NS_PER_S, "s"), (1_000_000, "ms"), (1_000, "us")):
+        if abs(ns) >= size:
+            return f"{ns / size:,.1f} {unit}"
+    return f"{ns} ns"
+
+
 def since(ts_ns: int | None, start_ts_ns: int) -> str:
     """A time in ns as seconds after the start of the recording, to the microsecond."""
     if ts_ns is None:

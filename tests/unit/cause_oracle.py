@@ -148,6 +148,9 @@ def judge(world: World, index: int) -> dict[str, Any]:
             step(state, event)
     later = [e for e in world.events[index + 1 :] if e["arena"] == fault["arena"]]
     cause, confidence = _cause(world, state, fault, later)
+    if fault["null"] and cause != "null-page" and confidence == "certain":
+        # A NULL pointer would reach the same page.
+        confidence = "likely"
     blind = {"ended_by": None, "lifetime_ns": None} if world.level == "faults" else {}
     return {
         "cause": cause,
@@ -166,18 +169,19 @@ def _cause(  # noqa: C901
     world: World, state: State, fault: Event, later: list[Event]
 ) -> tuple[str, str]:
     now = fault["ts"]
-    if fault["null"]:
-        used = in_range(fault) and state.page(fault["page"]).born is not None
-        return "null-page", "likely" if used else "certain"
     if fault["page"] is None:
         return "guard-band", "certain"
     if not in_range(fault):
-        return "outside-user-range", "certain"
-    if world.level == "faults":
-        return "unknown", "unknown"
+        return ("null-page" if fault["null"] else "outside-user-range"), "certain"
 
     page = state.page(fault["page"])
     arena = world.arenas[fault["arena"]]
+    old = arena["preexisting"]
+    whole = not old and not _gap(world, arena["created"], now) and not world.partial
+    if fault["null"] and page.born is None:
+        return "null-page", "certain" if whole and world.level != "faults" else "likely"
+    if world.level == "faults":
+        return "unknown", "unknown"
     installs = [e for e in later if e["what"] == "fault" and e["page"] == fault["page"]]
     installs = [e for e in installs if e["outcome"] == "scratch-installed"]
     maps = [e for e in later if e["what"] in ("alloc", "user") and e["ok"]]
@@ -214,8 +218,6 @@ def _cause(  # noqa: C901
             return "free-race", "likely"
         return "use-after-free", sure(page.died[0] if page.died else None)
 
-    old = arena["preexisting"]
-    whole = not old and not _gap(world, arena["created"], now) and not world.partial
     if fault["side"] == "prog" and soon_mapped and maps[0]["tid"] != fault["tid"]:
         return "alloc-race", "likely"
     if page.freed and not whole:

@@ -1,0 +1,146 @@
+"""Everything there is to say about one fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from arenatrace.analysis.address_space import address_space
+from arenatrace.analysis.call_stack import call_stack
+from arenatrace.analysis.faults import diagnosed_faults, fault_contract
+from arenatrace.analysis.page_operations import Op, page_operations
+from arenatrace.analysis.told_addresses import known_time
+from arenatrace.trace.reader import Trace
+
+#: Entries of the page's history that are told; the rest are counted.
+HISTORY = 12
+#: SIGSEGVs that are told one by one.
+VICTIMS = 5
+
+_DID = {
+    Op.ALLOC: "allocated",
+    Op.USER_MAP: "mapped by user space",
+    Op.FREE: "freed",
+    Op.RESERVE: "reserved",
+    Op.QUEUE: "free queued",
+    Op.SEGV: "SIGSEGV in user space",
+    Op.REFUSED: "allocation refused",
+}
+
+
+def explanation(trace: Trace, number: int) -> dict[str, Any] | None:
+    """What ``explain`` tells of fault ``number``, made of plain values; None if there is none.
+
+    ``fault`` is its object of ``faults``; ``total`` how many there are; ``stack``, ``allocated``
+    (with ``stack`` where one was recorded) and ``freed``; ``history`` of its page with times in
+    ns relative to the fault, ``earlier`` entries left out; ``space``, the ranges of its arena
+    just before the fault; ``victims``, the first SIGSEGVs on its scratch page; ``arena`` facts.
+    """
+    rows = diagnosed_faults(trace)
+    if not 1 <= number <= len(rows):
+        return None
+    row = rows.filter(pl.col("fault") == number)
+    seen = row.row(0, named=True)
+    fault = fault_contract(row.lazy()).collect().row(0, named=True)
+    history, earlier, victims = _history(trace, rows, seen)
+    return {
+        "fault": fault,
+        "total": len(rows),
+        "same_signature": rows.filter(pl.col("signature") == seen["signature"]).height,
+        "stack": call_stack(trace, seen["stack"], fault["ip"], seen["ts_ns"]),
+        "allocated": _with_stack(trace, seen["birth"]) if _past(seen) else None,
+        "freed": _with_stack(trace, seen["death"] or seen["freed"]) if _past(seen) else None,
+        "history": history,
+        "earlier": earlier,
+        "space": _space(trace, seen),
+        "victims": victims,
+        "arena": _arena(trace, seen["arena"]),
+        "trace": {
+            "level": trace.meta.level,
+            "start_ts_ns": trace.meta.start_ts_ns,
+            "has_stacks": seen["stack"] is not None,
+        },
+    }
+
+
+def _past(seen: dict[str, Any]) -> bool:
+    """Whether what happened to the page before is what the fault is about."""
+    return seen["cause"] in ("use-after-free", "free-race", "refault", "alloc-race", "unknown")
+
+
+def _with_stack(trace: Trace, operation: dict[str, Any] | None) -> dict[str, Any] | None:
+    if operation is None:
+        return None
+    stack = operation["stack"]
+    frames = [] if stack is None else call_stack(trace, stack, None, operation["called_ts_ns"])
+    return {**operation, "stack": frames}
+
+
+def _space(trace: Trace, seen: dict[str, Any]) -> list[dict[str, Any]]:
+    if seen["arena"] is None or seen["page"] is None:
+        return []
+    return address_space(trace, seen["arena"], (seen["ts_ns"], seen["seq"])).to_dicts()
+
+
+def _arena(trace: Trace, arena: int | None) -> dict[str, Any] | None:
+    if arena is None:
+        return None
+    rows = trace.scan("arenas").filter(pl.col("arena") == arena).collect()
+    return rows.row(0, named=True) if len(rows) else None
+
+
+def _history(
+    trace: Trace, rows: pl.DataFrame, seen: dict[str, Any]
+) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
+    """What happened to the page, how much of it is left out, and whom the scratch page hit."""
+    if seen["arena"] is None or seen["page"] is None:
+        return [], 0, []
+    page = pl.DataFrame(
+        {"arena": [seen["arena"]], "page": [seen["page"]]},
+        schema={"arena": pl.UInt32, "page": pl.UInt32},
+    )
+    done = page_operations(trace.scan("events"), page).select(
+        "ts_ns",
+        "seq",
+        what=pl.col("op").replace_strict(
+            {int(op): text for op, text in _DID.items()}, default=None, return_dtype=pl.String
+        ),
+        first="pgoff",
+        pages="pages",
+        drained="drained",
+        tid="tid",
+        comm="comm",
+        fault=pl.lit(None, pl.UInt32),
+    )
+    faults = rows.filter(
+        (pl.col("arena") == seen["arena"]) & (pl.col("page") == seen["page"])
+    ).select(
+        "ts_ns",
+        "seq",
+        what=pl.format("fault: {}", pl.col("outcome").fill_null("outcome unknown")),
+        first="page",
+        pages=pl.lit(1, pl.UInt32),
+        drained=pl.lit(value=False),
+        tid="tid",
+        comm="comm",
+        fault="fault",
+    )
+    told = (
+        pl.concat([done, faults])
+        .sort("ts_ns", "seq", maintain_order=True)
+        .with_columns(at_ns=known_time("ts_ns") - max(seen["ts_ns"], 0))
+    )
+    entries = told.to_dicts()
+    here = next(index for index, entry in enumerate(entries) if entry["fault"] == seen["fault"])
+    start = max(0, min(here - HISTORY * 3 // 4, len(entries) - HISTORY))
+    end = seen["end"]["ts_ns"] if seen["end"] else None
+    victims = [
+        entry
+        for entry in entries[here + 1 :]
+        if entry["what"] == _DID[Op.SEGV] and (end is None or entry["ts_ns"] <= end)
+    ]
+    if seen["outcome"] != "scratch-installed":
+        victims = []
+    shown = entries[start : start + HISTORY]
+    return shown, len(entries) - len(shown), victims[:VICTIMS]

@@ -1,0 +1,262 @@
+"""One fault explained, as text: what, who, where, why, what came of it, what nobody can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from arenatrace.report.harmless import harmless
+from arenatrace.report.memory_map import LEGEND, memory_map
+from arenatrace.report.units import address, count, duration, since
+
+#: What a kernel-side or a program-side fault cannot show, whatever is recorded.
+_BLIND_SPOTS = (
+    (
+        "Only the first touch of a page faults on the kernel side: once the scratch page is in "
+        "place, further stray accesses are silent until an allocation or a free removes it."
+    ),
+    (
+        "Accesses inside mapped pages never fault: overruns and use after free within a page "
+        "are not seen by this tool."
+    ),
+)
+
+_TITLES = {
+    "use-after-free": "use after free",
+    "never-allocated": "access to a page that was never allocated",
+    "out-of-bounds": "out of bounds",
+    "null-page": "NULL pointer",
+    "reserved-guard": "access to a reserved page",
+    "outside-user-range": "access outside of the arena's pages",
+    "guard-band": "access to the guard around the arena",
+    "alloc-race": "race with an allocation",
+    "free-race": "race with a free",
+    "refault": "fault again on a page that had faulted",
+    "unknown": "cause unknown",
+}
+
+_HOW_SURE = {
+    "certain": "certain",
+    "likely": "likely",
+    "unknown": "the trace cannot tell",
+}
+
+_ENDS = {
+    "alloc": "replaced by an allocation",
+    "free": "taken away by a free",
+    "destroy": "there until the arena was destroyed",
+}
+
+_RESULTS = {
+    "scratch-installed": "The kernel put the arena's scratch page there and let the access run.",
+    "already-mapped": "The page was mapped by the time the kernel looked; the access was retried.",
+    "oops": "The kernel did not recover: the access was an oops.",
+    "zeroed": "The load gave 0 and the program went on.",
+    "ignored": "The store was dropped and the program went on.",
+}
+
+
+def print_explanation(told: Mapping[str, Any], console: Console) -> None:
+    """Write the explanation ``told``, as the analysis gives it, to ``console``."""
+    for line in _lines(told):
+        console.print(line, soft_wrap=False)
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[Text]:
+    yield from _headline(told)
+    yield from _place(told)
+    yield from _section("Call stack, innermost first", _stack(told["stack"]))
+    yield from _section("Why", _sentences(told["fault"]["evidence"]))
+    for title, member in (("Allocated", "allocated"), ("Freed", "freed")):
+        if told[member] is not None:
+            yield from _section(title, _operation(told[member], told["fault"]))
+    yield from _section("History of the page", _history(told))
+    yield from _section("Pages around it, just before", _map(told))
+    yield from _section("Consequences", _consequences(told))
+    yield from _section("What is not seen", _wrapped(_limits(told), "- "))
+
+
+def _section(title: str, lines: Iterable[Text]) -> Iterator[Text]:
+    body = list(lines)
+    if body:
+        yield Text()
+        yield Text(f"{title}:", "bold")
+        yield from body
+
+
+def _headline(told: Mapping[str, Any]) -> Iterator[Text]:
+    fault = told["fault"]
+    title = f"{_TITLES[fault['cause']]} ({_HOW_SURE[fault['confidence']]})"
+    style = "bold red" if fault["outcome"] == "oops" else "bold yellow"
+    yield Text(title[0].upper() + title[1:], style)
+    yield Text(harmless(fault["title"]), "bold")
+
+
+def _field(label: str, value: str) -> Text:
+    return Text.assemble((f"{label:<10}", "dim"), value)
+
+
+def _place(told: Mapping[str, Any]) -> Iterator[Text]:
+    fault, arena = told["fault"], told["arena"]
+    when = since(fault["ts_ns"], told["trace"]["start_ts_ns"])
+    yield _field("fault", f"#{fault['fault']} of {told['total']:,}, {when}, {fault['side']} side")
+    same = told["same_signature"] - 1
+    also = f", {count(same, 'other fault')} like it" if same else ""
+    yield _field("signature", f"{harmless(fault['signature'])}{also}")
+    yield _field("address", f"{fault['access'] or 'access'} at {_address(fault)}")
+    if arena is not None:
+        name = harmless(arena["name"] or "unnamed")
+        old = ", older than the recording" if arena["preexisting"] else ""
+        number = "?" if arena["map_id"] is None else arena["map_id"]
+        size = (
+            "unknown size" if arena["max_entries"] is None else count(arena["max_entries"], "page")
+        )
+        yield _field("arena", f"{name}, map id {number}, {size}{old}")
+    prog = fault["prog"]
+    if prog is None:
+        yield _field("program", "unknown")
+    else:
+        number = "?" if prog["id"] is None else prog["id"]
+        kind = harmless(prog["type"] or "unknown type")
+        yield _field("program", f"{harmless(prog['name'] or 'unnamed')}, id {number}, {kind}")
+    source = fault["source"]
+    if source is not None:
+        yield _field("source", f"{harmless(source['file'] or '?')}:{source['line'] or '?'}")
+        if source["text"]:
+            yield _field("", f"  {harmless(source['text'].replace(chr(9), ' '))}")
+    task = fault["task"]
+    comm = "unknown" if task["comm"] is None else harmless(task["comm"])
+    yield _field("task", f"{comm}, pid {_known(task['pid'])}, tid {_known(task['tid'])}")
+
+
+def _address(fault: Mapping[str, Any]) -> str:
+    words = [address(fault["uaddr"]) or address(fault["kaddr"]) or "an unknown address"]
+    if fault["page"] is not None:
+        inside = "" if fault["offset"] is None else f" + {fault['offset']} bytes"
+        words.append(f"page {fault['page']}{inside}")
+    if fault["band"] is not None:
+        words.append(fault["band"])
+    return ", ".join(words)
+
+
+def _known(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
+
+
+def _stack(frames: Iterable[Mapping[str, Any]]) -> Iterator[Text]:
+    for frame in frames:
+        name = harmless(frame["function"] or "?")
+        if frame["prog"] is not None:
+            file = harmless((frame["file"] or "").rsplit("/", 1)[-1])
+            place = f" at {file}:{frame['line']}" if file else ""
+            yield Text(f"  {name}() of program {harmless(frame['prog'])}{place}", "bold")
+            continue
+        if frame["function"] is None:
+            name = address(frame["address"]) or "?"
+        elif frame["offset"] is not None:
+            name += f"+0x{frame['offset']:x}"
+            if frame["size"] is not None:
+                name += f"/0x{frame['size']:x}"
+        module = f" [{harmless(frame['module'])}]" if frame["module"] else ""
+        yield Text(f"  {name}{module}")
+
+
+def _sentences(sentences: Iterable[str]) -> Iterator[Text]:
+    return _wrapped((harmless(sentence) for sentence in sentences), "- ")
+
+
+def _wrapped(sentences: Iterable[str], mark: str) -> Iterator[Text]:
+    """Each sentence after a mark, folded under itself at 80 columns."""
+    for sentence in sentences:
+        line = f"  {mark}"
+        for word in sentence.split(" "):
+            if len(line) + len(word) + 1 > _COLUMNS and line.strip() not in ("", mark.strip()):
+                yield Text(line.rstrip())
+                line = "    "
+            line += word + " "
+        yield Text(line.rstrip())
+
+
+_COLUMNS = 80
+
+
+def _operation(done: Mapping[str, Any], fault: Mapping[str, Any]) -> Iterator[Text]:
+    last = done["pgoff"] + done["pages"] - 1
+    pages = f"page {done['pgoff']}" if done["pages"] == 1 else f"pages {done['pgoff']}-{last}"
+    age = ""
+    if fault["ts_ns"] is not None:
+        age = f", {duration(fault['ts_ns'] - done['called_ts_ns'])} before the fault"
+    who = harmless(done["comm"] or "an unknown task")
+    yield from _wrapped([f"{pages}{age}, by {who} (tid {_known(done['tid'])})"], "")
+    yield from _stack(done["stack"])
+
+
+def _history(told: Mapping[str, Any]) -> Iterator[Text]:
+    if told["earlier"]:
+        yield Text(f"  ({count(told['earlier'], 'entry', 'entries')} not shown)", "dim")
+    number = told["fault"]["fault"]
+    for entry in told["history"]:
+        at = "" if entry["at_ns"] is None else _relative(entry["at_ns"])
+        what = entry["what"]
+        if entry["drained"]:
+            what = "freed (deferred free done)"
+        if entry["pages"] != 1:
+            what += f", with pages {entry['first']}-{entry['first'] + entry['pages'] - 1}"
+        who = "" if entry["comm"] is None else f" by {harmless(entry['comm'])}"
+        tid = "" if entry["tid"] is None else f" ({entry['tid']})"
+        here = entry["fault"] == number
+        mark = ">" if here else " "
+        name = f" #{entry['fault']}" if entry["fault"] is not None else ""
+        yield Text(f" {mark}{at:>12}  {what}{name}{who}{tid}", "bold" if here else "")
+
+
+def _relative(ns: int) -> str:
+    if not ns:
+        return "0"
+    return f"{'-' if ns < 0 else '+'}{duration(abs(ns))}"
+
+
+def _map(told: Mapping[str, Any]) -> Iterator[Text]:
+    fault, arena = told["fault"], told["arena"]
+    if not told["space"] or arena is None or fault["page"] is None:
+        return
+    for line in memory_map(told["space"], fault["page"], arena["user_vm_start"]):
+        yield Text(line)
+    yield Text(f"  {LEGEND}", "dim")
+
+
+def _consequences(told: Mapping[str, Any]) -> Iterator[Text]:
+    fault = told["fault"]
+    sentences = [_RESULTS.get(fault["outcome"], "What became of the access is not known.")]
+    if fault["outcome"] == "scratch-installed":
+        sentences.append(_lifetime(fault))
+    if fault["user_sigsegv"]:
+        times = count(fault["user_sigsegv"], "time")
+        sentences.append(f"User space touched the scratch page and got SIGSEGV {times}.")
+    if fault["allocs_refused"]:
+        refused = count(fault["allocs_refused"], "allocation")
+        sentences.append(f"While it stood {refused} that asked for the page by address failed.")
+    yield from _wrapped(sentences, "- ")
+    for victim in told["victims"]:
+        who = harmless(victim["comm"] or "unknown")
+        yield Text(f"      {_relative(victim['at_ns'])}: SIGSEGV of {who}, tid {victim['tid']}")
+
+
+def _lifetime(fault: Mapping[str, Any]) -> str:
+    if fault["ended_by"] == "open":
+        return "The scratch page was still there when the recording ended."
+    if fault["ended_by"] is None:
+        return "How long the scratch page stood is not recorded."
+    lasted = "" if fault["lifetime_ns"] is None else f"{duration(fault['lifetime_ns'])}, "
+    return f"The scratch page stood {lasted}{_ENDS[fault['ended_by']]}."
+
+
+def _limits(told: Mapping[str, Any]) -> Iterator[str]:
+    if not told["trace"]["has_stacks"]:
+        yield "No stack was recorded with this fault."
+    if told["trace"]["level"] == "faults":
+        yield "Recorded at level faults: without allocations and frees there is no history."
+    yield from _BLIND_SPOTS

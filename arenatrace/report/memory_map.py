@@ -1,0 +1,46 @@
+"""Pages around an address as rows of letters, in the manner of KASAN's memory state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from arenatrace.schema import PAGE_SIZE
+
+#: Pages in a row and rows on either side.
+ROW = 16
+ROWS_AROUND = 2
+
+_LETTERS = {"free": ".", "allocated": "A", "reserved": "R", "scratched": "S", "unknown": "?"}
+_OUTSIDE = " "
+
+LEGEND = ". free  A allocated  R reserved  S scratch page  ? unknown   one letter: 4 KiB"
+
+
+def memory_map(
+    space: Sequence[dict[str, Any]], page: int, user_vm_start: int | None
+) -> Iterator[str]:
+    """Rows of the map around ``page``, with a mark under it.
+
+    ``space`` are ranges of pages with ``first``, ``pages`` and ``state``, ascending; pages in
+    none of them lie outside of the arena. Addresses are left out if ``user_vm_start`` is None.
+    """
+    row_of = page // ROW
+    end = space[-1]["first"] + space[-1]["pages"] if space else 0
+    for row in range(max(0, row_of - ROWS_AROUND), row_of + ROWS_AROUND + 1):
+        first = row * ROW
+        if first >= end and row != row_of:
+            continue
+        letters = " ".join(_letter(space, first + step) for step in range(ROW))
+        place = "" if user_vm_start is None else f"0x{user_vm_start + first * PAGE_SIZE:x}  "
+        head = f"  {place}page {first:>7}: "
+        yield f"{head}{letters}".rstrip()
+        if row == row_of:
+            yield " " * (len(head) + 2 * (page - first)) + "^"
+
+
+def _letter(space: Sequence[dict[str, Any]], page: int) -> str:
+    for one in space:
+        if one["first"] <= page < one["first"] + one["pages"]:
+            return _LETTERS[one["state"]]
+    return _OUTSIDE
