@@ -7,6 +7,7 @@ import pytest
 from .cache import Cache, cache_root
 from .image import image_is_ready
 from .lab import CHECKOUT, Lab
+from .recordings import MODES, Recording, record_modes
 from .requirements import ENVIRONMENT, Mode, mode, unmet
 from .skipping import do_without
 
@@ -28,3 +29,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     if missing:
         do_without(f"no lab: {'; '.join(missing)}")
     return Lab(tmp_path_factory.mktemp("lab"), cache=cache)
+
+
+@pytest.fixture(scope="session")
+def recordings(lab: Lab) -> dict[str, Recording]:
+    """All modes of the workload, recorded in one boot."""
+    return record_modes(lab, MODES)

@@ -13,8 +13,7 @@ import pytest
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import open_trace
 
-from .lab import Lab
-from .recordings import MODES, Recording, record_modes
+from .recordings import Recording
 from .workload.check_truth import Report
 
 PAGE = 4096
@@ -22,12 +21,6 @@ _BANDS = {"user": "user-range", "beyond-user": "kernel-band", "upper-guard": "up
 _RECOVERED = ("scratch-installed", "already-mapped")
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def recordings(lab: Lab) -> dict[str, Recording]:
-    """All modes of the workload, recorded in one boot."""
-    return record_modes(lab, MODES)
 
 
 @pytest.fixture(params=["all", "unload-after-fault"])
