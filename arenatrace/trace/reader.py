@@ -104,7 +104,7 @@ def open_trace(path: str | Path) -> Trace:
         return Trace(*_find(directory))
     except (OSError, ValueError) as error:
         # ValueError: a path with a NUL byte in it.
-        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}") from error
+        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", _DAMAGED) from error
 
 
 def _find(directory: Path) -> tuple[Path, Meta]:

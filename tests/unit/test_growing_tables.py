@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pytest
 
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES
+from arenatrace.trace.checksum import crc32
+from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.reader import open_trace
 from arenatrace.trace.seal import seal
 from tests.unit.trace_builder import TraceBuilder
@@ -30,6 +33,9 @@ def _rewrite(trace: Path, table: str, change: Change) -> None:
     parquet, stream = trace / f"{table}.parquet", trace / f"{table}.arrows"
     if parquet.exists():
         pq.write_table(change(pq.read_table(parquet)), parquet)
+        # as another version would have sealed it
+        meta = read_meta(trace)
+        write_meta(trace, replace(meta, checksums={**meta.checksums, parquet.name: crc32(parquet)}))
         return
     with pa.OSFile(str(stream), "rb") as source:
         rows = change(pa.ipc.open_stream(source).read_all())
