@@ -19,7 +19,8 @@ PORTS = ("stdout", "stderr", "status")
 ICOUNT = "shift=2,sleep=off"
 # QEMU's emulation of cmpxchg16b can leave garbage in the flags, so that the branch after it
 # goes wrong. Linux 6.12 uses it for every small allocation: three of four boots died of it.
-# Linux 7 rarely does, and without it kmalloc_nolock(), and so any arena, has no memory.
+# Linux 7 rarely does, and without it kmalloc_nolock(), and so any arena, has no memory. The
+# CPU keeps it in any case: user space (NumPy) insists on it.
 WITHOUT_CX16_BEFORE = (7,)
 
 
@@ -80,10 +81,10 @@ def qemu_command(
         QEMU,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35"),
-        *_cpu(machine, accel, _emulated_cpu(image.release)),
+        *_cpu(machine, accel),
         *("-m", str(machine.memory_mib)),
         *("-kernel", str(image.kernel)),
-        *("-append", kernel_command_line(machine, interactive=interactive)),
+        *("-append", kernel_command_line(machine, image.release, interactive=interactive)),
         *("-drive", f"file={_escaped(image.disk)},if=none,id=root,format=raw,snapshot=on"),
         *("-device", "nvme,drive=root,serial=root"),
         *("-drive", f"file={_escaped(run.disk)},if=virtio,format=raw,cache=unsafe"),
@@ -93,8 +94,8 @@ def qemu_command(
     ]
 
 
-def kernel_command_line(machine: Machine, *, interactive: bool) -> str:
-    """Returns the guest kernel's command line; a panic ends the guest at once."""
+def kernel_command_line(machine: Machine, release: str, *, interactive: bool) -> str:
+    """Returns the command line of the guest's kernel `release`; a panic ends the guest at once."""
     words = [
         "console=ttyS0",
         "root=/dev/nvme0n1",
@@ -104,6 +105,8 @@ def kernel_command_line(machine: Machine, *, interactive: bool) -> str:
         "panic=-1",
         "init=/lab/init",
     ]
+    if release_version(release) < WITHOUT_CX16_BEFORE:
+        words.append("clearcpuid=cx16")
     if interactive:
         words += _terminal()
     return " ".join([*words, *machine.append.split()])
@@ -115,17 +118,13 @@ def _terminal() -> Sequence[str]:
     return f"lab.term={term}", f"lab.rows={size.lines}", f"lab.columns={size.columns}"
 
 
-def _emulated_cpu(release: str) -> str:
-    return "max,-cx16" if release_version(release) < WITHOUT_CX16_BEFORE else "max"
-
-
-def _cpu(machine: Machine, accel: Accel, emulated: str) -> list[str]:
+def _cpu(machine: Machine, accel: Accel) -> list[str]:
     if machine.icount:
         # Instructions can only be counted by one thread that emulates one CPU.
-        return ["-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", ICOUNT]
+        return ["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "1", "-icount", ICOUNT]
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(machine.smp)]
-    return ["-accel", "tcg,thread=multi", "-cpu", emulated, "-smp", str(machine.smp)]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(machine.smp)]
 
 
 def _port(name: str, run: RunFiles) -> list[str]:
