@@ -1,0 +1,15 @@
+#!/bin/sh
+# Record random operations on arenas, in the guest.
+# usage: record-random-ops.sh MODULE RANDOM_OPS [OPTION...]
+# Leaves random.atrace, random.json (what was done), random.log (what record said), random.rc
+# (its exit status) and dmesg.txt in $LAB_OUT. Without the kernel's fault handler the module
+# stays out: a touch by the kernel would be an oops.
+module=$1 program=$2
+shift 2
+if grep -q ' bpf_arena_handle_page_fault$' /proc/kallsyms; then
+    insmod "$module" || exit 1
+fi
+arenatrace record -o "$LAB_OUT/random.atrace" -- \
+    "$program" --truth "$LAB_OUT/random.json" "$@" 2>"$LAB_OUT/random.log"
+echo $? >"$LAB_OUT/random.rc"
+dmesg >"$LAB_OUT/dmesg.txt"

@@ -1,0 +1,199 @@
+"""Thousands of random operations: all of them in the trace, and every one as predicted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arenatrace.errors import ExitCode
+from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+from arenatrace.trace.reader import Trace, open_trace
+
+from .lab import WORKLOAD, Lab
+from .recordings import arenatrace
+from .skipping import need_kernel
+from .test_kernels import KERNELS
+
+RANDOM_OPS = Path(__file__).parent / "random_ops"
+SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
+COUNT = 25_000
+TIMEOUT = 400.0  # seconds, of which compiling the probes takes most
+
+_JOB = Path(__file__).parent / "guest_jobs" / "record-random-ops.sh"
+_BUILD_MODULE = "make module BUILD=/job/build KVER=$LAB_KERNEL"
+_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
+_COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace:|Unable to handle")
+_USER_OUTCOMES = {
+    "mapped": Outcome.MAPPED,
+    "SIGSEGV": Outcome.SIGSEGV,
+    "SIGBUS": Outcome.SIGBUS,
+}
+
+#: An operation as the account and the trace must agree on it: kind, index of the arena in the
+#: account, and what else is known of that kind.
+Operation = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recording of random operations beside the program's own account of them."""
+
+    kernel: str
+    truth: dict[str, Any]
+    trace: Path
+    log: str
+    dmesg: str
+
+    def expected(self) -> list[Operation]:
+        """What the account says a trace must hold, in order."""
+        return [found for done in self.truth["operations"] if (found := self._expected(done))]
+
+    def _expected(self, done: dict[str, Any]) -> Operation | None:
+        arena, addr = done["arena"], int(done["addr"], 16)
+        facts = self.truth["arenas"][arena]
+        kaddr = int(facts["kern_vm_start"], 16) + addr % 2**32
+        match done["op"], done["result"]:
+            case "alloc", given:
+                # without pages or with flags the kernel returns before it looks at the arena
+                if not done["pages"] or done["flags"]:
+                    return None
+                asked = (addr, done["pages"], done["sleepable"])
+                return (Kind.PAGE_ALLOC, arena, *asked, int(given, 16))
+            case "free", _:
+                if not done["pages"] or not addr:
+                    return None
+                return (Kind.PAGE_FREE, arena, addr, done["pages"], done["sleepable"])
+            case "reserve", result:
+                return (Kind.PAGE_RESERVE, arena, addr, done["pages"], result)
+            case "user-touch", "present":
+                return None
+            case "user-touch", result:
+                page = addr // PAGE_SIZE * PAGE_SIZE
+                return (Kind.USER_FAULT, arena, page, done["write"], _USER_OUTCOMES[result])
+            case "kernel-touch", "fault":
+                return (Kind.KERNEL_FAULT, arena, kaddr, done["write"], Outcome.SCRATCH_INSTALLED)
+            case "prog-touch", "fault":
+                outcome = Outcome.IGNORED if done["write"] else Outcome.ZEROED
+                return (Kind.PROG_FAULT, arena, kaddr, done["write"], outcome)
+        return None
+
+    def recorded(self) -> list[Operation]:
+        """What the trace holds of the same operations, in order."""
+        trace = open_trace(self.trace)
+        index = self._index(trace)
+        events = trace.scan("events").sort("ts_ns", "seq").collect()
+        rows = events.iter_rows(named=True)
+        return [found for row in rows if (found := self._recorded(row, index))]
+
+    def _index(self, trace: Trace) -> dict[int, int]:
+        """Arenas of the trace by their key, as indices of the account."""
+        wanted = {facts["map_id"]: facts for facts in self.truth["arenas"]}
+        index = {}
+        for row in trace.scan("arenas").collect().iter_rows(named=True):
+            if facts := wanted.get(row["map_id"]):
+                assert row["name"] == facts["name"]
+                assert row["max_entries"] == facts["max_entries"]
+                assert row["map_flags"] & 0xFFFFFFFF == facts["map_flags"]
+                assert row["user_vm_start"] == int(facts["user_vm_start"], 16)
+                assert row["kern_vm_start"] == int(facts["kern_vm_start"], 16)
+                index[row["arena"]] = facts["arena"]
+        assert len(index) == len(wanted)
+        return index
+
+    @staticmethod
+    def _recorded(row: dict[str, Any], index: dict[int, int]) -> Operation | None:
+        arena = index.get(row["arena"])
+        match kind := Kind(row["kind"]):
+            case Kind.PAGE_ALLOC:
+                return kind, arena, row["addr"], row["pages"], row["sleepable"], row["ret"]
+            case Kind.PAGE_FREE:
+                return kind, arena, row["addr"], row["pages"], row["sleepable"]
+            case Kind.PAGE_RESERVE:
+                return kind, arena, row["addr"], row["pages"], row["ret"]
+            case Kind.USER_FAULT | Kind.KERNEL_FAULT | Kind.PROG_FAULT:
+                return kind, arena, row["addr"], row["write"], row["outcome"]
+        return None
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def run(request: pytest.FixtureRequest, lab: Lab) -> Run:
+    """A recording on each kernel."""
+    kernel: str = request.param
+    need_kernel(lab, kernel)
+    module = lab.prepare(WORKLOAD, _BUILD_MODULE, kernel=kernel)
+    program = lab.prepare(RANDOM_OPS, _BUILD, kernel=kernel)
+    files = f"files/{module.name}/build/arenapoke.ko files/{program.name}/build/random_ops"
+    result = lab.run(
+        f"sh files/{_JOB.name} {files} --seed {SEED} --count {COUNT}",
+        files=[module, program, _JOB],
+        kernel=kernel,
+        timeout=TIMEOUT,
+    )
+    left = result.out_dir
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
+    log = (left / "random.log").read_text()
+    status = int((left / "random.rc").read_text())
+    if kernel == "6.12" and status == ExitCode.UNSUPPORTED:
+        pytest.skip(f"{kernel}: {log.splitlines()[0]}")
+    assert status == 0, log
+    truth = json.loads((left / "random.json").read_text())
+    print(f"\n{truth['kernel']}: {result.seconds:.0f} s for the whole guest")
+    return Run(kernel, truth, left / "random.atrace", log, (left / "dmesg.txt").read_text())
+
+
+def test_operations_are_many_and_of_every_kind(run: Run) -> None:
+    done = run.truth["operations"]
+    counts = Counter(
+        (one["op"], "sleepable" if one.get("sleepable", True) else "deferred") for one in done
+    )
+    shown = ", ".join(f"{op} {how} {count}" for (op, how), count in sorted(counts.items()))
+    print(f"\n{run.truth['kernel']}, seed {run.truth['seed']}: {len(done)} operations: {shown}")
+    assert len(done) >= COUNT
+    assert [one["seq"] for one in done] == list(range(len(done)))
+    wanted = {"alloc", "free", "user-touch", "prog-touch"}
+    if run.kernel != "6.12":
+        wanted |= {"reserve", "kernel-touch"}
+        assert counts["free", "deferred"] > 0
+    assert {op for op, _ in counts} == wanted
+
+
+def test_the_kernel_did_not_complain(run: Run) -> None:
+    assert _COMPLAINT.findall(run.dmesg) == []
+
+
+def test_nothing_was_lost(run: Run) -> None:
+    assert "nothing lost" in run.log
+    events = open_trace(run.trace).scan("events").collect()
+    assert Kind.LOST not in set(events["kind"])
+
+
+def test_every_operation_is_in_the_trace_in_order(run: Run) -> None:
+    expected, recorded = run.expected(), run.recorded()
+    counts = Counter(operation[0].label for operation in recorded)
+    print(f"\n{run.truth['kernel']}: {sum(counts.values())} in the trace: {dict(counts)}")
+    for number, (wanted, got) in enumerate(itertools.zip_longest(expected, recorded)):
+        assert got == wanted, f"operation {number} of {len(expected)}"
+
+
+def test_replay_predicts_every_address(run: Run) -> None:
+    replay = json.loads(arenatrace("replay", run.trace, "--json"))
+    given = [
+        one
+        for one in run.truth["operations"]
+        if one["op"] == "alloc" and int(one["result"], 16) != 0
+    ]
+    chosen = sum(not int(one["addr"], 16) for one in given)
+    keys = ("profile", "verdict", "events", "checked", "predicted_addresses", "unknown")
+    print(f"\n{run.truth['kernel']}: { ({key: replay[key] for key in keys}) }")
+    print(f"{len(given)} allocations, {chosen} at an address of the kernel's choice")
+    assert replay["divergences"] == []
+    assert replay["verdict"] == "consistent"
+    assert replay["predicted_addresses"] == len(given)
