@@ -27,8 +27,7 @@ def call_stack(trace: Trace, stack: int | None, ip: int | None, ts_ns: int) -> l
     found = with_source(bpf_frames(one, trace.scan("stacks"), programs), programs)
     names = programs.select("prog", pl.coalesce("name", pl.format("program {}", "id")).alias("of"))
     bpf = {row["pos"]: row for row in found.join(names, on="prog").collect().iter_rows(named=True)}
-    frames = trace.scan("stacks").filter(pl.col("stack") == stack).collect()
-    addresses: list[int] = (frames["frames"].to_list() or [None])[0] or []
+    addresses = [] if stack is None else _addresses(trace, stack)
     if ip is not None and addresses[:1] != [ip]:
         addresses = [ip, *addresses]
     symbols = _symbols(trace, addresses, ts_ns)
@@ -36,6 +35,12 @@ def call_stack(trace: Trace, stack: int | None, ip: int | None, ts_ns: int) -> l
         _frame(address, bpf.get(position), symbols.get(address))
         for position, address in enumerate(addresses)
     ]
+
+
+def _addresses(trace: Trace, stack: int) -> list[int]:
+    rows = trace.scan("stacks").filter(pl.col("stack") == stack).collect()
+    found: list[list[int] | None] = rows["frames"].to_list()
+    return (found[0] or []) if found else []
 
 
 def _symbols(trace: Trace, addresses: list[int], ts_ns: int) -> dict[int, dict[str, Any]]:

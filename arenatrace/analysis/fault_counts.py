@@ -28,15 +28,18 @@ def causes(faults: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def signatures(faults: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per signature, most frequent first: title, count, first and last time in ns.
+    """One row per signature, most frequent first: title, cause, count, first and last time in ns.
 
-    The title is that of the first fault.
+    The title is that of the first fault; faults of one signature have one cause.
+    ``first_fault`` is the number of the first.
     """
     return (
         faults.sort("fault")
         .group_by("signature", maintain_order=True)
         .agg(
             title=pl.col("title").first(),
+            cause=pl.col("cause").first(),
+            first_fault=pl.col("fault").first(),
             count=pl.len(),
             oopses=COUNTS["oopses"].fill_null(value=False).sum(),
             first_ts_ns=pl.col("ts_ns").min(),

@@ -8,19 +8,20 @@ from typing import Any
 
 from arenatrace.report.units import address
 
-_ADDRESSES = frozenset({"kaddr", "uaddr", "ip"})
+#: Members that are shown in hex.
+ADDRESSES = ("kaddr", "uaddr", "ip")
 
 #: Members of a fault row that are for text reports alone.
-_INTERNAL = frozenset({"prog_index", "title"})
+INTERNAL = ("prog_index", "title")
 
 
 def fault_line(row: Mapping[str, Any]) -> str:
     """One fault as one line of JSON, addresses as hex strings, everything else as it is."""
     return _dump(
         {
-            name: address(value) if name in _ADDRESSES else value
+            name: address(value) if name in ADDRESSES else value
             for name, value in row.items()
-            if name not in _INTERNAL
+            if name not in INTERNAL
         }
     )
 

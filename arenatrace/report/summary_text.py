@@ -27,6 +27,7 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     totals = summary["totals"]
     yield _headline(totals)
     yield from _worst(summary["signatures"])
+    yield from _why(summary["causes"])
     yield _trace(summary["trace"])
     if totals["lost"]:
         lost = count(totals["lost"], "event")
@@ -74,6 +75,11 @@ def _worst(signatures: list[Mapping[str, Any]]) -> Iterator[Text]:
         yield Text(f"Oopsed: {harmless(oops['title'])}")
 
 
+def _why(causes: Mapping[str, int]) -> Iterator[Text]:
+    if causes:
+        yield Text("Why: " + ", ".join(f"{harmless(name)} {n:,}" for name, n in causes.items()))
+
+
 def _trace(trace: Mapping[str, Any]) -> Text:
     facts = [
         f"Linux {harmless(trace['kernel'])} {harmless(trace['arch'])}",
@@ -84,50 +90,71 @@ def _trace(trace: Mapping[str, Any]) -> Text:
     return Text(f"{harmless(trace['path'])}: {', '.join(facts)}", "dim")
 
 
-def _table(*numbers: str, last: str) -> Table:
+def _table(rows: list[Mapping[str, Any]], numbers: Mapping[str, str], last: str) -> Table:
+    """A table with a column for each of ``numbers`` (heading to member) that is not all 0."""
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-    for heading in numbers:
+    for heading in _shown(rows, numbers):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(last, overflow="fold", ratio=1)
     return table
 
 
+def _shown(rows: list[Mapping[str, Any]], numbers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        heading: member
+        for heading, member in numbers.items()
+        if any(row[member] != 0 for row in rows)
+    }
+
+
+#: Numbers that are names.
+_IDS = ("id", "map_id", "first_fault")
+
+
+def _cells(row: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[Text]:
+    for member in shown.values():
+        value = row[member]
+        if isinstance(value, int) and member not in _IDS:
+            yield Text(f"{value:,}")
+        else:
+            yield Text("?" if value is None else harmless(str(value)))
+
+
 def _signatures(rows: list[Mapping[str, Any]]) -> Table:
-    table = _table("faults", "oopses", "signature", last="what and where")
-    for row in rows[:SHOWN]:
-        table.add_row(
-            Text(f"{row['count']:,}"),
-            Text(f"{row['oopses']:,}"),
-            Text(harmless(row["signature"])),
-            Text(harmless(row["title"])),
-        )
+    rows = rows[:SHOWN]
+    numbers = {"faults": "count", "oopses": "oopses", "first": "first_fault", "cause": "cause"}
+    table = _table(rows, numbers, "what and where")
+    for row in rows:
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(harmless(row["title"])))
     return table
 
 
 def _programs(rows: list[Mapping[str, Any]], without_arena: str) -> Table:
-    table = _table("scratched", "in BPF", "oopses", "id", last="program")
+    numbers = {
+        "scratched": "scratch_installs",
+        "in BPF": "prog_faults",
+        "oopses": "oopses",
+        "id": "id",
+    }
+    table = _table(rows, numbers, "program")
     for row in rows:
         kind = f" ({harmless(row['type'])})" if row["type"] else ""
         arena = f", {without_arena}" if row["arena"] is None else ""
-        table.add_row(
-            *(Text(f"{row[name]:,}") for name in ("scratch_installs", "prog_faults", "oopses")),
-            Text("?" if row["id"] is None else str(row["id"])),
-            Text(f"{harmless(row['name'] or 'unnamed')}{kind}{arena}"),
-        )
+        causes = ", ".join(f"{harmless(name)} {n:,}" for name, n in row["causes"].items())
+        name = f"{harmless(row['name'] or 'unnamed')}{kind}{arena}"
+        text = f"{name}: {causes}" if causes else name
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(text))
     return table
 
 
 def _arenas(rows: list[Mapping[str, Any]]) -> Table:
-    table = _table("faults", "allocs", "frees", "map id", last="arena")
+    numbers = {"faults": "faults", "allocs": "allocs", "frees": "frees", "map id": "map_id"}
+    table = _table(rows, numbers, "arena")
     for row in rows:
         facts = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
         if row["preexisting"]:
             facts.append("older than the recording")
-        table.add_row(
-            *(Text(f"{row[name]:,}") for name in ("faults", "allocs", "frees")),
-            Text("?" if row["map_id"] is None else str(row["map_id"])),
-            Text(", ".join(facts)),
-        )
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(facts)))
     return table
 
 

@@ -66,7 +66,15 @@ def _loaded(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["summary", "--help"], ["faults", "--help"], ["bogus"], []],
+    [
+        ["--help"],
+        ["--version"],
+        ["summary", "--help"],
+        ["faults", "--help"],
+        ["explain", "--help"],
+        ["bogus"],
+        [],
+    ],
 )
 def test_help_and_mistakes_load_nothing_heavy(arguments: list[str]) -> None:
     assert _loaded(*arguments) == set()
@@ -78,7 +86,9 @@ def test_help_does_not_even_load_the_subcommands() -> None:
         "print(*[m for m in sys.modules if m.startswith('arenatrace.')], file=sys.stderr)"
     )
     modules = set(_python("-c", code).stderr.split())
-    assert not modules & {f"arenatrace.cli.{name}" for name in ("record", "summary", "faults")}
+    assert not modules & {
+        f"arenatrace.cli.{name}" for name in ("record", "summary", "faults", "explain")
+    }
 
 
 @pytest.mark.parametrize("command", ["summary", "faults"])
@@ -87,7 +97,9 @@ def test_a_look_at_a_trace_loads_neither_tui_nor_capture(command: str, trace: st
     assert "rich" not in _loaded(command, "--json", trace)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["summary", "--help"], ["faults", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["summary", "--help"], ["faults", "--help"], ["explain", "--help"]]
+)
 def test_help_fits_80_columns_and_ends_with_examples(arguments: list[str]) -> None:
     done = _arenatrace(*arguments, env={"COLUMNS": "200"})
     assert done.returncode == 0

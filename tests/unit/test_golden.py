@@ -50,7 +50,7 @@ def _busy() -> TraceBuilder:
     helper = builder.program("helper", [("helper", _CODE + 0x1000, _CODE + 0x1100)], type="tracing")
     builder.symbol(_KFUNC, "arenapoke_read", module="arenapoke")
     builder.symbol(_KFUNC + 64, "scx_cmask_set")
-    builder.event(Kind.PAGE_ALLOC, arena=arena, pages=2, ret=USER)
+    builder.event(Kind.PAGE_ALLOC, arena=arena, pages=2, ret=USER, pgoff=0)
     builder.event(Kind.PAGE_ALLOC, arena=arena, pages=2000, ret=0)
     builder.event(Kind.PAGE_FREE, arena=arena, pages=2, addr=USER, pgoff=0)
     in_touch = builder.stack(_KFUNC, _CODE + 0x118, _CODE + 0x48)
@@ -103,8 +103,33 @@ _CASES = {
 }
 
 
-@pytest.mark.parametrize("command", ["summary", "faults"])
-@pytest.mark.parametrize("form", ["txt", "json"])
+_EXPLAINED = {
+    # a use after free, a NULL through a helper, an address in no arena, a second fault
+    "busy": (1, 5, 6, 7),
+    "hostile": (1,),
+}
+
+
+def _check(name: str, found: str, *, text: bool) -> None:
+    golden = _GOLDEN / name
+    if os.environ.get("ARENATRACE_GOLDEN") == "write":
+        golden.write_bytes(found.encode())
+    assert found == golden.read_bytes().decode()
+    if text:
+        assert all(len(line) <= 80 for line in found.splitlines())
+        assert all(char.isprintable() or char == "\n" for char in found)
+
+
+@pytest.mark.parametrize(
+    ("command", "form"),
+    [
+        ("summary", "txt"),
+        ("summary", "json"),
+        ("faults", "txt"),
+        ("faults", "json"),
+        ("faults", "csv"),
+    ],
+)
 @pytest.mark.parametrize("case", list(_CASES))
 def test_output_is_as_reviewed(
     case: str,
@@ -116,12 +141,21 @@ def test_output_is_as_reviewed(
 ) -> None:
     _CASES[case]().write(tmp_path / f"{case}.atrace")
     monkeypatch.chdir(tmp_path)
-    run([command, *(["--json"] if form == "json" else []), f"{case}.atrace"])
-    found = capsys.readouterr().out
-    golden = _GOLDEN / f"{case}-{command}.{form}"
-    if os.environ.get("ARENATRACE_GOLDEN") == "write":
-        golden.write_text(found, encoding="utf-8")
-    assert found == golden.read_text(encoding="utf-8")
-    if form == "txt":
-        assert all(len(line) <= 80 for line in found.splitlines())
-        assert all(char.isprintable() or char == "\n" for char in found)
+    run([command, *([f"--{form}"] if form != "txt" else []), f"{case}.atrace"])
+    _check(f"{case}-{command}.{form}", capsys.readouterr().out, text=form == "txt")
+
+
+@pytest.mark.parametrize(
+    ("case", "number"), [(case, number) for case, them in _EXPLAINED.items() for number in them]
+)
+def test_explanations_are_as_reviewed(
+    case: str,
+    number: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _CASES[case]().write(tmp_path / f"{case}.atrace")
+    monkeypatch.chdir(tmp_path)
+    assert run(["explain", f"{case}.atrace", str(number)]) == 1
+    _check(f"{case}-explain-{number}.txt", capsys.readouterr().out, text=True)

@@ -96,7 +96,9 @@ def _hostile_summary() -> dict[str, Any]:
             "sealed": True,
         },
         "totals": numbers,
-        "programs": [{"id": 1, "name": HOSTILE, "type": HOSTILE, "arena": 0, **counts}],
+        "programs": [
+            {"id": 1, "name": HOSTILE, "type": HOSTILE, "arena": 0, "causes": {}, **counts}
+        ],
         "arenas": [
             {
                 "map_id": 1,
@@ -108,7 +110,17 @@ def _hostile_summary() -> dict[str, Any]:
                 **counts,
             }
         ],
-        "signatures": [{"signature": HOSTILE, "title": HOSTILE, "count": 1, "oopses": 1}],
+        "causes": {HOSTILE: 1},
+        "signatures": [
+            {
+                "signature": HOSTILE,
+                "title": HOSTILE,
+                "count": 1,
+                "oopses": 1,
+                "cause": HOSTILE,
+                "first_fault": 1,
+            }
+        ],
     }
 
 
