@@ -99,6 +99,10 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
         reasons.append(f"{found.untimed_losses} event(s) were lost at times not known")
     elif found.lossy:
         reasons.append("events were lost: what happened meanwhile is unknown")
+    if part.tally.unsettled:
+        reasons.append(
+            f"{part.tally.unsettled} event(s) among overlapping threads fit no order that was found"
+        )
     if not reasons and part.tally.events and part.tally.unknown == part.tally.events:
         reasons.append("nothing is known of any arena: they are all older than the trace")
     return reasons

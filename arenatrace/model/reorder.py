@@ -28,9 +28,10 @@ _BEHIND = (24, 96, 512)
 _AHEAD = 24
 #: How far one event is moved at most, in positions.
 _REACH = 8
-_TRIALS = 300
 _DEPTH = 3
-_BEAM = 6
+#: Trial orders in all, and how many of them are built upon: at first, and before giving up.
+_QUICK = (300, 6)
+_THOROUGH = (2500, 40)
 #: A trial order is followed this many events past the contradiction, to choose among several.
 _FOLLOW = 24
 
@@ -59,7 +60,7 @@ class Budget:
 
 
 def another_order(
-    start: Judge, segment: Segment, order: list[int], bad: int
+    start: Judge, segment: Segment, order: list[int], bad: int, *, thorough: bool = False
 ) -> tuple[Judge, list[int], int] | None:
     """An order in which the event at position ``bad`` of ``order`` is no contradiction.
 
@@ -77,8 +78,11 @@ def another_order(
     end = min(len(order), bad + _AHEAD)
     tried_from = len(order)
     for behind, base in reversed(judges):
-        found = _search(base, segment, order[behind:end], bad - behind, tried_from - behind)
-        tried_from = behind
+        local = order[behind:end]
+        effort = _THOROUGH if thorough else _QUICK
+        found = _search(base, segment, local, bad - behind, tried_from - behind, effort)
+        # in depth, two moves may be needed of which only one lies farther back
+        tried_from = len(order) if thorough else behind
         if found is not None:
             local, survived = found
             new = order[:behind] + local + order[end:]
@@ -91,7 +95,12 @@ def another_order(
 
 
 def _search(
-    base: Judge, segment: Segment, local: list[int], bad: int, tried_from: int
+    base: Judge,
+    segment: Segment,
+    local: list[int],
+    bad: int,
+    tried_from: int,
+    effort: tuple[int, int],
 ) -> tuple[list[int], int] | None:
     """The best order of ``local`` and how many of its events it explains.
 
@@ -99,7 +108,7 @@ def _search(
     """
     beam = [(bad, local)]
     seen = {tuple(local)}
-    trials = _TRIALS
+    trials, width = effort
     for depth in range(_DEPTH):
         candidates: list[tuple[int, list[int]]] = []
         for stuck, current in beam:
@@ -122,7 +131,7 @@ def _search(
             # It explains the contradiction; what comes later may need a move of its own.
             survived, moved = candidates[0]
             return moved, survived
-        beam = candidates[:_BEAM]
+        beam = candidates[:width]
         if trials <= 0:
             break
     return None
@@ -140,18 +149,12 @@ def _survives(base: Judge, order: list[int], bad: int) -> int:
 def crowded(segment: Segment, order: list[int], at: int, pages: tuple[int, int] | None) -> bool:
     """Whether threads overlapped so that not finding an order for ``order[at]`` proves nothing.
 
-    ``pages`` (first, count) are those that decide, None if all events do. The worker alone does
-    not count: the search tries its few places.
+    ``pages`` (first, count) are those that decide, None if all events do.
     """
     bad = order[at]
     near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
     if pages is None:
-        workers = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
-        return any(
-            may_swap(segment, first, second)
-            for first, second in pairwise(workers)
-            if first < second
-        )
+        return _overlaps(segment, near, bad) or threads_overlap(segment, order, at)
     start, count = pages
     return any(
         segment.page[index] < start + count
@@ -159,6 +162,28 @@ def crowded(segment: Segment, order: list[int], at: int, pages: tuple[int, int] 
         and (may_swap(segment, index, bad) if index < bad else may_swap(segment, bad, index))
         for index in near
         if index != bad
+    )
+
+
+def worker_overlaps(segment: Segment, order: list[int], at: int) -> bool:
+    """Whether the event at position ``at`` overlaps with others, but no two threads besides."""
+    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    return _overlaps(segment, near, order[at]) and not threads_overlap(segment, order, at)
+
+
+def threads_overlap(segment: Segment, order: list[int], at: int) -> bool:
+    """Whether around position ``at`` more overlaps than one thread and the worker."""
+    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    others = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
+    return any(
+        may_swap(segment, first, second) for first, second in pairwise(others) if first < second
+    )
+
+
+def _overlaps(segment: Segment, near: list[int], bad: int) -> bool:
+    """Whether any event of ``near`` may have changed places with the event ``bad`` itself."""
+    return any(
+        may_swap(segment, min(index, bad), max(index, bad)) for index in near if index != bad
     )
 
 

@@ -24,7 +24,7 @@ from arenatrace.model.ops import (
 )
 from arenatrace.model.profiles import Profile
 from arenatrace.model.pte import Pte
-from arenatrace.model.reorder import Budget, another_order, crowded
+from arenatrace.model.reorder import Budget, another_order, crowded, worker_overlaps
 from arenatrace.schema import Kind
 
 #: Events between two points to go back to, at least.
@@ -120,9 +120,7 @@ class ArenaReplay:
             if found is None:
                 at += 1
                 continue
-            other = None
-            if self._budget.failures > 0 and found.pages != (0, 0):
-                other = another_order(start, whole, order, at)
+            other = self._another_order(start, whole, order, at, found)
             if other is not None:
                 judge, order, at = other
                 plain_from = _plain_from(order)
@@ -149,6 +147,17 @@ class ArenaReplay:
         else:
             self._before, self._at_before = EMPTY, judge.copy()
         return judge
+
+    def _another_order(
+        self, start: Judge, whole: Segment, order: list[int], at: int, found: Contradiction
+    ) -> tuple[Judge, list[int], int] | None:
+        if self._budget.failures <= 0 or found.pages == (0, 0):
+            return None
+        other = another_order(start, whole, order, at)
+        worth_more = self._budget.failures > 20 and not found.excusable
+        if other is None and worth_more and worker_overlaps(whole, order, at):
+            other = another_order(start, whole, order, at, thorough=True)
+        return other
 
     def _diverge(self, segment: Segment, index: int, found: Contradiction) -> None:
         page = segment.page[index]

@@ -19,7 +19,7 @@ from tests.unit.model.events import KERN, USER, Script, facts, replay
 _INSTALLED = Outcome.SCRATCH_INSTALLED
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)), st.sampled_from((64, 700)))
 def test_a_valid_trace_never_diverges(seed: int, profile: str, pages: int) -> None:
     plan = Plan(seed, events=1500, profile=profile, max_entries=pages)
