@@ -275,6 +275,47 @@ KFUNC_PROBE(arena_free_pages, void *arena, long uaddr, long page_cnt, u8 sleepab
 }
 #endif
 
+/* Where arena_alloc_pages() and arena_free_pages() were inlined: the kfuncs around them. */
+#ifdef AT_PROBE_bpf_arena_alloc_pages
+KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int node_id, u64 flags,
+	       void *ret)
+{
+	struct at_event *e;
+
+	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
+		return 0;
+	e = event_begin(AT_PAGE_ALLOC);
+	if (!e)
+		return 0;
+	e->arena = (u64)map;
+	e->addr = (u64)addr;
+	e->ret = (u64)ret;
+	e->pages = page_cnt;
+	e->flags = AT_F_SLEEPABLE | (ret ? AT_F_OK : 0);
+	event_end(e);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_bpf_arena_free_pages
+KFUNC_PROBE(bpf_arena_free_pages, void *map, void *ptr, u32 page_cnt)
+{
+	struct at_event *e;
+
+	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
+		return 0;
+	e = event_begin(AT_PAGE_FREE);
+	if (!e)
+		return 0;
+	e->arena = (u64)map;
+	e->addr = (u64)ptr;
+	e->pages = page_cnt;
+	e->flags = AT_F_SLEEPABLE;
+	event_end(e);
+	return 0;
+}
+#endif
+
 #ifdef AT_PROBE_bpf_arena_reserve_pages
 KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int ret)
 {
@@ -486,7 +527,7 @@ KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
 	u64 aux = U64_AT(fp, bpf_prog__aux);
 
 	/* subprograms come by on their own, before their main program has its id */
-	if (!is_recording() || U64_AT(aux, bpf_prog_aux__main_prog_aux) != aux)
+	if (!is_recording() || U32_AT(aux, bpf_prog_aux__func_idx))
 		return 0;
 	note_prog((u64)fp, aux, 0);
 	prog_event(AT_PROG_LOAD, aux, AT_F_OK);

@@ -20,13 +20,17 @@ class Kernel:
     states: list[PointState]
 
     @classmethod
-    def look(cls, level: str) -> Kernel:
-        """Find out, or raise UnsupportedError for the first thing that is missing."""
+    def look(cls, level: str, *, without_recovery: bool = False) -> Kernel:
+        """Find out, or raise UnsupportedError for the first thing that is missing.
+
+        ``without_recovery``: a kernel in which kernel-side faults are oopses will do.
+        """
         privileges.require()
         btf = Btf.of_running_kernel()
         found = offsets(btf)
         states = survey(btf, found)
-        require_essential(states)
+        if not without_recovery:
+            require_essential(states)
         import_bcc()
         require_headers(host.release())
         return cls(btf, found, at_level(states, level))

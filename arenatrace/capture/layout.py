@@ -29,6 +29,7 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bpf_prog_aux", ("btf",)),
     ("bpf_prog_aux", ("func",)),
     ("bpf_prog_aux", ("func_cnt",)),
+    ("bpf_prog_aux", ("func_idx",)),
     ("bpf_prog_aux", ("id",)),
     ("bpf_prog_aux", ("jited_linfo",)),
     ("bpf_prog_aux", ("ksym", "end")),
@@ -54,6 +55,7 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 #: Members that may be missing: their value is used by probes that are then left out.
 OPTIONAL: dict[tuple[str, tuple[str, ...]], str] = {
     ("bpf_arena", ("free_work",)): "arena_free_worker",
+    ("bpf_prog_aux", ("main_prog_aux",)): "bpf_prog_ksym_find",
     ("pt_regs", ("ip",)): "page_fault_oops",
 }
 

@@ -23,7 +23,8 @@ class Plan:
     """What to record. ``duration_s`` None: until interrupted or the command ends.
 
     ``level`` is one of ``points.LEVELS``. Under sudo the command runs as the invoking user
-    unless ``command_as_root``.
+    unless ``command_as_root``. ``without_recovery``: record also on a kernel that does not
+    recover arena faults.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class Plan:
     command: tuple[str, ...] = ()
     level: str = "pages"
     command_as_root: bool = False
+    without_recovery: bool = False
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_status: Callable[[str], None] = lambda _text: None
 

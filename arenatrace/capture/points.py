@@ -24,6 +24,8 @@ class Point:
     essential: bool = False
     #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
     per_page_operation: bool = False
+    #: Another point that gives the same and more: with it, this one is left alone.
+    instead_of: str = ""
 
     @property
     def macro(self) -> str:
@@ -70,6 +72,20 @@ POINTS: tuple[Point, ...] = (
         per_page_operation=True,
     ),
     Point(
+        "bpf_arena_alloc_pages",
+        ("p__map", "addr__ign", "page_cnt", "node_id", "flags"),
+        "page allocations, where arena_alloc_pages cannot be probed",
+        per_page_operation=True,
+        instead_of="arena_alloc_pages",
+    ),
+    Point(
+        "bpf_arena_free_pages",
+        ("p__map", "ptr__ign", "page_cnt"),
+        "page frees, where arena_free_pages cannot be probed",
+        per_page_operation=True,
+        instead_of="arena_free_pages",
+    ),
+    Point(
         "bpf_arena_reserve_pages",
         ("p__map", "ptr__ign", "page_cnt"),
         "page reservations",
@@ -112,9 +128,12 @@ def survey(btf: Btf, offsets: dict[str, int]) -> list[PointState]:
         function: "AT_OFF_" + "__".join((struct_name, *path))
         for (struct_name, path), function in OPTIONAL.items()
     }
-    states = []
+    states: list[PointState] = []
     for point in POINTS:
         function = btf.function(point.function)
+        if any(state.present and state.point.function == point.instead_of for state in states):
+            # not missing: what it would give comes from the other one
+            continue
         if function is None:
             states.append(PointState(point, False, "this kernel has no such function"))
         elif function.params != point.params:
@@ -128,12 +147,12 @@ def survey(btf: Btf, offsets: dict[str, int]) -> list[PointState]:
 
 
 def require_essential(states: list[PointState]) -> None:
-    """Raise UnsupportedError if a point without which there is nothing to record is missing."""
+    """Raise UnsupportedError if a point is missing that a recording is mostly made for."""
     for state in states:
         if state.point.essential and not state.present:
             raise UnsupportedError(
                 f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
-                "Linux 7.2 and later have it; recorded traces can be read on any kernel",
+                "Linux 7.2 and later have it; record --without-recovery records what there is",
             )
 
 

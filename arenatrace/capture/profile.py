@@ -16,8 +16,11 @@ _EVIDENCE: dict[str, tuple[str, ...]] = {
     # the page that every empty entry points at under BPF_F_ARENA_MAP_ALWAYS
     "bpf_arena.garbage_page": ("bpf_arena", "garbage_page"),
     "bpf_arena.scratch_page": ("bpf_arena", "scratch_page"),
-    # an allocation that knows the scratch page can replace it; one that does not refuses
+    # an allocation's callback sees nothing but this structure: only with the page or the
+    # arena in it can it know a scratch page when it meets one, and replace it
+    "apply_range_data.pages": ("apply_range_data", "pages"),
     "apply_range_data.scratch_page": ("apply_range_data", "scratch_page"),
+    "apply_range_data.arena": ("apply_range_data", "arena"),
 }
 
 
@@ -32,11 +35,13 @@ def features(btf: Btf) -> dict[str, bool]:
 
 
 def detect(found: dict[str, bool]) -> str | None:
-    """The replay profile that ``features`` point to, None if the kernel has no arena."""
+    """The replay profile that ``features`` prove; None without an arena or without proof."""
     if not found["bpf_arena.map"]:
         return None
     if found["bpf_arena.garbage_page"]:
         return "map-always"
     if not found[_HANDLER]:
         return "pre-scratch"
-    return "scratch-replace" if found["apply_range_data.scratch_page"] else "scratch-sticky"
+    if found["apply_range_data.scratch_page"] or found["apply_range_data.arena"]:
+        return "scratch-replace"
+    return "scratch-sticky" if found["apply_range_data.pages"] else None

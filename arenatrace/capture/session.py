@@ -38,7 +38,7 @@ def record(plan: Plan) -> Result:
         UsageError: the output exists or cannot be made, or the command cannot be started.
         ArenatraceError: the disk is full or failed; what was written until then is valid.
     """
-    kernel = Kernel.look(plan.level)
+    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
     check_output(plan.path)
     check_command(plan.command)
     plan.on_status("compiling and attaching probes")
@@ -176,6 +176,11 @@ class Session:
             f"probe refused by the kernel: {name}: {why}"
             for name, why in self._probes.refused.items()
         ]
+        if "bpf_arena_handle_page_fault" not in self._probes.attached:
+            notices.append(
+                "this kernel does not recover kernel-side arena faults: each is an oops, none is "
+                "in this trace; see dmesg"
+            )
         notices += self._drain.notices()
         writer.update_meta(
             end_ts_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC),

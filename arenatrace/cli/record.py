@@ -53,6 +53,12 @@ ended is printed and kept in the trace, it does not change the exit code.
 @click.option(
     "--as-root", is_flag=True, help="Under sudo, run CMD as root, not as the user who ran sudo."
 )
+@click.option(
+    "--without-recovery",
+    is_flag=True,
+    help="Record also on a kernel that does not recover arena faults: pages, "
+    "user faults, arenas and programs, where it has the probe points.",
+)
 @click.option("--dry-run", is_flag=True, help="Attach all probes, detach them, and record nothing.")
 @click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
 def record(
@@ -60,6 +66,7 @@ def record(
     duration: float | None,
     level: str,
     as_root: bool,
+    without_recovery: bool,
     dry_run: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -89,6 +96,7 @@ def record(
                 command=command,
                 level=level,
                 command_as_root=as_root,
+                without_recovery=without_recovery,
                 on_progress=screen.progress,
                 on_status=screen.status,
             )

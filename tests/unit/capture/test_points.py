@@ -12,6 +12,9 @@ from arenatrace.errors import UnsupportedError
 from tests.unit.capture.kernel_blob import kernel
 from tests.unit.capture.probe_source import Probe, guarded, probes, text
 
+#: Points that stand in for another one; a kernel that has that has no use for them.
+_STAND_INS = [point for point in POINTS if point.instead_of]
+_PLAIN = [point for point in POINTS if not point.instead_of]
 _BY_NAME = {point.function: point for point in POINTS}
 
 
@@ -27,11 +30,11 @@ def _others(function: str, states: list[PointState]) -> list[PointState]:
 def test_a_kernel_with_everything() -> None:
     btf = kernel()
     states = survey(btf, offsets(btf))
-    assert [state.point for state in states] == list(POINTS)
+    assert [state.point for state in states] == _PLAIN
     assert all(state.present and not state.why_not for state in states)
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.function)
+@pytest.mark.parametrize("point", _PLAIN, ids=lambda point: point.function)
 def test_a_missing_function(point: Point) -> None:
     btf = kernel(functions={point.function: None})
     states = survey(btf, offsets(btf))
@@ -41,7 +44,18 @@ def test_a_missing_function(point: Point) -> None:
     assert all(state.present for state in _others(point.function, states))
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.function)
+@pytest.mark.parametrize("point", _STAND_INS, ids=lambda point: point.function)
+def test_a_stand_in_is_there_where_the_other_is_not(point: Point) -> None:
+    btf = kernel(functions={point.instead_of: None})
+    states = survey(btf, offsets(btf))
+    assert _state(point.function, states).present
+    assert not _state(point.instead_of, states).present
+    btf = kernel(functions={point.instead_of: None, point.function: None})
+    states = survey(btf, offsets(btf))
+    assert not _state(point.function, states).present
+
+
+@pytest.mark.parametrize("point", _PLAIN, ids=lambda point: point.function)
 def test_other_parameters_are_another_function(point: Point) -> None:
     btf = kernel(functions={point.function: (*point.params, "surprise")})
     states = survey(btf, offsets(btf))

@@ -31,6 +31,9 @@ def _kernel(arena: list[str], apply_range: list[str], functions: list[str]) -> B
         (["map", "garbage_page"], ["arena"], [], "map-always"),
         (["map", "scratch_page"], ["pages"], [_HANDLER], "scratch-sticky"),
         (["map", "scratch_page"], ["pages", "scratch_page"], [_HANDLER], "scratch-replace"),
+        (["map", "scratch_page"], ["arena", "pages", "i"], [_HANDLER], "scratch-replace"),
+        # a kernel that does it in another way proves nothing
+        (["map", "scratch_page"], [], [_HANDLER], None),
         # the page alone recovers nothing
         (["map", "scratch_page"], ["pages", "scratch_page"], [], "pre-scratch"),
     ],

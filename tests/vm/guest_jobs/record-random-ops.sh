@@ -8,8 +8,12 @@ module=$1 program=$2
 shift 2
 if grep -q ' bpf_arena_handle_page_fault$' /proc/kallsyms; then
     insmod "$module" || exit 1
+    recovery=
+else
+    recovery=--without-recovery
 fi
-arenatrace record -o "$LAB_OUT/random.atrace" -- \
+# shellcheck disable=SC2086 # one word or none
+arenatrace record $recovery -o "$LAB_OUT/random.atrace" -- \
     "$program" --truth "$LAB_OUT/random.json" "$@" 2>"$LAB_OUT/random.log"
 echo $? >"$LAB_OUT/random.rc"
 dmesg >"$LAB_OUT/dmesg.txt"
