@@ -282,7 +282,8 @@ KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int n
 {
 	struct at_event *e;
 
-	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
+	/* turned away before the arena is looked at */
+	if (!page_cnt || flags || U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
 		return 0;
 	e = event_begin(AT_PAGE_ALLOC);
 	if (!e)
@@ -302,7 +303,7 @@ KFUNC_PROBE(bpf_arena_free_pages, void *map, void *ptr, u32 page_cnt)
 {
 	struct at_event *e;
 
-	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
+	if (!page_cnt || !ptr || U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
 		return 0;
 	e = event_begin(AT_PAGE_FREE);
 	if (!e)

@@ -207,10 +207,11 @@ class Session:
     def _meta(self, start_ns: int) -> Meta:
         attached = self._probes.attached
         states = self._kernel.states
+        replaced = {state.point.instead_of for state in states if state.point.function in attached}
         missing = tuple(
             MissingProbe(state.point.function, state.point.gives)
             for state in states
-            if state.point.function not in attached
+            if state.point.function not in (*attached, *replaced)
         )
         points = {state.point.function: state.present for state in states}
         return Meta(

@@ -52,6 +52,10 @@ class Run:
     log: str
     dmesg: str
 
+    def tells_program_faults(self) -> bool:
+        """Whether this kernel has a point at which program-side faults can be seen."""
+        return open_trace(self.trace).meta.features["bpf_prog_report_arena_violation"]
+
     def expected(self) -> list[Operation]:
         """What the account says a trace must hold, in order."""
         return [found for done in self.truth["operations"] if (found := self._expected(done))]
@@ -80,7 +84,7 @@ class Run:
                 return (Kind.USER_FAULT, arena, page, done["write"], _USER_OUTCOMES[result])
             case "kernel-touch", "fault":
                 return (Kind.KERNEL_FAULT, arena, kaddr, done["write"], Outcome.SCRATCH_INSTALLED)
-            case "prog-touch", "fault":
+            case "prog-touch", "fault" if self.tells_program_faults():
                 outcome = Outcome.IGNORED if done["write"] else Outcome.ZEROED
                 return (Kind.PROG_FAULT, arena, kaddr, done["write"], outcome)
         return None
