@@ -37,6 +37,7 @@ Dir::Etc::sourcelist "{PLACE}/apt/sources.list";
 Dir::Etc::sourceparts "{PLACE}/apt/none";
 Dir::Etc::preferencesparts "{PLACE}/apt/none";
 Dir::Etc::parts "{PLACE}/apt/none";
+APT::Update::Error-Mode "any";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 Acquire::Languages "none";
@@ -168,7 +169,7 @@ class _Apt:
 
 
 def _error_line(problem: BuildError) -> str:
-    """Returns what apt gave as its reason, or else the last it said."""
+    """Returns the first reason that apt gave, or else the last it said."""
     lines = str(problem).splitlines()
     errors = [line for line in lines if line.startswith("E: ")]
-    return (errors or lines)[-1].removeprefix("E: ")
+    return errors[0].removeprefix("E: ") if errors else lines[-1]
