@@ -41,10 +41,15 @@ def diagnosed_faults(trace: Trace) -> pl.DataFrame:
 def located_faults(trace: Trace) -> pl.LazyFrame:
     """The faults of ``trace`` with who and where, before anything is said about why."""
     arenas, programs = trace.scan("arenas"), trace.scan("programs")
-    rows = (
+    # The questions below ask for the faults many times over: the events are read once for all.
+    wrong = (
         trace.scan("events")
         .filter(pl.col("kind").is_in(list(_SIDES)))
-        .sort("ts_ns", "seq", maintain_order=True)
+        .collect(engine="streaming")
+        .lazy()
+    )
+    rows = (
+        wrong.sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("fault", offset=1)
         .with_columns(pl.col("comm").cast(pl.String))
         .rename({"uaddr": "told"})
