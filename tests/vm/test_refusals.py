@@ -33,7 +33,7 @@ _CASES = [
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> VmResult:
     """All cases, tried in one boot."""
-    result = lab.run(f"bash files/{_JOB.name}", files=[_JOB])
+    result = lab.run(f"bash files/{_JOB.name}", files=[_JOB], timeout=300)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     return result
 

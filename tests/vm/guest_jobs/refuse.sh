@@ -50,7 +50,9 @@ attempt no-duration arenatrace record -o /tmp/refused.atrace --duration 0
 # shellcheck disable=SC2016 # the inner shell's own pid
 attempt killed-command arenatrace record -o "$LAB_OUT/killed.atrace" -- sh -c 'kill -9 $$'
 
-arenatrace record -o "$LAB_OUT/interrupted.atrace" 2>"$LAB_OUT/interrupted.err" &
+# a shell without a terminal lets its background jobs ignore the signal that Ctrl-C sends
+env --default-signal=INT \
+    arenatrace record -o "$LAB_OUT/interrupted.atrace" 2>"$LAB_OUT/interrupted.err" &
 recorder=$!
 until grep -q recording "$LAB_OUT/interrupted.err" 2>/dev/null; do sleep 0.2; done
 kill -INT $recorder
