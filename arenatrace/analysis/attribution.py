@@ -82,7 +82,8 @@ def _probably_meant(
     handler refuse (``prog->aux->arena`` is NULL), and the fault becomes an oops.
     """
     has_arena = pl.col("arena").is_not_null()
-    without = programs.filter(~has_arena).select("prog")
+    # a program whose own note was lost has no type, and nothing is known of its arena
+    without = programs.filter(~has_arena & pl.col("type").is_not_null()).select("prog")
     blamed = verdict.join(without, on="prog", how="semi").join(_names(programs, "prog"), on="prog")
     users = programs.filter(has_arena).select("prog")
     return (
@@ -108,7 +109,9 @@ def _evidence() -> pl.Expr:
             pl.format("the innermost BPF frame of the stack is another program: {}", where)
         ),
         pl.when(attribution == "stack-only").then(
-            pl.lit("the kernel named no program; this one is the stack's innermost BPF frame")
+            pl.lit(
+                "no answer of the kernel is recorded; this one is the stack's innermost BPF frame"
+            )
         ),
         pl.when(attribution.is_in(["kernel-only", "none"]) & no_stack).then(
             pl.lit("no stack was recorded")
@@ -116,7 +119,7 @@ def _evidence() -> pl.Expr:
         pl.when(attribution.is_in(["kernel-only", "none"]) & ~no_stack).then(
             pl.lit("no frame of the stack is a BPF program known at that time")
         ),
-        pl.when(attribution == "none").then(pl.lit("the kernel named no program")),
+        pl.when(attribution == "none").then(pl.lit("no program named by the kernel is recorded")),
         pl.format(
             "{} uses no arena; {}, on the same stack, does and was probably meant",
             "meant_blamed",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+#: A program may still run for an RCU grace period after the kernel took it off its list
+#: (``bpf_prog_kallsyms_del_all`` comes first), while another is not given its memory yet.
+STILL_RUNNING_NS = 1_000_000_000
+
 
 def bpf_frames(faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFrame) -> pl.LazyFrame:
     """One row per BPF frame of each fault: ``fault``, ``pos``, ``pc``, ``prog``, ``own``,
@@ -27,7 +31,8 @@ def bpf_frames(faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFram
         .select("pc", "prog", "own", "function", "func_start", "load_ts_ns", "unload_ts_ns")
     )
     loaded = (pl.col("load_ts_ns").is_null() | (pl.col("load_ts_ns") <= pl.col("ts_ns"))) & (
-        pl.col("unload_ts_ns").is_null() | (pl.col("ts_ns") <= pl.col("unload_ts_ns"))
+        pl.col("unload_ts_ns").is_null()
+        | (pl.col("ts_ns") <= pl.col("unload_ts_ns") + STILL_RUNNING_NS)
     )
     return (
         frames.join(candidates, on="pc")

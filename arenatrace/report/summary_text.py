@@ -87,7 +87,7 @@ def _trace(trace: Mapping[str, Any]) -> Text:
     ]
     if not trace["sealed"]:
         facts.append("not sealed")
-    return Text(f"{harmless(trace['path'])}: {', '.join(facts)}", "dim")
+    return Text(f"{', '.join(facts)}: {harmless(trace['path'])}", "dim")
 
 
 def _table(rows: list[Mapping[str, Any]], numbers: Mapping[str, str], last: str) -> Table:

@@ -130,7 +130,7 @@ def test_the_innermost_of_nested_programs_is_the_stacks_answer(
         "inner",
         inner,
     )
-    assert "the kernel named no program" in row["evidence"][0]
+    assert "no answer of the kernel is recorded" in row["evidence"][0]
 
 
 def test_a_dispute_keeps_the_kernels_answer_and_its_own_frame(
@@ -193,23 +193,27 @@ def test_an_unloaded_program_is_still_known_for_faults_in_its_time(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     _alpha(builder, load_ts_ns=1_001_500_000, unload_ts_ns=1_003_000_000)
-    for ts in (1_001_499_999, 1_001_500_000, 1_003_000_000, 1_003_000_001):
+    for ts in (1_001_499_999, 1_001_500_000, 1_003_000_000, 2_003_000_000, 2_003_000_001):
         builder.prog_fault(ts_ns=ts, ip=_CODE + 0x112)
     labels = [row["attribution"] for row in _rows(builder, tmp_path)]
-    assert labels == ["none", "stack-only", "stack-only", "none"]
+    # for a while after its unload it may still run: RCU lets it
+    assert labels == ["none", "stack-only", "stack-only", "stack-only", "none"]
 
 
 def test_an_address_range_is_read_by_who_had_it_at_that_time(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
-    _alpha(builder, load_ts_ns=None, unload_ts_ns=2_000)
+    second = 1_000_000_000
+    _alpha(builder, load_ts_ns=None, unload_ts_ns=20 * second)
     first = (("one", _CODE + 0x80, _CODE + 0x180),)
-    builder.program("second", list(first), load_ts_ns=3_000, unload_ts_ns=4_000, arena=0)
+    builder.program(
+        "second", list(first), load_ts_ns=30 * second, unload_ts_ns=40 * second, arena=0
+    )
     # Its unload was never seen, and the next one took its place.
-    builder.program("third", list(first), load_ts_ns=5_000, arena=0)
-    builder.program("fourth", list(first), load_ts_ns=7_000, arena=0)
-    for ts in (1_000, 2_500, 3_500, 4_500, 6_000, 8_000):
-        builder.prog_fault(ts_ns=ts, ip=_CODE + 0x112)
+    builder.program("third", list(first), load_ts_ns=50 * second, arena=0)
+    builder.program("fourth", list(first), load_ts_ns=70 * second, arena=0)
+    for ts in (10, 25, 35, 45, 60, 80):
+        builder.prog_fault(ts_ns=ts * second, ip=_CODE + 0x112)
     names = [(row["prog"] or {}).get("name") for row in _rows(builder, tmp_path)]
     assert names == ["alpha", None, "second", None, "third", "fourth"]
 
