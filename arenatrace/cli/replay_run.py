@@ -19,11 +19,12 @@ from arenatrace.trace.reader import Trace, open_trace
 #: A process costs about as much as this many events.
 WORTH_A_PROCESS = 300_000
 
-#: Without one of these probes the trace lacks events that change an arena's state.
+#: What a replay rests on, and the probe points either of which records it: without these
+#: events the trace lacks changes of an arena's state.
 _NEEDED = {
-    "arena_alloc_pages": "page allocations",
-    "arena_free_pages": "page frees",
-    "arena_vm_fault": "faults of user space",
+    "page allocations": {"arena_alloc_pages", "bpf_arena_alloc_pages"},
+    "page frees": {"arena_free_pages", "bpf_arena_free_pages"},
+    "faults of user space": {"arena_vm_fault"},
 }
 
 
@@ -90,7 +91,9 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
     if meta.level == "faults":
         reasons.append("recorded at level faults: there are no page_alloc events to replay")
     elif meta.probes.attached:
-        missing = [what for point, what in _NEEDED.items() if point not in meta.probes.attached]
+        missing = [
+            what for what, points in _NEEDED.items() if points.isdisjoint(meta.probes.attached)
+        ]
         if missing:
             reasons.append(f"not recorded: {', '.join(missing)}")
     elif not found.kinds.get(Kind.PAGE_ALLOC) and _faults(found):
