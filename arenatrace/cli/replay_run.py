@@ -121,7 +121,12 @@ def _replay(trace: Trace, found: Survey, profile: Profile, jobs: int | None) -> 
         return _group(trace, found, profile, groups[0]) if groups else Part()
     # spawn: polars' threads do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(groups), mp_context=context) as pool:
+    try:
+        executor = ProcessPoolExecutor(len(groups), mp_context=context)
+    except OSError:
+        # no semaphores, as in a container without a usable /dev/shm: slower, the same answer
+        return _group(trace, found, profile, sorted(found.sizes))
+    with executor as pool:
         paths = [str(trace.path)] * len(groups)
         return merge(
             pool.map(_group_of_path, paths, [found] * len(groups), [profile] * len(groups), groups)

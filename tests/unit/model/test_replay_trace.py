@@ -84,6 +84,25 @@ def test_several_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     assert [found.seq for found in many.divergences] == [wrong]
 
 
+def test_without_semaphores_one_process_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is in a container whose /dev/shm cannot be used."""
+
+    def refused(*_args: object, **_how: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("arenatrace.cli.replay_run.WORTH_A_PROCESS", 100)
+    facts, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
+    write_trace(tmp_path / "t", facts, events, profile="scratch-replace", note="test")
+    trace = open_trace(tmp_path / "t")
+    one = replay_trace(trace, jobs=1)
+    monkeypatch.setattr("arenatrace.cli.replay_run.ProcessPoolExecutor", refused)
+    many = replay_trace(trace, jobs=2)
+    assert one.to_dict() == many.to_dict()
+    assert [found.seq for found in many.divergences] == [wrong]
+
+
 def test_groups_are_of_about_the_same_size() -> None:
     sizes = {0: 900_000, 1: 500_000, 2: 400_000, 3: 10}
     assert grouped(sizes, 2) == [[0], [1, 2, 3]] or grouped(sizes, 2) == [[0, 3], [1, 2]]
