@@ -26,8 +26,8 @@ class Drain:
         self, probes: Probes, ledger: Ledger, decoder: Decoder, writer: TraceWriter
     ) -> None:
         self._probes = probes
-        self._events = MappedRing(probes.map_fd("events"), probes.event_bytes)
-        self._notes = MappedRing(probes.map_fd("notes"), probes.note_bytes)
+        self._events = MappedRing(probes.map_fd("events"), probes.ring_sizes.events)
+        self._notes = MappedRing(probes.map_fd("notes"), probes.ring_sizes.notes)
         self._ledger = ledger
         self._decoder = decoder
         self._writer = writer

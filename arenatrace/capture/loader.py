@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.resources
+import mmap
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,11 +17,14 @@ from typing import Any
 
 from arenatrace.capture.bpf_syscall import freeze_map, prog_info, run_iterator
 from arenatrace.capture.points import PointState
+from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
 from arenatrace.errors import UnsupportedError
-from arenatrace.schema import PAGE_SIZE, Kind
+from arenatrace.schema import Kind
 
 _SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
+#: What libbcc says of a map that the kernel did not make.
+_NO_RING = re.compile(r"could not open bpf map: (?:events|notes), error: (.+)")
 
 
 def probes_dir() -> Path:
@@ -111,24 +116,18 @@ def _captured_stderr() -> Iterator[list[str]]:
 
 
 class Probes:
-    """The compiled probes.
-
-    ``event_pages`` and ``note_pages`` are the ring sizes in pages, powers of two.
-    """
+    """The compiled probes, with ring buffers of the given sizes."""
 
     def __init__(
         self,
         states: list[PointState],
         offsets: dict[str, int],
-        *,
-        event_pages: int = 4096,
-        note_pages: int = 4096,
+        rings: RingSizes = DEFAULT_RINGS,
     ) -> None:
         bcc = import_bcc()
         source_dir = probes_dir()
         self._lib = sys.modules["bcc.libbcc"].lib
-        self.event_bytes = event_pages * PAGE_SIZE
-        self.note_bytes = note_pages * PAGE_SIZE
+        self.ring_sizes = rings
         self.attached: list[str] = []
         self._closed = False
         self.refused: dict[str, str] = {}
@@ -136,15 +135,15 @@ class Probes:
         self._iterators: list[int] = []
         flags = [
             f"-I{source_dir}",
-            f"-DAT_EVENTS_PAGES={event_pages}",
-            f"-DAT_NOTES_PAGES={note_pages}",
+            f"-DAT_EVENTS_PAGES={rings.events // mmap.PAGESIZE}",
+            f"-DAT_NOTES_PAGES={rings.notes // mmap.PAGESIZE}",
             *(f"-D{name}={value}" for name, value in offsets.items()),
             *(f"-D{state.point.macro}" for state in states if state.present),
         ]
-        self._bpf = self._compile(bcc, (source_dir / _SOURCE).read_text(), flags)
+        self._bpf = self._compile(bcc, (source_dir / _SOURCE).read_text(), flags, rings)
 
     @staticmethod
-    def _compile(bcc: Any, text: str, flags: list[str]) -> Any:
+    def _compile(bcc: Any, text: str, flags: list[str], rings: RingSizes) -> Any:
         class Module(bcc.BPF):  # type: ignore[misc]
             """BCC attaches whatever it finds as soon as it has compiled; here attach() does."""
 
@@ -159,6 +158,9 @@ class Probes:
             except Exception as exc:
                 failure = exc
         if failure is not None:
+            no_map = next((match for line in said if (match := _NO_RING.search(line))), None)
+            if no_map is not None:
+                raise refused_by_kernel(rings, no_map[1]) from failure
             first = next((line for line in said if "error" in line.lower()), str(failure))
             raise UnsupportedError(
                 f"the probes do not compile on this kernel: {first.strip()}",

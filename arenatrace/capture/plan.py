@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.schema import Kind
 
 
@@ -33,6 +34,7 @@ class Plan:
     level: str = "pages"
     command_as_root: bool = False
     without_recovery: bool = False
+    rings: RingSizes = DEFAULT_RINGS
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_status: Callable[[str], None] = lambda _text: None
 

@@ -15,6 +15,7 @@ from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan, Progress, Result
+from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
 from arenatrace.errors import UnsupportedError, UsageError
@@ -34,15 +35,17 @@ def record(plan: Plan) -> Result:
     """Record as ``plan`` says and seal the trace.
 
     Raises:
-        UnsupportedError: no privileges, no BTF, no handler, no headers or no BCC.
+        UnsupportedError: no privileges, no BTF, no handler, no headers or no BCC, or no memory
+            for the ring buffers.
         UsageError: the output exists or cannot be made, or the command cannot be started.
         ArenatraceError: the disk is full or failed; what was written until then is valid.
     """
     kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
     check_output(plan.path)
     check_command(plan.command)
+    plan.rings.require_memory()
     plan.on_status("compiling and attaching probes")
-    probes = Probes(kernel.states, kernel.offsets)
+    probes = Probes(kernel.states, kernel.offsets, plan.rings)
     try:
         return Session(plan, probes, kernel).run()
     except OSError as exc:
@@ -57,14 +60,17 @@ def record(plan: Plan) -> Result:
             give(plan.path, owner)
 
 
-def dry_run(level: str = "pages") -> tuple[list[str], dict[str, str]]:
+def dry_run(
+    level: str = "pages", rings: RingSizes = DEFAULT_RINGS
+) -> tuple[list[str], dict[str, str]]:
     """Attach every probe of ``level`` and detach it again; nothing is recorded or written.
 
     Returns the points that were attached, and those refused with the kernel's reason.
     Raises UnsupportedError as ``record`` does.
     """
     kernel = Kernel.look(level)
-    probes = Probes(kernel.states, kernel.offsets)
+    rings.require_memory()
+    probes = Probes(kernel.states, kernel.offsets, rings)
     try:
         probes.attach()
         return probes.attached, probes.refused

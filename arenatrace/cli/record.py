@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, parse_size, show_size
 from arenatrace.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -59,6 +60,21 @@ ended is printed and kept in the trace, it does not change the exit code.
     help="Record also on a kernel that does not recover arena faults: pages, "
     "user faults, arenas and programs, where it has the probe points.",
 )
+@click.option(
+    "--ring-size",
+    metavar="SIZE",
+    default=show_size(DEFAULT_RINGS.events),
+    show_default=True,
+    help="Memory between the kernel and the recorder for events: a power of two of "
+    "bytes, or K, M, G. What does not fit is lost, and counted.",
+)
+@click.option(
+    "--notes-ring-size",
+    metavar="SIZE",
+    default=show_size(DEFAULT_RINGS.notes),
+    show_default=True,
+    help="The same for stacks, symbols and line tables.",
+)
 @click.option("--dry-run", is_flag=True, help="Attach all probes, detach them, and record nothing.")
 @click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
 def record(
@@ -67,6 +83,8 @@ def record(
     level: str,
     as_root: bool,
     without_recovery: bool,
+    ring_size: str,
+    notes_ring_size: str,
     dry_run: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -79,11 +97,14 @@ def record(
     """
     from rich.console import Console
 
+    rings = RingSizes(
+        parse_size(ring_size, "--ring-size"), parse_size(notes_ring_size, "--notes-ring-size")
+    )
     from arenatrace.capture.plan import Plan
     from arenatrace.capture.session import record as run
 
     if dry_run:
-        _try_probes(level)
+        _try_probes(level, rings)
         return ExitCode.OK
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     path = output or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
@@ -97,6 +118,7 @@ def record(
                 level=level,
                 command_as_root=as_root,
                 without_recovery=without_recovery,
+                rings=rings,
                 on_progress=screen.progress,
                 on_status=screen.status,
             )
@@ -108,11 +130,11 @@ def record(
     return ExitCode.INCONCLUSIVE if result.lost else ExitCode.OK
 
 
-def _try_probes(level: str) -> None:
+def _try_probes(level: str, rings: RingSizes) -> None:
     from arenatrace.capture.session import dry_run
     from arenatrace.report.harmless import harmless
 
-    attached, refused = dry_run(level)
+    attached, refused = dry_run(level, rings)
     click.echo(f"arenatrace: {len(attached)} probe points attached and detached", err=True)
     for point, why in refused.items():
         click.echo(f"arenatrace: refused: {point}: {harmless(why)}", err=True)

@@ -14,6 +14,7 @@ import pytest
 from arenatrace.capture import loader
 from arenatrace.capture.loader import Probes, import_bcc, probes_dir, require_headers
 from arenatrace.capture.points import POINTS, PointState
+from arenatrace.capture.ring_size import DEFAULT_RINGS
 from arenatrace.errors import UnsupportedError
 from tests.unit.capture.probe_source import SOURCE, probes
 
@@ -213,5 +214,21 @@ def test_a_compiler_error_is_one_line() -> None:
             raise RuntimeError("Failed to compile BPF module")
 
     with pytest.raises(UnsupportedError) as caught:
-        Probes._compile(SimpleNamespace(BPF=Broken), "text", [])
+        Probes._compile(SimpleNamespace(BPF=Broken), "text", [], DEFAULT_RINGS)
     assert caught.value.message.endswith("/virtual/main.c:1:2: error: no member")
+
+
+def test_a_ring_the_kernel_has_no_memory_for() -> None:
+    class Full:
+        """A bcc.BPF on a machine without that much memory."""
+
+        def __init__(self, **_given: object) -> None:
+            os.write(2, b"could not open bpf map: events, error: Cannot allocate memory\n")
+            raise RuntimeError("Failed to compile BPF module <text>")
+
+    with pytest.raises(UnsupportedError) as caught:
+        Probes._compile(SimpleNamespace(BPF=Full), "text", [], DEFAULT_RINGS)
+    assert caught.value.message == (
+        "the kernel refused the ring buffers (events 16M, notes 16M): Cannot allocate memory"
+    )
+    assert "--ring-size" in caught.value.hint

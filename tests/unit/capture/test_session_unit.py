@@ -17,6 +17,7 @@ from arenatrace.capture.notes import NoteType
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.points import POINTS, PointState
 from arenatrace.capture.ring import HEADER_BYTES
+from arenatrace.capture.ring_size import RingSizes
 from arenatrace.capture.session import Session, check_output
 from arenatrace.capture.stops import Stops
 from arenatrace.errors import UsageError
@@ -113,7 +114,7 @@ class _FakeProbes:
     """Probes whose rings are files; ``late`` happens when they are stopped."""
 
     def __init__(self) -> None:
-        self.event_bytes = self.note_bytes = 4096
+        self.ring_sizes = RingSizes(4096, 4096)
         self.rings = {"events": RingFile(4096), "notes": RingFile(4096)}
         self.attached = [point.function for point in POINTS if point.function != "free_module"]
         self.refused = {"free_module": "not today"}

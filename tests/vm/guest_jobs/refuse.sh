@@ -45,6 +45,22 @@ attempt read-only arenatrace record -o /tmp/ro/run.atrace
 attempt no-command arenatrace record -o /tmp/refused.atrace -- /tmp/no-such-program
 attempt no-duration arenatrace record -o /tmp/refused.atrace --duration 0
 
+attempt odd-ring arenatrace record -o /tmp/refused.atrace --ring-size 3M
+attempt huge-ring arenatrace record -o /tmp/refused.atrace --ring-size 4G
+attempt tiny-notes-ring arenatrace record -o /tmp/refused.atrace --notes-ring-size 2K
+attempt no-memory arenatrace record -o /tmp/refused.atrace --ring-size 2G --notes-ring-size 2G
+
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/small && echo 300M >/sys/fs/cgroup/small/memory.max
+# shellcheck disable=SC2016 # the inner shell's own pid
+attempt small-cgroup sh -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs
+    exec arenatrace record -o /tmp/refused.atrace --ring-size 512M'
+# where the limit cannot be read, the kernel itself is asked and refuses
+# shellcheck disable=SC2016
+attempt kernel-refuses unshare --mount sh -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs
+    mount -t tmpfs none /sys/fs/cgroup
+    exec arenatrace record -o /tmp/refused.atrace --ring-size 512M'
+
 { ls -d /tmp/refused.atrace 2>/dev/null; cat /tmp/there/file; ls /tmp/there; } >"$LAB_OUT/left"
 
 # shellcheck disable=SC2016 # the inner shell's own pid
