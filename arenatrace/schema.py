@@ -130,7 +130,7 @@ WIRE: tuple[WireField, ...] = (
     WireField("pid", "<u4", 40, "thread group id"),
     WireField("tid", "<u4", 44, "thread id"),
     WireField("pages", "<u4", 48, "pages asked for"),
-    WireField("error_code", "<u4", 52, "x86 page fault error code"),
+    WireField("error_code", "<u4", 52, "x86 page fault error code; page_alloc: the NUMA node"),
     WireField("stack", "<u4", 56, "1 if a stack note of the same ts_ns, cpu and tid was sent"),
     WireField("cpu", "<u2", 60, "CPU the event happened on"),
     WireField("kind", "u1", 62, "Kind"),
@@ -190,6 +190,12 @@ EVENTS: tuple[Column, ...] = (
     Column("prog", "uint32", "", "index into programs: the program the kernel blamed"),
     Column("stack", "uint32", "", "id in the table stacks"),
     Column("outcome", "uint8", "schema.Outcome", "what became of a fault"),
+    Column(
+        "node",
+        "int32",
+        "",
+        "page_alloc: NUMA node asked for, -1 any; null in traces that did not record it",
+    ),
 )
 
 ARENAS: tuple[Column, ...] = (

@@ -253,6 +253,7 @@ KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int no
 	e->addr = uaddr;
 	e->ret = ret;
 	e->pages = page_cnt;
+	e->error_code = node_id;
 	e->flags = (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0);
 	event_end(e);
 	return 0;
@@ -292,6 +293,7 @@ KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int n
 	e->addr = (u64)addr;
 	e->ret = (u64)ret;
 	e->pages = page_cnt;
+	e->error_code = node_id;
 	e->flags = AT_F_SLEEPABLE | (ret ? AT_F_OK : 0);
 	event_end(e);
 	return 0;

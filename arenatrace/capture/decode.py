@@ -199,6 +199,9 @@ class Decoder:
             "prog": _nullable(prog, prog != _NONE, np.uint32),
             "stack": _nullable(stack, stack != _NONE, np.uint32),
             "outcome": _nullable(outcome, outcome != 0, np.uint8),
+            "node": _nullable(
+                records["error_code"].astype(np.int32), kind == Kind.PAGE_ALLOC, np.int32
+            ),
         }
 
     def _addresses(self, records: Records, arena: Ints) -> tuple[Ints, Ints]:

@@ -7,6 +7,7 @@ import platform
 import time
 from pathlib import Path
 
+_NODES = Path("/sys/devices/system/node")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -43,3 +44,38 @@ def name() -> str | None:
 def arch() -> str:
     """The machine's architecture, as uname -m prints it."""
     return platform.machine()
+
+
+def nr_node_ids() -> int | None:
+    """How many NUMA nodes the machine can have, as the kernel's nr_node_ids; None if not told."""
+    possible = _nodes("possible")
+    return None if possible is None else max(possible, default=0) + 1
+
+
+def online_nodes() -> tuple[int, ...] | None:
+    """NUMA nodes that are online, None if not told."""
+    return _nodes("online")
+
+
+def _nodes(which: str) -> tuple[int, ...] | None:
+    try:
+        text = (_NODES / which).read_text()
+    except FileNotFoundError:
+        # a kernel without CONFIG_NUMA has node 0 and nothing to show of it
+        return None if _NODES.exists() else (0,)
+    except OSError:
+        return None
+    return node_list(text)
+
+
+def node_list(text: str) -> tuple[int, ...] | None:
+    """The numbers in a list as the kernel prints them, "0-1,4"; None if it is none."""
+    found: list[int] = []
+    for part in text.strip().split(","):
+        first, dash, last = part.partition("-")
+        if not dash:
+            last = first
+        if not first.isdecimal() or not last.isdecimal():
+            return None
+        found += range(int(first), int(last) + 1)
+    return tuple(found)

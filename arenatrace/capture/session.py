@@ -231,4 +231,6 @@ class Session:
             command=self._plan.command or None,
             features={**points, **self._features},
             profile=profile.detect(self._features),
+            nr_node_ids=host.nr_node_ids(),
+            online_nodes=host.online_nodes(),
         )

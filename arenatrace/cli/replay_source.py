@@ -16,13 +16,14 @@ import polars as pl
 from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
 from arenatrace.model.evidence import Hints
+from arenatrace.model.nodes import NodeIs, Nodes
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace
 
 #: The columns of ``events`` that replay reads.
 COLUMNS = (
     *("ts_ns", "seq", "tid", "kind", "arena", "pgoff", "pages", "addr", "ret", "write"),
-    *("sleepable", "outcome", "prog"),
+    *("sleepable", "outcome", "prog", "node"),
 )
 
 #: Rows read at a time: one row group of a sealed trace.
@@ -35,6 +36,7 @@ _KINDS = [int(kind) for kind in Kind if kind not in (Kind.PROG_LOAD, Kind.PROG_U
 #: Losses of these kinds leave the state of an arena as it is.
 _HARMLESS_LOSSES = [int(kind) for kind in (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.PROG_FAULT)]
 _HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {"notes"}
+_NODE_NOT_RECORDED = -(1 << 31)
 _SHIFT = PAGE_SIZE.bit_length() - 1
 _LOW32 = 0xFFFFFFFF
 
@@ -61,7 +63,8 @@ def survey(trace: Trace) -> Survey:
     """Collect what must be known before replaying. Read errors are polars errors."""
     events = trace.scan("events")
     arenas = trace.scan("arenas").collect()
-    facts = {row["arena"]: _facts(row, trace.meta.start_ts_ns) for row in arenas.to_dicts()}
+    nodes = _nodes(trace)
+    facts = {row["arena"]: _facts(row, trace.meta.start_ts_ns, nodes) for row in arenas.to_dicts()}
     sizes = events.group_by("arena").len().collect()
     kinds = events.group_by("kind", "outcome").len().collect()
     by_kind: dict[int, int] = {}
@@ -79,13 +82,19 @@ def survey(trace: Trace) -> Survey:
     )
     known = {arena: count for arena, count in sizes.iter_rows() if arena is not None}
     for arena in known:
-        facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False))
+        facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False, nodes=nodes))
     lossy, timed = _losses(events)
     told = sum(count for what, count in trace.meta.lost.items() if what not in _HARMLESS_LABELS)
     return Survey(facts, known, hints, lossy, max(0, told - timed), by_kind)
 
 
-def _facts(row: Mapping[str, Any], start_ts_ns: int) -> ops.ArenaFacts:
+def _nodes(trace: Trace) -> Nodes:
+    meta = trace.meta
+    online = None if meta.online_nodes is None else frozenset(meta.online_nodes)
+    return Nodes(meta.nr_node_ids, online)
+
+
+def _facts(row: Mapping[str, Any], start_ts_ns: int, nodes: Nodes) -> ops.ArenaFacts:
     created = row["create_ts_ns"]
     # a creation before the start was told by someone else: what came between is missing
     fresh = not row["preexisting"] and created is not None and created >= start_ts_ns
@@ -97,6 +106,7 @@ def _facts(row: Mapping[str, Any], start_ts_ns: int) -> ops.ArenaFacts:
         kern_vm_start=row["kern_vm_start"],
         user_vm_start=row["user_vm_start"] or None,
         fresh=fresh and bool(size) and size <= BAND_PAGES,
+        nodes=nodes,
     )
 
 
@@ -167,6 +177,7 @@ def _arrays(rows: pl.DataFrame) -> dict[str, Ints]:
         pl.col("write").fill_null(value=False),
         pl.col("sleepable").fill_null(value=False),
         pl.col("outcome").cast(pl.Int64).fill_null(0),
+        pl.col("node").fill_null(_NODE_NOT_RECORDED),
     )
     return {name: signed[name].to_numpy() for name in signed.columns}
 
@@ -197,6 +208,7 @@ def encode_columns(
     op |= np.where(user | fault, columns["outcome"] << ops.RESULT_SHIFT, 0)
     op |= np.where((kind == int(Kind.PROG_FAULT)) & columns["write"], ops.WRITE, 0)
     op |= _blame(facts, columns, owner)
+    op |= np.where(alloc, _node_bits(facts.nodes, columns["node"], given), 0)
     op |= np.where(_lossy(columns["ts_ns"], found), ops.LOSSY, 0)
     if facts.user_vm_start:
         page = np.where(
@@ -227,6 +239,15 @@ def _blame(facts: ops.ArenaFacts, columns: Columns, owner: Ints) -> Ints:
     told = (columns["kind"] == int(Kind.KERNEL_FAULT)) & (prog >= 0) & (theirs >= 0)
     own = theirs == facts.arena
     return np.where(told, np.where(own, ops.BLAME_OWN, ops.BLAME_OTHER), 0)
+
+
+def _node_bits(nodes: Nodes, node: Ints, given: Ints) -> Ints:
+    """What the NUMA node says of an allocation; nearly all name the same one or two."""
+    named, which = np.unique(node, return_inverse=True)
+    known = [nodes.judge(None if one == _NODE_NOT_RECORDED else one) for one in named.tolist()]
+    impossible = np.array([one == NodeIs.IMPOSSIBLE for one in known])[which]
+    unsure = np.array([one == NodeIs.UNKNOWN for one in known])[which]
+    return np.where(impossible, ops.BAD_NODE, np.where(unsure & ~given, ops.UNSURE_NODE, 0))
 
 
 def _lossy(ts_ns: Ints, found: Survey) -> Ints:

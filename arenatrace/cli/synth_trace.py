@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from arenatrace import __version__
 from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.synth import SynthEvent
+from arenatrace.model.synth import SYNTH_NODES, SynthEvent
 from arenatrace.schema import PAGE_SIZE, Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta
@@ -38,6 +38,8 @@ def write_trace(
         profile=profile,
         notices=(note,),
         tool_version=__version__,
+        nr_node_ids=SYNTH_NODES.nr_node_ids,
+        online_nodes=tuple(SYNTH_NODES.online or ()),
     )
     count, last_ns = 0, _START_NS
     with TraceWriter(path, meta) as writer:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Freeness, Refusal
 from arenatrace.model.ops import (
+    BAD_NODE,
     BAD_PAGE,
     BLAME_OTHER,
     BLAME_OWN,
@@ -28,6 +29,7 @@ from arenatrace.model.ops import (
     OK,
     RESULT_SHIFT,
     SLEEPABLE,
+    UNSURE_NODE,
     WRITE,
     Segment,
 )
@@ -165,6 +167,8 @@ class Judge:
         arena = self.arena
         limit = arena.max_entries
         observed = f"{_pages(page, count)} allocated"
+        if op & BAD_NODE:
+            return Contradiction("refused", observed, "there can be no such NUMA node")
         if op & MISALIGNED:
             return Contradiction("refused", observed, "the address asked for is not that of a page")
         if page + count > limit:
@@ -236,8 +240,9 @@ class Judge:
 
     def _refused(self, op: int, page: int, count: int, at: int) -> Contradiction | None:
         arena = self.arena
-        if op & MISALIGNED:
+        if op & (MISALIGNED | BAD_NODE):
             return None
+        telling = op & SLEEPABLE and not op & UNSURE_NODE
         wish = page if op & FIXED else None
         expected = arena.place(wish, count)
         if expected == Refusal.UNKNOWN:
@@ -247,11 +252,13 @@ class Judge:
             target = arena.free.find(count) if wish is None else wish
             mapped = arena.scratched(target, count)
             arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
-            self.prove("scratch-sticky", at, f"{_pages(target, count)} refused because of scratch")
+            if telling:
+                said = f"{_pages(target, count)} refused because of scratch"
+                self.prove("scratch-sticky", at, said)
             return None
         if expected < 0:
             return None
-        if self.lenient and self.scratch_seen and arena.scratched(expected, count) >= 0:
+        if telling and self.lenient and self.scratch_seen and arena.scratched(expected, count) >= 0:
             self.prove(
                 "scratch-sticky",
                 at,

@@ -74,14 +74,15 @@ def _deferred_page(work: Workload) -> bool:
 
 def _lost_alloc(work: Workload) -> bool:
     """An allocation is missing, and the next one does not get its page."""
-    by_size = [size for _, size in work.arena.free.by_size()] + [0]
-    # so many that only the largest range fits: no other order of events explains it
-    count = by_size[1] + 1 if len(by_size) > 1 else 1
-    page = work.arena.place(None, count)
-    if page < 0 or 2 * count > by_size[0] or work.arena.scratched(page, 2 * count) >= 0:
+    page = work.arena.place(None, 1)
+    if page < 0:
         return False
-    work.arena.allocate(page, count)
-    return work.alloc(count) >= 0
+    without = work.arena.copy()
+    without.allocate(page, 1)
+    if without.place(None, 1) < 0:
+        return False
+    work.arena.allocate(page, 1)
+    return work.alloc(1) >= 0
 
 
 def _lost_free(work: Workload) -> bool:
@@ -99,6 +100,15 @@ def _misaligned_alloc(work: Workload) -> bool:
     if page < 0:
         return False
     work.alloc_event(page, 1, work.uaddr(page) + 8, work.uaddr(page))
+    return True
+
+
+def _bad_node(work: Workload) -> bool:
+    """An allocation on a NUMA node that cannot be is granted."""
+    page = work.arena.place(None, 1)
+    if page < 0:
+        return False
+    work.alloc_event(page, 1, 0, work.uaddr(page), node=-2)
     return True
 
 
@@ -215,11 +225,12 @@ def _user_refused(work: Workload) -> bool:
 
 def _user_filled(work: Workload) -> bool:
     """A user fault fills a page of an arena with BPF_F_SEGV_ON_FAULT."""
-    page = _empty_page(work, Pte.NONE, Pte.GARBAGE)
-    if page is None or not work.facts.map_flags & BPF_F_SEGV_ON_FAULT:
+    if not work.facts.map_flags & BPF_F_SEGV_ON_FAULT:
         return False
-    work.user_event(page, Outcome.MAPPED)
-    return True
+    page = _empty_page(work, Pte.NONE, Pte.GARBAGE)
+    if page is not None:
+        work.user_event(page, Outcome.MAPPED)
+    return page is not None
 
 
 def _prog_on_page(work: Workload) -> bool:
@@ -259,10 +270,12 @@ def _sticky_replaced(work: Workload) -> bool:
 
 
 def _empty_page(work: Workload, *states: Pte) -> int | None:
+    """A page that is empty beyond doubt: freed once more, whenever the worker ran before."""
     wanted = states or (Pte.NONE,)
     for _ in range(200):
         page = work.rng.randrange(work.arena.max_entries)
         if work.arena.state(page) in wanted:
+            work.free(page, 1)
             return page
     return None
 
@@ -278,6 +291,7 @@ MUTATIONS: dict[str, tuple[frozenset[str], Defect]] = {
     "lost-alloc": (_ANY, _lost_alloc),
     "lost-free": (_ANY, _lost_free),
     "misaligned-alloc": (_ANY, _misaligned_alloc),
+    "bad-node": (_ANY, _bad_node),
     "reserve-live": (_ANY, _reserve_live),
     "reserve-inside": (_ANY, _reserve_inside),
     "reserve-outside": (_ANY, _reserve_outside),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
+from arenatrace.model.nodes import NO_NODES, NodeIs, Nodes
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 #: Bits of an op. The low four are the Kind.
@@ -30,6 +31,9 @@ BLAME_OWN = 1 << 13
 BLAME_OTHER = 1 << 14
 #: Recorded in a stretch from which events are missing.
 LOSSY = 1 << 15
+#: page_alloc: no such NUMA node can be, or it is not known whether the node was online.
+BAD_NODE = 1 << 16
+UNSURE_NODE = 1 << 17
 
 #: Pages that are none: not given, and one that its address contradicts.
 NO_PAGE = -1
@@ -102,6 +106,7 @@ class ArenaFacts:
     user_vm_start: int | None = None
     #: The arena came to be while recording, so that all of its history is in the trace.
     fresh: bool = True
+    nodes: Nodes = NO_NODES
 
 
 def pgoff_of(facts: ArenaFacts, uaddr: int) -> int:
@@ -136,6 +141,7 @@ def encode(  # noqa: C901 -- one branch for each kind
     sleepable: bool | None = None,
     outcome: Outcome | None = None,
     prog_arena: int | None = None,
+    node: int | None = None,
 ) -> tuple[int, int, int]:
     """(op, page, pages) of one event. ``prog_arena`` is the arena of the program blamed."""
     op = int(kind)
@@ -148,6 +154,11 @@ def encode(  # noqa: C901 -- one branch for each kind
             op |= OK
         elif sleepable:
             op |= SLEEPABLE
+        known = facts.nodes.judge(node)
+        if known == NodeIs.IMPOSSIBLE:
+            op |= BAD_NODE
+        elif known == NodeIs.UNKNOWN and not ret:
+            op |= UNSURE_NODE
         page = _alloc_page(facts, page, addr or 0, ret or 0)
     elif kind in (Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT):
         if addr is not None and facts.user_vm_start:

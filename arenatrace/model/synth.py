@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Freeness, Refusal
+from arenatrace.model.nodes import NUMA_NO_NODE, Nodes
 from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS, ArenaFacts
 from arenatrace.model.profiles import (
     BPF_F_ARENA_MAP_ALWAYS,
@@ -22,6 +23,9 @@ from arenatrace.model.profiles import (
 )
 from arenatrace.model.pte import Pte
 from arenatrace.schema import BAND_SZ, GUARD_SZ, PAGE_SIZE, Kind, Outcome
+
+#: The machine of a synthetic trace has one node.
+SYNTH_NODES = Nodes(1, frozenset({0}))
 
 _BPF_F_MMAPABLE = 1 << 10
 _VM_FAULT_SIGSEGV = 0x40
@@ -52,6 +56,7 @@ class SynthEvent:
     outcome: Outcome | None = None
     #: Index of the program blamed: each arena has one, of the same index.
     prog: int | None = None
+    node: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +138,24 @@ class Workload:
         return page
 
     def alloc_event(
-        self, page: int | None, count: int, addr: int, ret: int, *, sleepable: bool = True
+        self,
+        page: int | None,
+        count: int,
+        addr: int,
+        ret: int,
+        *,
+        sleepable: bool = True,
+        node: int = NUMA_NO_NODE,
     ) -> None:
         """Record a page_alloc."""
         self.event(
-            Kind.PAGE_ALLOC, pgoff=page, pages=count, addr=addr, ret=ret, sleepable=sleepable
+            Kind.PAGE_ALLOC,
+            pgoff=page,
+            pages=count,
+            addr=addr,
+            ret=ret,
+            sleepable=sleepable,
+            node=node,
         )
 
     def free(self, page: int, count: int, *, sleepable: bool = True) -> None:
@@ -287,6 +305,10 @@ class Workload:
         """Allocate more than the arena can ever give."""
         self.alloc(self.arena.max_entries + self.rng.randrange(1, 5))
 
+    def try_bad_node(self) -> None:
+        """Allocate on a NUMA node that cannot be."""
+        self.alloc_event(None, self.some_count(), 0, 0, node=self.rng.choice((-2, 1, 1000)))
+
     def try_free(self) -> None:
         """Free an allocation, all of it or a part, and possibly more than it."""
         found = self.take_live()
@@ -343,6 +365,7 @@ _REQUESTS: tuple[Callable[[Workload], None], ...] = (
     Workload.try_alloc,
     Workload.try_alloc_at,
     Workload.try_too_many,
+    Workload.try_bad_node,
     Workload.try_free,
     Workload.try_free_any,
     Workload.try_drain,
@@ -351,7 +374,7 @@ _REQUESTS: tuple[Callable[[Workload], None], ...] = (
     Workload.try_kernel_touch,
     Workload.try_prog_touch,
 )
-_WEIGHTS = (34, 6, 1, 25, 4, 8, 4, 6, 6, 6)
+_WEIGHTS = (34, 6, 1, 1, 25, 4, 8, 4, 6, 6, 6)
 
 
 def arena_facts(plan: Plan, index: int, rng: random.Random) -> ArenaFacts:
@@ -371,6 +394,7 @@ def arena_facts(plan: Plan, index: int, rng: random.Random) -> ArenaFacts:
         map_flags=flags,
         kern_vm_start=0xFFFF_C900_0000_8000 + index * (BAND_SZ + 16 * GUARD_SZ),
         user_vm_start=(0x7F00 + index << 32) + low,
+        nodes=SYNTH_NODES,
     )
 
 

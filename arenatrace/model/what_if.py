@@ -14,6 +14,7 @@ from typing import Any
 
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Refusal
 from arenatrace.model.ops import (
+    BAD_NODE,
     FIXED,
     KIND,
     MISALIGNED,
@@ -132,7 +133,7 @@ class ArenaWhatIf:
         return self._stand_in.get(page, page)
 
     def _alloc(self, op: int, page: int, count: int) -> _Found:
-        if count <= 0 or op & MISALIGNED or (page < 0 and op & (FIXED | OK)):
+        if count <= 0 or op & (MISALIGNED | BAD_NODE) or (page < 0 and op & (FIXED | OK)):
             return None
         arena = self._arena
         wish = page if op & FIXED else None

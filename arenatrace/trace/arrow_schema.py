@@ -17,6 +17,7 @@ from arenatrace import schema
 #: Arrow types by the names used in ``schema.Column.dtype``.
 _SCALARS: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
+    "int32": pa.int32(),
     "int64": pa.int64(),
     "uint8": pa.uint8(),
     "uint16": pa.uint16(),

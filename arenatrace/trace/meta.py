@@ -68,7 +68,8 @@ class Meta:
     behaviour of the kernel where it is known, else null. ``checksums`` are the CRC-32 of each
     file of a sealed trace, in hex. ``imported`` lists the texts the trace
     was made from, none if it was recorded. ``end_ts_ns`` is null until the
-    recording has ended.
+    recording has ended. ``nr_node_ids`` is how many NUMA nodes the machine can have,
+    ``online_nodes`` are those online at the start; both null where not recorded.
     """
 
     kernel: str
@@ -92,6 +93,8 @@ class Meta:
     features: Mapping[str, bool] = field(default_factory=dict)
     profile: str | None = None
     imported: tuple[ImportedText, ...] = ()
+    nr_node_ids: int | None = None
+    online_nodes: tuple[int, ...] | None = None
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -149,6 +152,10 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _counts(value: Any) -> dict[str, int]:
     return {name: _count(number) for name, number in _object(value).items()}
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    return tuple(_count(number) for number in _list(value))
 
 
 def _named_texts(value: Any) -> dict[str, str]:
@@ -226,6 +233,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "features": _flags,
     "profile": _or_null(_text),
     "imported": _imported,
+    "nr_node_ids": _or_null(_count),
+    "online_nodes": _or_null(_numbers),
 }
 
 #: Members without which a trace cannot be read at all; any other may be absent.

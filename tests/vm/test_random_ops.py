@@ -69,7 +69,7 @@ class Run:
                 # without pages or with flags the kernel returns before it looks at the arena
                 if not done["pages"] or done["flags"]:
                     return None
-                asked = (addr, done["pages"], done["sleepable"])
+                asked = (addr, done["pages"], done["node"], done["sleepable"])
                 return (Kind.PAGE_ALLOC, arena, *asked, int(given, 16))
             case "free", _:
                 if not done["pages"] or not addr:
@@ -117,7 +117,8 @@ class Run:
         arena = index.get(row["arena"])
         match kind := Kind(row["kind"]):
             case Kind.PAGE_ALLOC:
-                return kind, arena, row["addr"], row["pages"], row["sleepable"], row["ret"]
+                asked = (row["addr"], row["pages"], row["node"], row["sleepable"])
+                return (kind, arena, *asked, row["ret"])
             case Kind.PAGE_FREE:
                 return kind, arena, row["addr"], row["pages"], row["sleepable"]
             case Kind.PAGE_RESERVE:
@@ -136,7 +137,7 @@ def run(request: pytest.FixtureRequest, lab: Lab) -> Run:
     program = lab.prepare(RANDOM_OPS, _BUILD, kernel=kernel)
     files = f"files/{module.name}/build/arenapoke.ko files/{program.name}/build/random_ops"
     result = lab.run(
-        f"sh files/{_JOB.name} {files} --seed {SEED} --count {COUNT}",
+        f"sh files/{_JOB.name} {files} --seed {SEED} --count {COUNT} --bad-nodes",
         files=[module, program, _JOB],
         kernel=kernel,
         timeout=TIMEOUT,

@@ -60,19 +60,35 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "page_alloc anywhere",
         event(Kind.PAGE_ALLOC, arena=PTR, addr=0, ret=_ALLOC_RET, flags=_OK | WireFlag.SLEEPABLE),
-        _full(Kind.PAGE_ALLOC, arena=0, pgoff=5, pages=3, addr=0, ret=_ALLOC_RET, sleepable=True),
+        _full(
+            Kind.PAGE_ALLOC,
+            arena=0,
+            pgoff=5,
+            pages=3,
+            addr=0,
+            ret=_ALLOC_RET,
+            sleepable=True,
+            node=2,
+        ),
     ),
     (
         "page_alloc refused",
         event(Kind.PAGE_ALLOC, arena=PTR, addr=USER + 0x3000, ret=0),
         _full(
-            Kind.PAGE_ALLOC, arena=0, pgoff=3, pages=3, addr=USER + 0x3000, ret=0, sleepable=False
+            Kind.PAGE_ALLOC,
+            arena=0,
+            pgoff=3,
+            pages=3,
+            addr=USER + 0x3000,
+            ret=0,
+            sleepable=False,
+            node=2,
         ),
     ),
     (
         "page_alloc anywhere refused",
-        event(Kind.PAGE_ALLOC, arena=PTR, addr=0, ret=0),
-        _full(Kind.PAGE_ALLOC, arena=0, pages=3, addr=0, ret=0, sleepable=False),
+        event(Kind.PAGE_ALLOC, arena=PTR, addr=0, ret=0, error_code=0xFFFF_FFFF),
+        _full(Kind.PAGE_ALLOC, arena=0, pages=3, addr=0, ret=0, sleepable=False, node=-1),
     ),
     (
         "page_free",

@@ -40,6 +40,7 @@ def segments(arenas: Iterable[ArenaFacts], events: Iterable[SynthEvent]) -> dict
             sleepable=event.sleepable,
             outcome=event.outcome,
             prog_arena=event.prog,
+            node=event.node,
         )
         row = (event.ts_ns, event.seq, event.tid, op, page, pages)
         for column, value in zip(columns[event.arena], row, strict=True):
@@ -90,6 +91,7 @@ class Script:
         ret = 0 if page is None else USER + page * PAGE_SIZE
         addr = ret if at else 0
         values = {"pgoff": page, "pages": count, "addr": addr, "ret": ret, "sleepable": True}
+        values["node"] = -1
         return self.add(Kind.PAGE_ALLOC, **{**values, **columns})
 
     def alloc_refused_at(self, page: int, count: int = 1) -> int:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from arenatrace.model.arena import Arena
 from arenatrace.model.mutate import MUTATIONS, make_mutated
+from arenatrace.model.nodes import NodeIs, Nodes
 from arenatrace.model.ops import ArenaFacts
 from arenatrace.model.profiles import PROFILES, with_maple
 from arenatrace.model.synth import Plan, SynthEvent, make
@@ -295,3 +296,52 @@ def test_events_in_any_order_never_raise() -> None:
     known: list[ArenaFacts] = arenas
     for profile in PROFILES:
         assert replay(known, upside_down, profile).divergences
+
+
+# ---- NUMA nodes ----
+
+
+def test_an_impossible_node_is_refused_and_changes_nothing() -> None:
+    script = Script(facts(nodes=Nodes(2, frozenset({0}))))
+    for node in (-2, 2, 1000):
+        script.alloc(None, node=node)
+    script.alloc(0, node=0)
+    script.alloc(1, node=-1)
+    made = script.replay()
+    assert made.divergences == []
+    assert made.tally.unknown == made.tally.unexplained == 0
+    wrong = [script.alloc(2, node=-2), script.alloc(2, node=2)]
+    assert script.wrong() == wrong
+
+
+def test_a_node_that_may_be_offline_explains_a_refusal() -> None:
+    script = Script(facts(nodes=Nodes(2, frozenset({0}))))
+    script.alloc(None, node=1)
+    script.alloc(0, node=1)
+    made = script.replay()
+    assert made.divergences == []
+    assert made.tally.unexplained == 1
+
+
+@pytest.mark.parametrize("node", [None, 5])
+def test_a_refusal_over_scratch_proves_nothing_if_the_node_may_be_why(node: int | None) -> None:
+    script = Script()
+    script.kernel(0, _INSTALLED)
+    script.alloc(None, node=node)
+    made = script.replay()
+    assert made.divergences == []
+    assert made.proofs == {}
+    script = Script()
+    script.kernel(0, _INSTALLED)
+    script.alloc(None, node=-1)
+    assert list(script.replay().proofs) == ["scratch-sticky"]
+
+
+def test_a_trace_that_says_nothing_of_nodes_still_knows_impossible_ones() -> None:
+    assert [Nodes().judge(node) for node in (None, -1, 0, -2, 1024)] == [
+        NodeIs.UNKNOWN,
+        NodeIs.FINE,
+        NodeIs.UNKNOWN,
+        NodeIs.IMPOSSIBLE,
+        NodeIs.IMPOSSIBLE,
+    ]

@@ -63,6 +63,11 @@ def _oddities() -> list[SynthEvent]:
         {"kind": Kind.PAGE_ALLOC, "pages": 1, "addr": 0, "ret": 5},
         {"kind": Kind.PAGE_ALLOC, "pages": None, "addr": None, "ret": None},
         {"kind": Kind.PAGE_ALLOC, "pages": 1, "addr": 123, "ret": 0, "pgoff": (1 << 32) - 1},
+        *(
+            {"kind": Kind.PAGE_ALLOC, "pages": 1, "addr": 0, "ret": ret, "node": node}
+            for node in (None, -1, -2, 0, 1, 1000, (1 << 31) - 1)
+            for ret in (0, 5)
+        ),
         {"kind": Kind.PAGE_FREE, "pages": 0, "addr": None, "pgoff": 3},
         {"kind": Kind.PAGE_RESERVE, "pages": 2, "addr": 77, "ret": -12},
         {"kind": Kind.USER_FAULT, "outcome": Outcome.SIGBUS, "pgoff": 1 << 20},

@@ -45,7 +45,7 @@ struct ability {
 	 * of the range it reaches but leaves them taken, so that nobody can have them again.
 	 */
 	bool free_from_below;
-	/* Memory nodes that do not exist. The trace does not say which node was asked for. */
+	/* Memory nodes that do not exist. */
 	bool bad_nodes;
 };
 
