@@ -37,10 +37,14 @@ def explanation(trace: Trace, number: int) -> dict[str, Any] | None:
     ns relative to the fault, ``earlier`` entries left out; ``space``, the ranges of its arena
     just before the fault; ``victims``, the first SIGSEGVs on its scratch page; ``arena`` facts.
     """
-    rows = diagnosed_faults(trace)
-    if not 1 <= number <= len(rows):
-        return None
+    return explain_fault(trace, diagnosed_faults(trace), number)
+
+
+def explain_fault(trace: Trace, rows: pl.DataFrame, number: int) -> dict[str, Any] | None:
+    """``explanation`` for one who has the rows of ``diagnosed_faults`` already."""
     row = rows.filter(pl.col("fault") == number)
+    if row.is_empty():
+        return None
     seen = row.row(0, named=True)
     fault = fault_contract(row.lazy()).collect().row(0, named=True)
     history, earlier, victims = _history(trace, rows, seen)

@@ -22,9 +22,13 @@ def summary(trace: Trace) -> dict[str, Any]:
     Times are CLOCK_MONOTONIC ns and durations ns; addresses are hex strings; all else
     counts. Raises polars errors for a damaged table: call it inside ``trace.reading()``.
     """
-    events, arenas, programs = (trace.scan(name) for name in ("events", "arenas", "programs"))
     # Everything below asks about the same faults: they are worked out once.
-    faults = fault_rows(trace).collect().lazy()
+    return summary_of(trace, fault_rows(trace).collect().lazy())
+
+
+def summary_of(trace: Trace, faults: pl.LazyFrame) -> dict[str, Any]:
+    """``summary`` for one who has the rows of ``faults`` already."""
+    events, arenas, programs = (trace.scan(name) for name in ("events", "arenas", "programs"))
     totals, by_program, by_arena, by_cause, by_signature, others = pl.collect_all(
         [
             event_totals(events),

@@ -26,6 +26,11 @@ def summary(trace: Path, as_json: bool) -> int:
     Faults are grouped by signature: the same program, function, source
     line and kernel function give the same signature in every trace.
     """
+    return show_summary(trace, as_json=as_json)
+
+
+def show_summary(trace: Path, *, as_json: bool) -> int:
+    """Print the summary of ``trace``; the exit code of a look at it. ArenatraceError."""
     from arenatrace.analysis.summary import summary as summarise
     from arenatrace.cli.findings import findings_code
     from arenatrace.cli.notices import print_notices

@@ -61,30 +61,41 @@ _RESULTS = {
 
 def print_explanation(told: Mapping[str, Any], console: Console) -> None:
     """Write the explanation ``told``, as the analysis gives it, to ``console``."""
-    for line in _lines(told):
+    for line in explanation_lines(told):
         console.print(line, soft_wrap=False)
 
 
-def _lines(told: Mapping[str, Any]) -> Iterator[Text]:
-    yield from _headline(told)
-    yield from _place(told)
-    yield from _section("Call stack, innermost first", _stack(told["stack"]))
-    yield from _section("Why", _sentences(told["fault"]["evidence"]))
-    for title, member in (("Allocated", "allocated"), ("Freed", "freed")):
-        if told[member] is not None:
-            yield from _section(title, _operation(told[member], told["fault"]))
-    yield from _section("History of the page", _history(told))
-    yield from _section("Pages around it, just before", _map(told))
-    yield from _section("Consequences", _consequences(told))
-    yield from _section("What is not seen", _wrapped(_limits(told), "- "))
+def explanation_lines(told: Mapping[str, Any]) -> Iterator[Text]:
+    """The whole report, line by line."""
+    for title, lines in sections(told):
+        if title:
+            yield Text()
+            yield Text(f"{title}:", "bold")
+        yield from lines
 
 
-def _section(title: str, lines: Iterable[Text]) -> Iterator[Text]:
-    body = list(lines)
-    if body:
-        yield Text()
-        yield Text(f"{title}:", "bold")
-        yield from body
+def sections(told: Mapping[str, Any], columns: int = 80) -> Iterator[tuple[str, list[Text]]]:
+    """The parts of the report that have anything in them: title and lines.
+
+    The first, who and where, has no title. Sentences are folded at ``columns``; a line that
+    cannot be folded may be longer.
+    """
+    fault = told["fault"]
+    parts: list[tuple[str, Iterable[Text]]] = [
+        ("", [*_headline(told), *_place(told)]),
+        ("Call stack, innermost first", _stack(told["stack"])),
+        ("Why", _sentences(fault["evidence"], columns)),
+        ("Allocated", _operation(told["allocated"], fault, columns)),
+        ("Freed", _operation(told["freed"], fault, columns)),
+        ("History of the page", _history(told)),
+        ("Pages around it, just before", _map(told)),
+        ("Consequences", _consequences(told, columns)),
+        ("What is not seen", _wrapped(_limits(told), "- ", columns)),
+    ]
+    for title, lines in parts:
+        body = list(lines)
+        if body:
+            yield title, body
 
 
 def _headline(told: Mapping[str, Any]) -> Iterator[Text]:
@@ -164,33 +175,34 @@ def _stack(frames: Iterable[Mapping[str, Any]]) -> Iterator[Text]:
         yield Text(f"  {name}{module}")
 
 
-def _sentences(sentences: Iterable[str]) -> Iterator[Text]:
-    return _wrapped((harmless(sentence) for sentence in sentences), "- ")
+def _sentences(sentences: Iterable[str], columns: int) -> Iterator[Text]:
+    return _wrapped((harmless(sentence) for sentence in sentences), "- ", columns)
 
 
-def _wrapped(sentences: Iterable[str], mark: str) -> Iterator[Text]:
-    """Each sentence after a mark, folded under itself at 80 columns."""
+def _wrapped(sentences: Iterable[str], mark: str, columns: int) -> Iterator[Text]:
+    """Each sentence after a mark, folded under itself at ``columns``."""
     for sentence in sentences:
         line = f"  {mark}"
         for word in sentence.split(" "):
-            if len(line) + len(word) + 1 > _COLUMNS and line.strip() not in ("", mark.strip()):
+            if len(line) + len(word) + 1 > columns and line.strip() not in ("", mark.strip()):
                 yield Text(line.rstrip())
                 line = "    "
             line += word + " "
         yield Text(line.rstrip())
 
 
-_COLUMNS = 80
-
-
-def _operation(done: Mapping[str, Any], fault: Mapping[str, Any]) -> Iterator[Text]:
+def _operation(
+    done: Mapping[str, Any] | None, fault: Mapping[str, Any], columns: int
+) -> Iterator[Text]:
+    if done is None:
+        return
     last = done["pgoff"] + done["pages"] - 1
     pages = f"page {done['pgoff']}" if done["pages"] == 1 else f"pages {done['pgoff']}-{last}"
     age = ""
     if fault["ts_ns"] is not None:
         age = f", {duration(fault['ts_ns'] - done['called_ts_ns'])} before the fault"
     who = harmless(done["comm"] or "an unknown task")
-    yield from _wrapped([f"{pages}{age}, by {who} (tid {_known(done['tid'])})"], "")
+    yield from _wrapped([f"{pages}{age}, by {who} (tid {_known(done['tid'])})"], "", columns)
     yield from _stack(done["stack"])
 
 
@@ -199,21 +211,27 @@ def _history(told: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"  ({count(told['earlier'], 'entry', 'entries')} not shown)", "dim")
     number = told["fault"]["fault"]
     for entry in told["history"]:
-        at = "" if entry["at_ns"] is None else _relative(entry["at_ns"])
-        what = entry["what"]
-        if entry["drained"]:
-            what = "freed (deferred free done)"
-        if entry["pages"] != 1:
-            what += f", with pages {entry['first']}-{entry['first'] + entry['pages'] - 1}"
-        who = "" if entry["comm"] is None else f" by {harmless(entry['comm'])}"
-        tid = "" if entry["tid"] is None else f" ({entry['tid']})"
+        at = "" if entry["at_ns"] is None else relative(entry["at_ns"])
         here = entry["fault"] == number
         mark = ">" if here else " "
-        name = f" #{entry['fault']}" if entry["fault"] is not None else ""
-        yield Text(f" {mark}{at:>12}  {what}{name}{who}{tid}", "bold" if here else "")
+        yield Text(f" {mark}{at:>12}  {''.join(history_words(entry))}", "bold" if here else "")
 
 
-def _relative(ns: int) -> str:
+def history_words(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """What an entry of a page's history says happened, and by whom."""
+    what = entry["what"]
+    if entry["drained"]:
+        what = "freed (deferred free done)"
+    if entry["pages"] != 1:
+        what += f", with pages {entry['first']}-{entry['first'] + entry['pages'] - 1}"
+    if entry["fault"] is not None:
+        what += f" #{entry['fault']}"
+    who = "" if entry["comm"] is None else f" by {harmless(entry['comm'])}"
+    return what, who + ("" if entry["tid"] is None else f" ({entry['tid']})")
+
+
+def relative(ns: int) -> str:
+    """A time in ns before or after something, with its sign."""
     if not ns:
         return "0"
     return f"{'-' if ns < 0 else '+'}{duration(abs(ns))}"
@@ -228,7 +246,7 @@ def _map(told: Mapping[str, Any]) -> Iterator[Text]:
     yield Text(f"  {LEGEND}", "dim")
 
 
-def _consequences(told: Mapping[str, Any]) -> Iterator[Text]:
+def _consequences(told: Mapping[str, Any], columns: int) -> Iterator[Text]:
     fault = told["fault"]
     sentences = [_RESULTS.get(fault["outcome"], "What became of the access is not known.")]
     if fault["outcome"] == "scratch-installed":
@@ -239,10 +257,10 @@ def _consequences(told: Mapping[str, Any]) -> Iterator[Text]:
     if fault["allocs_refused"]:
         refused = count(fault["allocs_refused"], "allocation")
         sentences.append(f"While it stood {refused} that asked for the page by address failed.")
-    yield from _wrapped(sentences, "- ")
+    yield from _wrapped(sentences, "- ", columns)
     for victim in told["victims"]:
         who = harmless(victim["comm"] or "unknown")
-        yield Text(f"      {_relative(victim['at_ns'])}: SIGSEGV of {who}, tid {victim['tid']}")
+        yield Text(f"      {relative(victim['at_ns'])}: SIGSEGV of {who}, tid {victim['tid']}")
 
 
 def _lifetime(fault: Mapping[str, Any]) -> str:

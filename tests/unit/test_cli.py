@@ -72,6 +72,7 @@ def _loaded(*arguments: str) -> set[str]:
         ["summary", "--help"],
         ["faults", "--help"],
         ["explain", "--help"],
+        ["tui", "--help"],
         ["bogus"],
         [],
     ],
@@ -87,7 +88,7 @@ def test_help_does_not_even_load_the_subcommands() -> None:
     )
     modules = set(_python("-c", code).stderr.split())
     assert not modules & {
-        f"arenatrace.cli.{name}" for name in ("record", "summary", "faults", "explain")
+        f"arenatrace.cli.{name}" for name in ("record", "summary", "faults", "explain", "tui")
     }
 
 
@@ -98,7 +99,8 @@ def test_a_look_at_a_trace_loads_neither_tui_nor_capture(command: str, trace: st
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["summary", "--help"], ["faults", "--help"], ["explain", "--help"]]
+    "arguments",
+    [["--help"], *([name, "--help"] for name in ("summary", "faults", "explain", "tui"))],
 )
 def test_help_fits_80_columns_and_ends_with_examples(arguments: list[str]) -> None:
     done = _arenatrace(*arguments, env={"COLUMNS": "200"})

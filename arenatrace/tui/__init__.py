@@ -1,0 +1,1 @@
+"""The terminal interface: one file per region of the screen, computed off the UI thread."""

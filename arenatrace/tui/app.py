@@ -1,0 +1,203 @@
+"""The application: regions of the screen, the way between them, the pace of drawing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Footer, Static
+
+from arenatrace.tui.fault_view import FaultView
+from arenatrace.tui.faults_view import FaultsView
+from arenatrace.tui.overview import Overview
+from arenatrace.tui.progress_line import ProgressLine
+from arenatrace.tui.selection import Selection
+from arenatrace.tui.snapshot import Snapshot
+from arenatrace.tui.source import Source
+from arenatrace.tui.title_bar import VIEWS, Tab, TitleBar
+
+#: Columns and lines without which nothing sensible can be drawn.
+LEAST_SIZE = (60, 16)
+#: The screen is drawn anew at most so often, s.
+REDRAW_S = 0.1
+
+Clock = Callable[[], float]
+
+
+class ArenatraceApp(App[None]):
+    """The terminal interface over one source."""
+
+    TITLE = "arenatrace"
+    CSS_PATH = Path(__file__).parent / "style.tcss"
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-narrow"),
+        (116, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]
+    BINDINGS = [
+        *(
+            Binding(key, f"go('{view}')", view.capitalize(), show=False)
+            for key, view in VIEWS.items()
+        ),
+        Binding("escape,backspace", "return", "Back"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "leave", "Quit"),
+        Binding("ctrl+c", "leave", "Quit", show=False),
+    ]
+
+    def __init__(self, source: Source, *, clock: Clock = time.monotonic) -> None:
+        super().__init__()
+        self.theme = "ansi-dark"
+        self._source = source
+        self._clock = clock
+        self._latest: Snapshot | None = None
+        self._drawn: Snapshot | None = None
+        self._way: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """All regions; one view at a time is seen."""
+        yield Static(id="too-small")
+        with Vertical(id="main"):
+            yield TitleBar()
+            with ContentSwitcher(initial="overview", id="views"):
+                yield Overview(id="overview")
+                yield FaultsView(id="faults")
+                yield FaultView(self._source.explain, id="fault")
+            yield ProgressLine(id="progress")
+            yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Start the source and the clock of the screen."""
+        self.screen.query_one("#signatures").focus()
+        self.query_one(TitleBar).mark("overview")
+        self._hear_signals()
+        self.set_interval(REDRAW_S, self._draw)
+        self._source.start(self._publish)
+        self._draw()
+
+    def on_unmount(self) -> None:
+        """End what the source started."""
+        self._source.stop()
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        # From any thread: the next tick draws the latest, what came between is never drawn.
+        self._latest = snapshot
+
+    def _draw(self) -> None:
+        snapshot = self._latest
+        if snapshot is None or snapshot is self._drawn:
+            return
+        self._drawn = snapshot
+        self.query_one(TitleBar).show(snapshot)
+        self.query_one(ProgressLine).show(snapshot)
+        self.query_one(Overview).show(snapshot)
+        self.query_one(FaultsView).show(snapshot)
+        self.query_one(FaultView).show(snapshot)
+
+    def _hear_signals(self) -> None:
+        """Leave the terminal as it was when something else ends the program."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(number, self._ended_by, number)
+            except (ValueError, RuntimeError):
+                return  # not the main thread, as in a test that runs the app elsewhere
+
+    def _ended_by(self, number: int) -> None:
+        self.exit(return_code=128 + number)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the application, if it was no wish of the user's."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print a traceback with the values of all variables; ours is one line,
+        # printed by the command line once the terminal is back.
+        self._close_messages_no_wait()
+
+    @property
+    def drawn(self) -> Snapshot | None:
+        """What is on the screen."""
+        return self._drawn
+
+    # moving about
+
+    @property
+    def view(self) -> str:
+        """The view on the screen."""
+        return self.query_one(ContentSwitcher).current or "overview"
+
+    def go(self, view: str) -> None:
+        """Show ``view``; Escape leads back."""
+        if view != self.view:
+            self._way.append(self.view)
+            self._switch(view)
+
+    def _switch(self, view: str) -> None:
+        self.query_one(ContentSwitcher).current = view
+        self.query_one(TitleBar).mark(view)
+        for widget in self.query_one(f"#{view}").walk_children(Widget):
+            if widget.focusable and widget.display:
+                widget.focus()
+                break
+
+    def action_go(self, view: str) -> None:
+        """Show a view."""
+        self.go(view)
+
+    def action_return(self) -> None:
+        """Where one came from."""
+        if self.view == "faults" and self.query_one(FaultsView).end_search():
+            return
+        if self._way:
+            self._switch(self._way.pop())
+
+    def action_leave(self) -> None:
+        """End."""
+        self.exit()
+
+    def on_tab_chosen(self, message: Tab.Chosen) -> None:
+        """A view was clicked."""
+        self.go(message.view)
+
+    def on_overview_chosen(self, message: Overview.Chosen) -> None:
+        """From a row of the overview to what is behind it."""
+        row = message.row
+        selections = {
+            "signature": lambda: Selection(signature=row["signature"]),
+            "program": lambda: Selection(program=row["prog"]),
+            "arena": lambda: Selection(arena=row["arena"]),
+        }
+        self.query_one(FaultsView).select(selections[message.what]())
+        self.go("faults")
+
+    def on_faults_view_chosen(self, message: FaultsView.Chosen) -> None:
+        """Open a fault."""
+        self.query_one(FaultView).open(message.number, self.query_one(FaultsView).numbers)
+        self.go("fault")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say so where there is no room."""
+        width, height = event.size
+        small = width < LEAST_SIZE[0] or height < LEAST_SIZE[1]
+        self.screen.set_class(small, "-too-small")
+        self.query_one("#too-small", Static).update(
+            f"{width} x {height} is too small:\n{LEAST_SIZE[0]} x {LEAST_SIZE[1]} are needed"
+        )
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
+        """What the command palette offers."""
+        for view in VIEWS.values():
+            yield SystemCommand(f"Go to {view}", f"Show the view {view}", lambda v=view: self.go(v))
+        yield SystemCommand("Quit", "End arenatrace", self.action_leave)
+        del screen

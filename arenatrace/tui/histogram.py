@@ -1,0 +1,74 @@
+"""Faults over time, as bars that fit the width they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from rich.text import Text
+from textual.widget import Widget
+
+from arenatrace.report.units import seconds
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+#: Lines of bars, and one for the times below them.
+_HEIGHT = 3
+_AXIS = 10
+
+
+def bins(times_ns: pl.Series, begin_ns: int, end_ns: int, width: int) -> list[int]:
+    """How many of ``times_ns`` lie in each of ``width`` equal parts of the time."""
+    known = times_ns.drop_nulls().to_numpy()
+    if width < 1 or not len(known):
+        return [0] * max(0, width)
+    span = max(1, end_ns - begin_ns)
+    place = (known.astype(np.float64) - begin_ns) * width / span
+    index = np.clip(place.astype(np.int64), 0, width - 1)
+    return [int(number) for number in np.bincount(index, minlength=width)]
+
+
+def bars(numbers: list[int], height: int) -> list[str]:
+    """Lines from top to bottom; whatever is not 0 shows."""
+    most = max(numbers, default=0)
+    steps = len(_EIGHTHS) - 1
+    lines = []
+    for line in range(height - 1, -1, -1):
+        text = ""
+        for number in numbers:
+            level = -(-number * height * steps // most) if most else 0
+            text += _EIGHTHS[max(0, min(steps, level - line * steps))]
+        lines.append(text)
+    return lines
+
+
+class Histogram(Widget):
+    """Faults over the time of the recording."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._times = pl.Series([], dtype=pl.Int64)
+        self._begin = self._end = 0
+
+    def show(self, faults: pl.DataFrame | None, begin_ns: int, duration_ns: int | None) -> None:
+        """Show the times of ``faults``, from ``begin_ns`` on."""
+        self._times = pl.Series([], dtype=pl.Int64) if faults is None else faults["ts_ns"]
+        last = int(self._times.max() or 0)  # type: ignore[arg-type]
+        end = last if duration_ns is None else begin_ns + duration_ns
+        self._begin, self._end = begin_ns, max(end, last, begin_ns + 1)
+        self.refresh()
+
+    def render(self) -> Text:
+        """Bars, the most of one of them, and the ends of the time."""
+        if self._times.drop_nulls().is_empty():
+            return Text("")
+        width = max(1, self.size.width - _AXIS)
+        numbers = bins(self._times, self._begin, self._end, width)
+        most = f"{max(numbers):,}"
+        text = Text(no_wrap=True)
+        for place, line in enumerate(bars(numbers, _HEIGHT - 1)):
+            label = most if place == 0 else ""
+            text.append(f"{label:>{_AXIS - 2}} ", "dim")
+            text.append(f"{line}\n", "yellow")
+        right = seconds(self._end - self._begin)
+        left = "faults over time, from 0 s"
+        text.append(f"{'':>{_AXIS - 1}}{left}{right:>{max(1, width - len(left))}}", "dim")
+        return text

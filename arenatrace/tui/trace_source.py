@@ -1,0 +1,105 @@
+"""A trace on disk as a source of the screen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from arenatrace.analysis.explanation import explain_fault
+from arenatrace.errors import ArenatraceError
+from arenatrace.trace.reader import Trace
+from arenatrace.tui import stages
+from arenatrace.tui.snapshot import Snapshot, Verdict
+from arenatrace.tui.source import Publish
+
+#: Replays a trace: the object of ``replay --json``. Raises ArenatraceError.
+Replay = Callable[[Path], Mapping[str, Any]]
+
+
+class TraceSource:
+    """Works through ``trace`` once, in a thread, and then answers questions about it.
+
+    ``replay`` is run in another thread; it must not hold the interpreter for long.
+    """
+
+    def __init__(self, trace: Trace, replay: Replay | None = None) -> None:
+        self._trace = trace
+        self._replay = replay
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._latest = stages.head(trace)
+        self._publish: Publish = lambda _snapshot: None
+        self._rows: pl.DataFrame | None = None
+        self._explained = threading.Event()
+
+    def start(self, publish: Publish) -> None:
+        """Publish the head at once and the rest as it is worked out."""
+        self._publish = publish
+        publish(self._latest)
+        threading.Thread(target=self._work, name="trace", daemon=True).start()
+        if self._replay is not None:
+            self._change(verdict=Verdict("running"))
+            threading.Thread(
+                target=self._judge, args=(self._replay,), name="replay", daemon=True
+            ).start()
+
+    def stop(self) -> None:
+        """Publish no more; a thread that is in the middle of a query ends after it."""
+        self._stopped.set()
+        self._explained.set()
+
+    def explain(self, number: int) -> Mapping[str, Any] | None:
+        """One fault; waits until the faults have been worked out."""
+        self._explained.wait()
+        if self._rows is None:
+            return None
+        with self._trace.reading():
+            return explain_fault(self._trace, self._rows, number)
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            self._latest = replace(self._latest, **changes)
+            if not self._stopped.is_set():
+                self._publish(self._latest)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        # the verdict comes from another thread
+        self._change(**{name: getattr(snapshot, name) for name in _WORKED_OUT})
+
+    def _work(self) -> None:
+        try:
+            with self._trace.reading():
+                self._work_through()
+        except ArenatraceError as error:
+            self._change(error=error.message, stage="", progress=None)
+        finally:
+            self._explained.set()
+
+    def _work_through(self) -> None:
+        for snapshot in stages.counted(self._trace, self._latest):
+            self._show(snapshot)
+            if self._stopped.is_set():
+                return
+        self._show(stages.located(self._trace, self._latest))
+        if self._stopped.is_set():
+            return
+        full, self._rows = stages.explained(self._trace, self._latest)
+        self._show(full)
+
+    def _judge(self, replay: Replay) -> None:
+        try:
+            verdict = Verdict("done", replay(self._trace.path))
+        except ArenatraceError as error:
+            verdict = Verdict("failed", reason=error.message)
+        self._change(verdict=verdict)
+
+
+_WORKED_OUT = (
+    *("events", "totals", "duration_ns", "stage", "progress", "faults", "explained"),
+    *("signatures", "programs", "arenas", "causes"),
+)

@@ -1,0 +1,1 @@
+"""The terminal interface, driven as a user drives it."""

@@ -1,0 +1,80 @@
+"""Drive the real application without a terminal: press keys, wait, read the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from arenatrace.trace.reader import open_trace
+from arenatrace.tui.app import ArenatraceApp
+from arenatrace.tui.source import Source
+from arenatrace.tui.trace_source import TraceSource
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "sample_traces"
+NARROW, WIDE, HUGE = (80, 24), (120, 40), (240, 60)
+_PATIENCE_S = 30.0
+
+
+class Driver:
+    """An application that runs, and what a user can do with it."""
+
+    def __init__(self, app: ArenatraceApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    def text(self) -> str:
+        """Everything on the screen, without trailing spaces."""
+        strips = self.app.screen._compositor.render_strips()
+        lines = ("".join(segment.text for segment in strip) for strip in strips)
+        return "\n".join(line.rstrip() for line in lines)
+
+    async def see(self, *wanted: str) -> str:
+        """Wait until all of ``wanted`` is on the screen."""
+        await self.until(lambda: all(one in self.text() for one in wanted), *wanted)
+        return self.text()
+
+    async def until(self, condition: Callable[[], bool], *wanted: object) -> None:
+        """Wait for a condition."""
+        end = time.monotonic() + _PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f"not seen: {wanted}\n{self.text()}"
+            await self.pilot.pause(0.02)
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        await self.pilot.press(*keys)
+
+    async def done(self) -> None:
+        """Wait until everything has been worked out."""
+        app = self.app
+        await self.until(
+            lambda: (
+                app.drawn is not None
+                and not app.drawn.stage
+                and app.drawn.verdict.state != "running"
+            ),
+            "the end of all work",
+        )
+
+
+Script = Callable[[Driver], Awaitable[None]]
+
+
+def drive(app: ArenatraceApp, script: Script, size: tuple[int, int] = NARROW) -> None:
+    """Run ``app`` on a screen of ``size`` and ``script`` with it."""
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await script(Driver(app, pilot))
+
+    asyncio.run(run())
+
+
+def app_of(trace: Path, source: Source | None = None) -> ArenatraceApp:
+    """The application on a trace, with a clock that stands still and no replay."""
+    return ArenatraceApp(source or TraceSource(open_trace(trace)), clock=lambda: 1000.0)

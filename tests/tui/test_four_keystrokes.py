@@ -1,0 +1,53 @@
+"""From "something faulted" to "this line, because of that free"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.drive import HUGE, NARROW, SAMPLES, WIDE, Driver, app_of, drive
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE, HUGE])
+def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        screen = await driver.see("25 arena faults", "alpha: write in arenapoke_write64")
+        assert "use-after-free 8" in screen
+        await driver.press("enter")
+        await driver.see("2 of 25 faults", "signature c6683215e653", "alpha.bpf.c:49")
+        await driver.press("enter")
+        await driver.see(
+            "use-after-free (likely)",
+            "fault #1 of 25",
+            "alpha.bpf.c:49  ACCESS(c, arenapoke_write64(c->kaddr, c->value));",
+            "because  page 0 freed 5.0 ms before the fault, by wl (tid 188)",
+        )
+
+    drive(app_of(SAMPLES / "two-programs.atrace"), script, size)
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_trace: Path) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.see("10,000 arena faults: 10,000 in BPF code", "2,000,000 events")
+        # the rarest signature is one of pages used after their free
+        await driver.press("end", "enter")
+        await driver.see("of 10,000 faults", "signature", "use-after-free")
+        await driver.press("enter")
+        await driver.see("use-after-free (certain)", "because  page", " freed ", "Why")
+
+    drive(app_of(big_trace), script, size)
+
+
+def test_line_and_free_by_program_in_a_trace_of_two_million_events(big_trace: Path) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("2", "slash", *"a.bpf.c:7")
+        await driver.see("1,263 of 10,000 faults")
+        await driver.press("escape", "c", "c", "c", "enter")
+        await driver.see("a.bpf.c:7  *p", "because  page", " freed ")
+
+    drive(app_of(big_trace), script)
