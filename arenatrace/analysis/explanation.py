@@ -9,24 +9,14 @@ import polars as pl
 from arenatrace.analysis.address_space import address_space
 from arenatrace.analysis.call_stack import call_stack
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
-from arenatrace.analysis.page_operations import Op, page_operations
-from arenatrace.analysis.told_addresses import known_time
+from arenatrace.analysis.page_operations import Op
+from arenatrace.analysis.page_story import DID, page_story
 from arenatrace.trace.reader import Trace
 
 #: Entries of the page's history that are told; the rest are counted.
 HISTORY = 12
 #: SIGSEGVs that are told one by one.
 VICTIMS = 5
-
-_DID = {
-    Op.ALLOC: "allocated",
-    Op.USER_MAP: "mapped by user space",
-    Op.FREE: "freed",
-    Op.RESERVE: "reserved",
-    Op.QUEUE: "free queued",
-    Op.SEGV: "SIGSEGV in user space",
-    Op.REFUSED: "allocation refused",
-}
 
 
 def explanation(trace: Trace, number: int) -> dict[str, Any] | None:
@@ -100,49 +90,14 @@ def _history(
     """What happened to the page, how much of it is left out, and whom the scratch page hit."""
     if seen["arena"] is None or seen["page"] is None:
         return [], 0, []
-    page = pl.DataFrame(
-        {"arena": [seen["arena"]], "page": [seen["page"]]},
-        schema={"arena": pl.UInt32, "page": pl.UInt32},
-    )
-    done = page_operations(trace.scan("events"), page).select(
-        "ts_ns",
-        "seq",
-        what=pl.col("op").replace_strict(
-            {int(op): text for op, text in _DID.items()}, default=None, return_dtype=pl.String
-        ),
-        first="pgoff",
-        pages="pages",
-        drained="drained",
-        tid="tid",
-        comm="comm",
-        fault=pl.lit(None, pl.UInt32),
-    )
-    faults = rows.filter(
-        (pl.col("arena") == seen["arena"]) & (pl.col("page") == seen["page"])
-    ).select(
-        "ts_ns",
-        "seq",
-        what=pl.format("fault: {}", pl.col("outcome").fill_null("outcome unknown")),
-        first="page",
-        pages=pl.lit(1, pl.UInt32),
-        drained=pl.lit(value=False),
-        tid="tid",
-        comm="comm",
-        fault="fault",
-    )
-    told = (
-        pl.concat([done, faults])
-        .sort("ts_ns", "seq", maintain_order=True)
-        .with_columns(at_ns=known_time("ts_ns") - max(seen["ts_ns"], 0))
-    )
-    entries = told.to_dicts()
+    entries = page_story(trace, rows, seen["arena"], seen["page"], seen["ts_ns"])
     here = next(index for index, entry in enumerate(entries) if entry["fault"] == seen["fault"])
     start = max(0, min(here - HISTORY * 3 // 4, len(entries) - HISTORY))
     end = seen["end"]["ts_ns"] if seen["end"] else None
     victims = [
         entry
         for entry in entries[here + 1 :]
-        if entry["what"] == _DID[Op.SEGV] and (end is None or entry["ts_ns"] <= end)
+        if entry["what"] == DID[Op.SEGV] and (end is None or entry["ts_ns"] <= end)
     ]
     if seen["outcome"] != "scratch-installed":
         victims = []

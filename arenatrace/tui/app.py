@@ -18,8 +18,12 @@ from textual.widgets import ContentSwitcher, Footer, Static
 
 from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
+from arenatrace.tui.help_screen import HelpScreen
+from arenatrace.tui.map_view import MapView
 from arenatrace.tui.overview import Overview
+from arenatrace.tui.programs_view import ProgramsView
 from arenatrace.tui.progress_line import ProgressLine
+from arenatrace.tui.replay_view import ReplayView
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.source import Source
@@ -62,6 +66,8 @@ class ArenatraceApp(App[None]):
         self._latest: Snapshot | None = None
         self._drawn: Snapshot | None = None
         self._way: list[str] = []
+        #: Where the focus was when a view was left.
+        self._focus_of: dict[str, Widget] = {}
 
     def compose(self) -> ComposeResult:
         """All regions; one view at a time is seen."""
@@ -72,6 +78,9 @@ class ArenatraceApp(App[None]):
                 yield Overview(id="overview")
                 yield FaultsView(id="faults")
                 yield FaultView(self._source.explain, id="fault")
+                yield MapView(self._source, id="map")
+                yield ProgramsView(self._source, id="programs")
+                yield ReplayView(id="replay")
             yield ProgressLine(id="progress")
             yield Footer(compact=True, show_command_palette=False)
 
@@ -102,6 +111,9 @@ class ArenatraceApp(App[None]):
         self.query_one(Overview).show(snapshot)
         self.query_one(FaultsView).show(snapshot)
         self.query_one(FaultView).show(snapshot)
+        self.query_one(MapView).show(snapshot)
+        self.query_one(ProgramsView).show(snapshot)
+        self.query_one(ReplayView).show(snapshot)
 
     def _hear_signals(self) -> None:
         """Leave the terminal as it was when something else ends the program."""
@@ -144,12 +156,17 @@ class ArenatraceApp(App[None]):
             self._switch(view)
 
     def _switch(self, view: str) -> None:
+        if self.focused is not None:
+            self._focus_of[self.view] = self.focused
         self.query_one(ContentSwitcher).current = view
         self.query_one(TitleBar).mark(view)
-        for widget in self.query_one(f"#{view}").walk_children(Widget):
-            if widget.focusable and widget.display:
-                widget.focus()
-                break
+        if view == "map":
+            self.query_one(MapView).begin()
+        inside = self.query_one(f"#{view}").walk_children(Widget)
+        focusable = [widget for widget in inside if widget.focusable and widget.display]
+        before = self._focus_of.get(view)
+        if focusable:
+            (before if before in focusable else focusable[0]).focus()
 
     def action_go(self, view: str) -> None:
         """Show a view."""
@@ -173,10 +190,13 @@ class ArenatraceApp(App[None]):
     def on_overview_chosen(self, message: Overview.Chosen) -> None:
         """From a row of the overview to what is behind it."""
         row = message.row
+        if message.what == "arena":
+            self.query_one(MapView).visit(row)
+            self.go("map")
+            return
         selections = {
             "signature": lambda: Selection(signature=row["signature"]),
             "program": lambda: Selection(program=row["prog"]),
-            "arena": lambda: Selection(arena=row["arena"]),
         }
         self.query_one(FaultsView).select(selections[message.what]())
         self.go("faults")
@@ -185,6 +205,39 @@ class ArenatraceApp(App[None]):
         """Open a fault."""
         self.query_one(FaultView).open(message.number, self.query_one(FaultsView).numbers)
         self.go("fault")
+
+    def on_fault_view_map_wanted(self, message: FaultView.MapWanted) -> None:
+        """A fault on the map."""
+        self.query_one(MapView).visit_fault(message.row)
+        self.go("map")
+
+    def on_map_view_chosen(self, message: MapView.Chosen) -> None:
+        """Open a fault of the map."""
+        self.query_one(FaultView).open(message.number, self.query_one(FaultsView).numbers)
+        self.go("fault")
+
+    def on_programs_view_chosen(self, message: ProgramsView.Chosen) -> None:
+        """The faults of a program."""
+        self.query_one(FaultsView).select(Selection(program=message.prog))
+        self.go("faults")
+
+    def on_replay_view_chosen(self, message: ReplayView.Chosen) -> None:
+        """The arena just before an event that cannot be."""
+        event = message.divergence
+        moment = (event["ts_ns"], event["seq"])
+        self.query_one(MapView).visit_event(event["arena"], moment, event["page"])
+        self.go("map")
+
+    def action_help(self) -> None:
+        """The keys of the view on the screen, and how to read it."""
+        keys: dict[str, str] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if not binding.system and binding.description:
+                shown = self.get_key_display(binding)
+                before = keys.get(binding.description, "")
+                keys[binding.description] = f"{before} {shown}".strip()
+        self.push_screen(HelpScreen(self.view, [(key, what) for what, key in keys.items()]))
 
     def on_resize(self, event: events.Resize) -> None:
         """Say so where there is no room."""

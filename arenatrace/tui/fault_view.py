@@ -54,9 +54,9 @@ class FaultView(Vertical):
     class MapWanted(Message):
         """Show the fault on the map of its arena."""
 
-        def __init__(self, told: Mapping[str, Any]) -> None:
+        def __init__(self, row: Mapping[str, Any]) -> None:
             super().__init__()
-            self.told = told
+            self.row = row
 
     def __init__(self, explain: Explain, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)

@@ -41,7 +41,7 @@ _GROUPS = (
     Column("cause", "cause", 18, rank=8),
     Column("first", "first", 16, right=True, rank=2),
     Column("last", "last", 16, right=True, rank=2),
-    Column("title", "what and where", 30, flexible=True, rank=10),
+    Column("title", "what and where", 48, flexible=True, rank=10),
 )
 
 

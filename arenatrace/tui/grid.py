@@ -67,6 +67,18 @@ class Grid(Widget, can_focus=True):
             """The table."""
             return self.grid
 
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def __init__(self, grid: Grid) -> None:
+            super().__init__()
+            self.grid = grid
+
+        @property
+        def control(self) -> Grid:
+            """The table."""
+            return self.grid
+
     class HeadingClicked(Message):
         """A heading was clicked."""
 
@@ -176,7 +188,10 @@ class Grid(Widget, can_focus=True):
         return max(1, self.size.height - 1)
 
     def _go(self, index: int) -> None:
+        before = self._cursor
         self._cursor = max(0, min(index, self._count - 1))
+        if self._cursor != before:
+            self.post_message(self.Moved(self))
         visible = self._visible()
         self._top = max(0, min(self._top, self._cursor, max(0, self._count - visible)))
         self._top = max(self._top, self._cursor - visible + 1)
@@ -200,8 +215,13 @@ class Grid(Widget, can_focus=True):
             for column, wide in zip(self._columns, widest, strict=True)
         }
         room = self.size.width - len(_MARK)
-        shown = list(self._columns)
-        for column in sorted(self._columns, key=lambda one: one.rank):
+        # a column without anything in it is left out
+        shown = [
+            column
+            for column, wide in zip(self._columns, widest, strict=True)
+            if wide or not self._count or column.flexible
+        ]
+        for column in sorted(shown, key=lambda one: one.rank):
             needed = sum(wanted[one.key] + len(_GAP) for one in shown) - len(_GAP)
             if needed <= room or len(shown) == 1:
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from typing import Any
 import polars as pl
 
 from arenatrace.analysis.explanation import explain_fault
+from arenatrace.analysis.moments import Moment, moment_after, moment_before
+from arenatrace.analysis.page_story import page_story
 from arenatrace.errors import ArenatraceError
 from arenatrace.trace.reader import Trace
-from arenatrace.tui import stages
+from arenatrace.tui import questions, stages
+from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Snapshot, Verdict
 from arenatrace.tui.source import Publish
 
@@ -55,11 +58,43 @@ class TraceSource:
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """One fault; waits until the faults have been worked out."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return explain_fault(self._trace, rows, number)
+
+    def moment_of(self, number: int) -> Moment | None:
+        """Just before a fault."""
+        return questions.moment_of(self._worked_out(), number)
+
+    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+        """One event on, or back."""
+        with self._trace.reading():
+            near = moment_after if steps > 0 else moment_before
+            return near(self._trace, arena, at)
+
+    def picture(self, arena: int, at: Moment) -> Picture:
+        """The pages of an arena at a moment."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return questions.picture(self._trace, rows, arena, at)
+
+    def programs(self) -> Sequence[Mapping[str, Any]]:
+        """Every program."""
+        with self._trace.reading():
+            return questions.programs(self._trace)
+
+    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+        """What happened to a page."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return page_story(self._trace, rows, arena, page, 0)
+
+    def _worked_out(self) -> pl.DataFrame:
+        """The faults, once they are known; ArenatraceError if they never will be."""
         self._explained.wait()
         if self._rows is None:
-            return None
-        with self._trace.reading():
-            return explain_fault(self._trace, self._rows, number)
+            raise ArenatraceError(self._latest.error or "ended before the faults were known")
+        return self._rows
 
     def _change(self, **changes: Any) -> None:
         with self._lock:

@@ -69,7 +69,7 @@ def drive(app: ArenatraceApp, script: Script, size: tuple[int, int] = NARROW) ->
     """Run ``app`` on a screen of ``size`` and ``script`` with it."""
 
     async def run() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             await script(Driver(app, pilot))
 
     asyncio.run(run())

@@ -1,0 +1,106 @@
+"""The pages of an arena at one moment, and what they look like from any distance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arenatrace.analysis.moments import END, Moment
+
+#: States in the order of their codes; a page outside of the arena has none.
+STATES = ("free", "allocated", "reserved", "scratched", "unknown")
+OUTSIDE = len(STATES)
+_FREE, _ALLOCATED, _RESERVED, _SCRATCHED, _UNKNOWN = range(OUTSIDE)
+
+#: State, or share of allocated pages, to the glyph and its colour. All differ without colour.
+GLYPHS = {
+    "free": ("·", "dim"),
+    "allocated": ("█", "green"),
+    "mostly": ("▓", "green"),
+    "partly": ("▒", "green"),
+    "hardly": ("░", "green"),
+    "reserved": ("=", "bold blue"),
+    "scratched": ("S", "bold yellow"),
+    "unknown": ("?", "magenta"),
+    "fault": ("✗", "bold red"),
+    "outside": (" ", ""),
+}
+_MOSTLY, _PARTLY = 0.5, 0.25
+
+
+@dataclass(frozen=True)
+class Picture:
+    """States of the pages ``0 … len(states) - 1`` of ``arena`` just before ``moment``.
+
+    ``states`` are indices into ``STATES``; ``faulted`` are the pages that had faulted by then,
+    ascending, each once.
+    """
+
+    arena: int
+    moment: Moment
+    states: npt.NDArray[np.uint8]
+    faulted: npt.NDArray[np.int64]
+
+    @property
+    def pages(self) -> int:
+        """Size of the arena's user range; 0 if it is not known."""
+        return len(self.states)
+
+    def state(self, page: int) -> str:
+        """The state of one page, ``outside`` beyond the range."""
+        return STATES[self.states[page]] if 0 <= page < self.pages else "outside"
+
+    def counts(self) -> dict[str, int]:
+        """How many pages are in each state."""
+        numbers = np.bincount(self.states, minlength=OUTSIDE)
+        return {name: int(number) for name, number in zip(STATES, numbers, strict=True)}
+
+    def looks(self, first: int, scale: int, cells: int) -> list[str]:
+        """Keys of ``GLYPHS`` of ``cells`` cells of ``scale`` pages each, from page ``first`` on."""
+        wanted = cells * scale
+        part = self.states[first : first + wanted]
+        padded = np.full(wanted, OUTSIDE, np.uint8)
+        padded[: len(part)] = part
+        grid = padded.reshape(cells, scale)
+        shares = np.stack([(grid == code).sum(axis=1) for code in range(OUTSIDE)])
+        low, high = np.searchsorted(self.faulted, [first, first + wanted])
+        hit = np.zeros(cells, np.bool_)
+        hit[(self.faulted[low:high] - first) // scale] = True
+        return [_look(shares[:, cell].tolist(), bool(hit[cell])) for cell in range(cells)]
+
+
+def _look(shares: Sequence[int], hit: bool) -> str:
+    total = sum(shares)
+    if not total:
+        return "outside"
+    if shares[_SCRATCHED]:
+        return "scratched"
+    if hit:
+        return "fault"
+    most = max(range(len(shares)), key=shares.__getitem__)
+    allocated = shares[_ALLOCATED] / total
+    if not allocated or allocated == 1:
+        return STATES[most]
+    return "mostly" if allocated > _MOSTLY else "partly" if allocated > _PARTLY else "hardly"
+
+
+def picture_of(
+    arena: int, moment: Moment, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
+) -> Picture:
+    """The picture of the rows of ``address_space`` and the pages that had faulted."""
+    codes, lengths = [], []
+    for one in ranges:
+        codes.append(STATES.index(one["state"]))
+        lengths.append(one["pages"])
+    states = np.repeat(np.array(codes, np.uint8), np.array(lengths, np.int64))
+    pages = np.unique(np.fromiter(faulted, np.int64))
+    return Picture(arena, moment, states, pages)
+
+
+def nothing() -> Picture:
+    """The picture of no arena."""
+    return picture_of(0, END, (), ())
