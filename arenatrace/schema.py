@@ -29,6 +29,11 @@ SYNTHETIC_CODE_END = 1 << 61
 UNTIMED_START = -(1 << 62)
 
 
+#: Labels of losses that leave every event in its place: names or stacks are missing.
+LOST_NOTES = "notes"
+LOST_STACKS = "stacks of page operations"
+
+
 class Kind(IntEnum):
     """What an event is. Values are the probe's wire values and the stored codes."""
 
@@ -126,7 +131,7 @@ WIRE: tuple[WireField, ...] = (
     WireField("arena", "<u8", 8, "struct bpf_arena *, 0 if there is none"),
     WireField("addr", "<u8", 16, "address or offset from kern_vm_start, see flags"),
     WireField("ret", "<i8", 24, "return value; faults and programs: start of the program's code"),
-    WireField("ip", "<u8", 32, "faulting instruction"),
+    WireField("ip", "<u8", 32, "faulting instruction; page operations: hash of the stack or 0"),
     WireField("pid", "<u4", 40, "thread group id"),
     WireField("tid", "<u4", 44, "thread id"),
     WireField("pages", "<u4", 48, "pages asked for"),

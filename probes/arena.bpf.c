@@ -62,13 +62,14 @@ BPF_HASH(faults, u64, struct at_fault, 16384);
  */
 BPF_HASH(filling, u64, u64, 1024);
 
-/* Symbols already sent, by address and by the number of modules gone since the start. */
+/* How many modules have gone, and how often user space began new files, since the start. */
+BPF_ARRAY(generations, u64, 2);
+/* Symbols already sent, by address and generation(). */
 struct at_symbol_key {
 	u64 addr;
-	u64 modules_gone;
+	u64 generation;
 };
 BPF_TABLE("lru_hash", struct at_symbol_key, u8, symbols_sent, 16384);
-BPF_ARRAY(modules_gone, u64, 1);
 BPF_HASH(strings_sent, u32, u8, 4096);
 /* Read-only and frozen by user space, as bpf_snprintf() demands of its format. */
 struct at_format {
@@ -119,14 +120,12 @@ static __always_inline void count_lost_note(u32 type)
 		(*n)++;
 }
 
-static __always_inline struct at_event *event_begin(u32 kind)
+/* For who has seen is_recording() already. */
+static __always_inline struct at_event *event_reserve(u32 kind)
 {
-	struct at_event *e;
+	struct at_event *e = events.ringbuf_reserve(sizeof(struct at_event));
 	u64 pid_tgid;
 
-	if (!is_recording())
-		return 0;
-	e = events.ringbuf_reserve(sizeof(struct at_event));
 	if (!e) {
 		count_lost_event(kind);
 		return 0;
@@ -149,6 +148,11 @@ static __always_inline struct at_event *event_begin(u32 kind)
 	return e;
 }
 
+static __always_inline struct at_event *event_begin(u32 kind)
+{
+	return is_recording() ? event_reserve(kind) : 0;
+}
+
 /* No wake-up: the reader polls, so a storm costs no interrupts. */
 static __always_inline void event_end(struct at_event *e)
 {
@@ -163,6 +167,120 @@ static __always_inline void note_head(struct at_note *n, u32 type, u64 key, u32 
 	n->key = key;
 }
 
+/* ---- filters ---- */
+
+#if defined(AT_FILTER_ARENA) || defined(AT_FILTER_PROG)
+struct at_name {
+	char name[AT_NAME_LEN];
+};
+#endif
+
+/*
+ * What user space asked for, by id and name, and the objects that turned out to be it, by
+ * pointer. A pointer whose object is gone stays until another object takes its place: a
+ * program may run on for a moment after its unload.
+ */
+#ifdef AT_FILTER_ARENA
+BPF_HASH(arena_ids, u32, u8, 64);
+BPF_HASH(arena_names, struct at_name, u8, 64);
+BPF_HASH(wanted_arenas, u64, u8, 16384);
+#endif
+#ifdef AT_FILTER_PROG
+BPF_HASH(prog_ids, u32, u8, 64);
+BPF_HASH(prog_names, struct at_name, u8, 64);
+BPF_HASH(prog_tags, u64, u8, 64);
+BPF_HASH(wanted_progs, u64, u8, 16384);
+BPF_HASH(arenas_of_wanted, u64, u8, 16384);
+#endif
+
+static __always_inline void choose_arena(u64 arena, u64 name_at)
+{
+#ifdef AT_FILTER_ARENA
+	u32 id = U32_AT(arena, bpf_map__id);
+	struct at_name name = {};
+	u8 yes = 1;
+
+	bpf_probe_read_kernel(&name, sizeof(name), (void *)name_at);
+	if (!arena_ids.lookup(&id) && !arena_names.lookup(&name))
+		wanted_arenas.delete(&arena);
+	else if (wanted_arenas.update(&arena, &yes))
+		count_lost_note(AT_NOTE_ARENA);
+#endif
+}
+
+static __always_inline void choose_prog(u64 prog, u64 aux)
+{
+#ifdef AT_FILTER_PROG
+	u64 arena = U64_AT(aux, bpf_prog_aux__arena);
+	u64 tag = read_u64(prog + AT_OFF_bpf_prog__tag);
+	u32 id = U32_AT(aux, bpf_prog_aux__id);
+	struct at_name name = {};
+	u8 yes = 1;
+
+	bpf_probe_read_kernel(&name, sizeof(name), (void *)(aux + AT_OFF_bpf_prog_aux__name));
+	if (!prog_ids.lookup(&id) && !prog_names.lookup(&name) && !prog_tags.lookup(&tag)) {
+		wanted_progs.delete(&aux);
+		return;
+	}
+	if (wanted_progs.update(&aux, &yes))
+		count_lost_note(AT_NOTE_PROG);
+	if (arena && arenas_of_wanted.update(&arena, &yes))
+		count_lost_note(AT_NOTE_ARENA);
+#endif
+}
+
+/* An arena that was made anew where another one was: what that one belonged to is over. */
+static __always_inline void forget_arena(u64 arena)
+{
+#ifdef AT_FILTER_PROG
+	arenas_of_wanted.delete(&arena);
+#endif
+}
+
+static __always_inline bool is_wanted_arena(u64 arena)
+{
+#ifdef AT_FILTER_ARENA
+	if (!wanted_arenas.lookup(&arena))
+		return false;
+#endif
+#ifdef AT_FILTER_PROG
+	if (!arenas_of_wanted.lookup(&arena))
+		return false;
+#endif
+	return true;
+}
+
+static __always_inline bool is_wanted_task(void)
+{
+#ifdef AT_FILTER_CGROUP
+	return AT_FILTER_CGROUP;
+#else
+	return true;
+#endif
+}
+
+/* A fault that the kernel blames on nobody may be anybody's: it is kept. */
+static __always_inline bool is_wanted_fault(u64 prog)
+{
+	u64 aux __maybe_unused, arena __maybe_unused;
+
+	if (!is_wanted_task())
+		return false;
+	if (!prog)
+		return true;
+#ifdef AT_FILTER_PROG
+	aux = U64_AT(prog, bpf_prog__aux);
+	if (!wanted_progs.lookup(&aux))
+		return false;
+#endif
+#ifdef AT_FILTER_ARENA
+	arena = U64_AT(U64_AT(prog, bpf_prog__aux), bpf_prog_aux__arena);
+	if (!wanted_arenas.lookup(&arena))
+		return false;
+#endif
+	return true;
+}
+
 /*
  * bool parameters are declared u8: a register's upper bytes are not the caller's to keep
  * clean, and a cast to bool would look at all of them.
@@ -172,8 +290,10 @@ static __always_inline void note_head(struct at_note *n, u32 type, u64 key, u32 
 
 static __always_inline void note_arena(u64 arena, u64 name_at, u32 flags)
 {
-	struct at_note_arena *n = notes.ringbuf_reserve(sizeof(struct at_note_arena));
+	struct at_note_arena *n;
 
+	choose_arena(arena, name_at);
+	n = notes.ringbuf_reserve(sizeof(struct at_note_arena));
 	if (!n) {
 		count_lost_note(AT_NOTE_ARENA);
 		return;
@@ -209,6 +329,7 @@ KRETFUNC_PROBE(arena_map_alloc, void *attr, void *ret)
 	/* an error pointer: nothing was created */
 	if (!is_recording() || (u64)ret >= (u64)-4095LL || !ret)
 		return 0;
+	forget_arena((u64)ret);
 	/* map->name is filled in later; the caller's attribute has it already */
 	note_arena((u64)ret, (u64)attr + AT_OFF_bpf_attr__map_name, 0);
 	arena_event(AT_ARENA_CREATE, (u64)ret, 0, AT_F_OK);
@@ -235,27 +356,177 @@ KFUNC_PROBE(arena_map_free, void *map)
 }
 #endif
 
+/* ---- symbols ---- */
+
+#ifdef AT_PROBE_free_module
+KFUNC_PROBE(free_module, void *mod)
+{
+	int zero = 0;
+	u64 *n = generations.lookup(&zero);
+
+	/* the addresses of a module that is gone may soon mean another one's functions */
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	return 0;
+}
+#endif
+
+/* Changes when what was sent before may be no longer true, or no longer be there to be read. */
+static __always_inline u64 generation(void)
+{
+	int gone_at = 0, files_at = 1;
+	u64 *gone = generations.lookup(&gone_at);
+	u64 *files = generations.lookup(&files_at);
+
+	return (gone ? *gone : 0) + (files ? *files : 0);
+}
+
+static __always_inline void note_symbol(u64 addr, u64 now, u64 ts_ns)
+{
+	struct at_symbol_key key = {.addr = addr, .generation = now};
+	struct at_note_symbol *n;
+	struct at_format *format;
+	int zero = 0;
+	u8 sent = 1;
+
+	if (symbols_sent.lookup(&key))
+		return;
+	format = symbol_format.lookup(&zero);
+	if (!format)
+		return;
+	n = notes.ringbuf_reserve(sizeof(struct at_note_symbol));
+	if (!n) {
+		count_lost_note(AT_NOTE_SYMBOL);
+		return;
+	}
+	note_head(&n->note, AT_NOTE_SYMBOL, addr, 0);
+	/* valid from the fault on that it belongs to */
+	n->note.ts_ns = ts_ns;
+	/* it fails when its buffers are taken, by an interrupted caller for example */
+	if (bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr)) < 0) {
+		notes.ringbuf_discard(n, BPF_RB_NO_WAKEUP);
+		count_lost_note(AT_NOTE_SYMBOL);
+		return;
+	}
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	symbols_sent.update(&key, &sent);
+}
+
 /* ---- pages ---- */
+
+#ifdef AT_STACKS
+/*
+ * Stacks of page operations, at level `stacks`. A stack travels once, as a note; after that
+ * its events carry only a hash of its frames. Each probe has a buffer of its own: the
+ * kernel's recursion guard keeps a probe from running twice on one CPU, not two of them.
+ */
+enum { AT_TRACE_ALLOC, AT_TRACE_FREE, AT_TRACE_RESERVE, AT_TRACES };
+struct at_frames {
+	u64 frame[AT_FRAMES];
+};
+BPF_PERCPU_ARRAY(trace_frames, struct at_frames, AT_TRACES);
+/* Hash of the frames to the generation() in which they were sent. */
+BPF_TABLE("lru_hash", u64, u64, traces_sent, 16384);
+
+static __always_inline bool note_trace(struct at_frames *from, long bytes, u64 hash, u64 now)
+{
+	struct at_note_trace *n;
+	u64 ts_ns, frame;
+	u32 i;
+
+	n = notes.ringbuf_reserve(sizeof(struct at_note_trace));
+	if (!n)
+		return false;
+	note_head(&n->note, AT_NOTE_TRACE, hash, 0);
+	ts_ns = n->note.ts_ns;
+	n->count = bytes / 8;
+	n->pad = 0;
+	bpf_probe_read_kernel(n->frames, sizeof(n->frames), from->frame);
+	for (i = 0; i < AT_FRAMES; i++) {
+		asm volatile("" : "+r"(bytes));
+		if (i * 8 >= bytes)
+			break;
+		frame = n->frames[i];
+		note_symbol(frame, now, ts_ns);
+	}
+	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
+	traces_sent.update(&hash, &now);
+	return true;
+}
+
+/* The hash of the stack that led here; 0, and counted, if it cannot be given. */
+static __always_inline u64 page_trace(void *ctx, u32 kind)
+{
+	u32 which = kind == AT_PAGE_ALLOC ? AT_TRACE_ALLOC :
+		    kind == AT_PAGE_FREE  ? AT_TRACE_FREE :
+					    AT_TRACE_RESERVE;
+	struct at_frames *f = trace_frames.lookup(&which);
+	u64 now = generation();
+	u64 hash = 0;
+	u64 *sent;
+	long bytes;
+	u32 count, i;
+
+	if (!f)
+		return 0;
+	bytes = bpf_get_stack(ctx, f->frame, sizeof(f->frame), 0);
+	if (bytes <= 0) {
+		count_lost_note(AT_NOTE_TRACE);
+		return 0;
+	}
+	count = bytes / 8;
+	for (i = 0; i < AT_FRAMES; i++) {
+		/* or clang counts the other way round, and the verifier loses the bound */
+		asm volatile("" : "+r"(count));
+		if (i >= count)
+			break;
+		hash = (hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 29;
+	}
+	sent = traces_sent.lookup(&hash);
+	if (sent && *sent == now)
+		return hash;
+	if (note_trace(f, bytes, hash, now))
+		return hash;
+	count_lost_note(AT_NOTE_TRACE);
+	return 0;
+}
+#endif
 
 /*
  * Freed pages are reported on the way in and allocated ones on the way out: a page that
  * is freed and at once handed out on another CPU then shows in the order it happened.
  */
+static __always_inline void page_event(void *ctx, u32 kind, u64 arena, u64 addr, s64 ret, u32 pages,
+				       int node, u32 flags)
+{
+	struct at_event *e;
+	u64 trace = 0;
+
+	if (!is_recording() || !is_wanted_arena(arena) || !is_wanted_task())
+		return;
+#ifdef AT_STACKS
+	trace = page_trace(ctx, kind);
+#endif
+	e = event_reserve(kind);
+	if (!e)
+		return;
+	e->arena = arena;
+	e->addr = addr;
+	e->ret = ret;
+	e->pages = pages;
+	e->error_code = node;
+	e->flags = flags;
+	e->ip = trace;
+	event_end(e);
+}
+
 #ifdef AT_PROBE_arena_alloc_pages
 KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int node_id,
 	       u8 sleepable, long ret)
 {
-	struct at_event *e = event_begin(AT_PAGE_ALLOC);
-
-	if (!e)
-		return 0;
-	e->arena = (u64)arena;
-	e->addr = uaddr;
-	e->ret = ret;
-	e->pages = page_cnt;
-	e->error_code = node_id;
-	e->flags = (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0);
-	event_end(e);
+	page_event(ctx, AT_PAGE_ALLOC, (u64)arena, uaddr, ret, page_cnt, node_id,
+		   (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0));
 	return 0;
 }
 #endif
@@ -263,39 +534,26 @@ KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int no
 #ifdef AT_PROBE_arena_free_pages
 KFUNC_PROBE(arena_free_pages, void *arena, long uaddr, long page_cnt, u8 sleepable)
 {
-	struct at_event *e = event_begin(AT_PAGE_FREE);
-
-	if (!e)
-		return 0;
-	e->arena = (u64)arena;
-	e->addr = uaddr;
-	e->pages = page_cnt;
-	e->flags = sleepable ? AT_F_SLEEPABLE : 0;
-	event_end(e);
+	page_event(ctx, AT_PAGE_FREE, (u64)arena, uaddr, 0, page_cnt, 0,
+		   sleepable ? AT_F_SLEEPABLE : 0);
 	return 0;
 }
 #endif
+
+/* The kernel turns any other map away before it looks at the pages, and so do we. */
+static __always_inline bool is_arena(void *map)
+{
+	return U32_AT(map, bpf_map__map_type) == BPF_MAP_TYPE_ARENA;
+}
 
 /* Where arena_alloc_pages() and arena_free_pages() were inlined: the kfuncs around them. */
 #ifdef AT_PROBE_bpf_arena_alloc_pages
 KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int node_id, u64 flags,
 	       void *ret)
 {
-	struct at_event *e;
-
-	/* turned away before the arena is looked at */
-	if (!page_cnt || flags || U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
-		return 0;
-	e = event_begin(AT_PAGE_ALLOC);
-	if (!e)
-		return 0;
-	e->arena = (u64)map;
-	e->addr = (u64)addr;
-	e->ret = (u64)ret;
-	e->pages = page_cnt;
-	e->error_code = node_id;
-	e->flags = AT_F_SLEEPABLE | (ret ? AT_F_OK : 0);
-	event_end(e);
+	if (page_cnt && !flags && is_arena(map))
+		page_event(ctx, AT_PAGE_ALLOC, (u64)map, (u64)addr, (u64)ret, page_cnt,
+			   node_id, AT_F_SLEEPABLE | (ret ? AT_F_OK : 0));
 	return 0;
 }
 #endif
@@ -303,18 +561,8 @@ KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int n
 #ifdef AT_PROBE_bpf_arena_free_pages
 KFUNC_PROBE(bpf_arena_free_pages, void *map, void *ptr, u32 page_cnt)
 {
-	struct at_event *e;
-
-	if (!page_cnt || !ptr || U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
-		return 0;
-	e = event_begin(AT_PAGE_FREE);
-	if (!e)
-		return 0;
-	e->arena = (u64)map;
-	e->addr = (u64)ptr;
-	e->pages = page_cnt;
-	e->flags = AT_F_SLEEPABLE;
-	event_end(e);
+	if (page_cnt && ptr && is_arena(map))
+		page_event(ctx, AT_PAGE_FREE, (u64)map, (u64)ptr, 0, page_cnt, 0, AT_F_SLEEPABLE);
 	return 0;
 }
 #endif
@@ -322,20 +570,9 @@ KFUNC_PROBE(bpf_arena_free_pages, void *map, void *ptr, u32 page_cnt)
 #ifdef AT_PROBE_bpf_arena_reserve_pages
 KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int ret)
 {
-	struct at_event *e;
-
-	/* the kernel refuses any other map, and so do we */
-	if (U32_AT(map, bpf_map__map_type) != BPF_MAP_TYPE_ARENA)
-		return 0;
-	e = event_begin(AT_PAGE_RESERVE);
-	if (!e)
-		return 0;
-	e->arena = (u64)map;
-	e->addr = (u64)ptr;
-	e->ret = ret;
-	e->pages = page_cnt;
-	e->flags = ret ? 0 : AT_F_OK;
-	event_end(e);
+	if (is_arena(map))
+		page_event(ctx, AT_PAGE_RESERVE, (u64)map, (u64)ptr, ret, page_cnt, 0,
+			   ret ? 0 : AT_F_OK);
 	return 0;
 }
 #endif
@@ -343,7 +580,11 @@ KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int 
 #ifdef AT_PROBE_arena_free_worker
 KFUNC_PROBE(arena_free_worker, void *work)
 {
-	arena_event(AT_FREE_DRAIN, (u64)work - AT_OFF_bpf_arena__free_work, 0, 0);
+	u64 arena = (u64)work - AT_OFF_bpf_arena__free_work;
+
+	/* a worker is nobody's task */
+	if (is_wanted_arena(arena))
+		arena_event(AT_FREE_DRAIN, arena, 0, 0);
 	return 0;
 }
 #endif
@@ -351,13 +592,19 @@ KFUNC_PROBE(arena_free_worker, void *work)
 #ifdef AT_PROBE_arena_vm_fault
 KRETFUNC_PROBE(arena_vm_fault, void *vmf, unsigned int ret)
 {
-	struct at_event *e = event_begin(AT_USER_FAULT);
-	u64 file;
+	struct at_event *e;
+	u64 file, arena;
 
-	if (!e)
+	if (!is_recording())
 		return 0;
 	file = U64_AT(U64_AT(vmf, vm_fault__vma), vm_area_struct__vm_file);
-	e->arena = U64_AT(file, file__private_data);
+	arena = U64_AT(file, file__private_data);
+	if (!is_wanted_arena(arena) || !is_wanted_task())
+		return 0;
+	e = event_reserve(AT_USER_FAULT);
+	if (!e)
+		return 0;
+	e->arena = arena;
 	e->addr = U64_AT(vmf, vm_fault__address);
 	e->ret = ret;
 	/* FAULT_FLAG_WRITE is bit 0 of enum fault_flag */
@@ -474,6 +721,7 @@ static __always_inline void note_prog(u64 prog, u64 aux, u32 flags)
 	struct at_note_prog *n;
 	u32 i;
 
+	choose_prog(prog, aux);
 	/* func[0] is the main program again; subprograms follow */
 	if (funcs) {
 		for (i = 1; i < AT_MAX_FUNCS; i++) {
@@ -484,7 +732,8 @@ static __always_inline void note_prog(u64 prog, u64 aux, u32 flags)
 		if (func_cnt > AT_MAX_FUNCS)
 			count_lost_note(AT_NOTE_FUNC);
 	}
-	if (btf) {
+	/* before a recording only the names are asked for */
+	if (btf && is_recording()) {
 		note_lines(aux, nr_linfo, flags);
 		note_strings(btf, btf_id);
 	}
@@ -548,50 +797,6 @@ KFUNC_PROBE(bpf_prog_kallsyms_del_all, void *fp)
 
 /* ---- faults ---- */
 
-#ifdef AT_PROBE_free_module
-KFUNC_PROBE(free_module, void *mod)
-{
-	int zero = 0;
-	u64 *n = modules_gone.lookup(&zero);
-
-	/* the addresses of a module that is gone may soon mean another one's functions */
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	return 0;
-}
-#endif
-
-static __always_inline void note_symbol(u64 addr, u64 gone, u64 ts_ns)
-{
-	struct at_symbol_key key = {.addr = addr, .modules_gone = gone};
-	struct at_note_symbol *n;
-	struct at_format *format;
-	int zero = 0;
-	u8 sent = 1;
-
-	if (symbols_sent.lookup(&key))
-		return;
-	format = symbol_format.lookup(&zero);
-	if (!format)
-		return;
-	n = notes.ringbuf_reserve(sizeof(struct at_note_symbol));
-	if (!n) {
-		count_lost_note(AT_NOTE_SYMBOL);
-		return;
-	}
-	note_head(&n->note, AT_NOTE_SYMBOL, addr, 0);
-	/* valid from the fault on that it belongs to */
-	n->note.ts_ns = ts_ns;
-	/* it fails when its buffers are taken, by an interrupted caller for example */
-	if (bpf_snprintf(n->text, sizeof(n->text), format->text, &addr, sizeof(addr)) < 0) {
-		notes.ringbuf_discard(n, BPF_RB_NO_WAKEUP);
-		count_lost_note(AT_NOTE_SYMBOL);
-		return;
-	}
-	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
-	symbols_sent.update(&key, &sent);
-}
-
 /*
  * Everything a report needs of the blamed program and of the code on the stack is taken
  * now: programs and modules may be gone before user space reads this. Returns whether the
@@ -599,17 +804,12 @@ static __always_inline void note_symbol(u64 addr, u64 gone, u64 ts_ns)
  */
 static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
 {
-	int zero = 0;
-	u64 *gone = modules_gone.lookup(&zero);
+	u64 now = generation();
 	struct at_note_stack *n;
-	u64 aux, generation;
-	u64 frame;
+	u64 aux, frame;
 	long bytes;
 	u32 i;
 
-	if (!gone)
-		return false;
-	generation = *gone;
 	n = notes.ringbuf_reserve(sizeof(struct at_note_stack));
 	if (!n) {
 		count_lost_note(AT_NOTE_STACK);
@@ -640,7 +840,7 @@ static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
 		if (i * 8 >= bytes || bytes <= 0)
 			break;
 		frame = n->frames[i];
-		note_symbol(frame, generation, ts_ns);
+		note_symbol(frame, now, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	return true;
@@ -658,6 +858,9 @@ static __always_inline void fault_event(void *ctx, u32 kind, struct at_fault *f,
 	u64 aux;
 
 	if (!is_recording())
+		return;
+	/* an oops is recorded whoever is to blame: it may be the touched arena's own program */
+	if ((kind != AT_KERNEL_FAULT || flags & AT_F_OK) && !is_wanted_fault(prog))
 		return;
 	has_stack = note_stack(ctx, prog, ts_ns);
 	e = event_begin(kind);

@@ -67,7 +67,8 @@ enum at_note_type {
 	AT_NOTE_STRINGS = 5,
 	AT_NOTE_STACK = 6,
 	AT_NOTE_SYMBOL = 7,
-	AT_NOTE_MAX = 8,
+	AT_NOTE_TRACE = 8,
+	AT_NOTE_MAX = 9,
 };
 
 #define AT_NAME_LEN 16
@@ -162,6 +163,14 @@ struct at_note_stack {
 	unsigned int frame_bytes;
 	unsigned char tag[AT_TAG_LEN];
 	char name[AT_NAME_LEN];
+	unsigned long long frames[AT_FRAMES];
+};
+
+/* key: hash of the frames, which the events of page operations have as their ip */
+struct at_note_trace {
+	struct at_note note;
+	unsigned int count;
+	unsigned int pad;
 	unsigned long long frames[AT_FRAMES];
 };
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from arenatrace.schema import Kind
+from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
 from arenatrace.trace.meta import Meta
 
 #: How long before its mark a loss may have happened. A recorder looks for losses once a
@@ -32,7 +32,12 @@ _RELEVANT = (
     ),
 )
 _IRRELEVANT_LABELS = frozenset(
-    {"notes", "torn tail", *(kind.label for kind in Kind if int(kind) not in _RELEVANT)}
+    {
+        LOST_NOTES,
+        LOST_STACKS,
+        "torn tail",
+        *(kind.label for kind in Kind if int(kind) not in _RELEVANT),
+    }
 )
 #: Probes that see what happens to pages.
 _PAGE_PROBES = ("alloc_pages", "free_pages", "free_worker", "reserve_pages", "vm_fault")
@@ -96,6 +101,8 @@ def _has_probe(meta: Meta, name: str) -> bool:
 def _blind(meta: Meta) -> str | None:
     if meta.level == "faults":
         return "recorded at level faults: allocations and frees of pages are not in the trace"
+    if meta.filters.get("cgroup"):
+        return "recorded with --cgroup: what other tasks did is not in the trace"
     for name, what in (("alloc_pages", "allocations"), ("free_pages", "frees")):
         if not _has_probe(meta, name):
             return f"{what} of pages could not be recorded on this kernel"
@@ -112,4 +119,10 @@ def _partial(meta: Meta) -> str | None:
         )
         if not _has_probe(meta, name)
     ]
-    return f"not recorded on this kernel: {', '.join(parts)}" if parts else None
+    reasons = [f"not recorded on this kernel: {', '.join(parts)}"] if parts else []
+    if meta.filters.get("program"):
+        reasons.append(
+            "recorded with --program: faults of other programs and what happened before the "
+            "program was loaded are not in the trace"
+        )
+    return "; ".join(reasons) or None

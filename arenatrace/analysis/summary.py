@@ -51,6 +51,7 @@ def summary_of(trace: Trace, faults: pl.LazyFrame) -> dict[str, Any]:
             "level": meta.level,
             "duration_ns": _duration_ns(meta, counts.pop("last_ts_ns")),
             "sealed": meta.sealed,
+            **({"filters": dict(meta.filters)} if meta.filters else {}),
             **({"imported": [asdict(text) for text in meta.imported]} if meta.imported else {}),
         },
         "totals": {

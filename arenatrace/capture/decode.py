@@ -22,6 +22,8 @@ _TURNING_POINTS = (
     Kind.PROG_UNLOAD,
 )
 _FAULTS = (Kind.KERNEL_FAULT, Kind.PROG_FAULT)
+#: Their ``ip`` is the hash of their stack, 0 for none.
+_PAGE_OPERATIONS = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
 
 #: Bits of vm_fault_t (enum vm_fault_reason, include/linux/mm_types.h).
 _VM_FAULT_SIGBUS = 0x2
@@ -125,8 +127,18 @@ class Decoder:
         pointers, which = np.unique(part["arena"], return_inverse=True)
         indices = [self._ledger.arenas.index(int(ptr)) if ptr else _NONE for ptr in pointers]
         arena[rows] = np.asarray(indices, np.int64)[which]
+        stack[rows] = self._page_stacks(part)
         for at in np.flatnonzero(np.isin(part["kind"], _FAULTS)).tolist():
             self._fault(part[at], rows.start + at, arena, prog, stack, keep)
+
+    def _page_stacks(self, part: Records) -> Ints:
+        hashes = np.where(np.isin(part["kind"], _PAGE_OPERATIONS), part["ip"], 0)
+        if not hashes.any():
+            return np.full(len(part), _NONE, np.int64)
+        distinct, which = np.unique(hashes, return_inverse=True)
+        found = [self._ledger.stacks.of_trace(int(each)) for each in distinct]
+        ids = np.asarray([_NONE if each is None else each for each in found], np.int64)
+        return ids[which]
 
     def _fault(
         self, record: Any, at: int, arena: Ints, prog: Ints, stack: Ints, keep: Ints
@@ -140,7 +152,7 @@ class Decoder:
         if start:
             prog[at] = self._ledger.programs.index(start, note)
         if note is not None:
-            stack[at] = self._ledger.stack_id(note.frames, int(record["ip"]))
+            stack[at] = self._ledger.stacks.of_fault(note.frames, int(record["ip"]))
         recovered = record["flags"] & WireFlag.OK
         if record["kind"] == Kind.KERNEL_FAULT and not recovered:
             # the blamed program's arena need not be the one that was touched
@@ -163,7 +175,7 @@ class Decoder:
             kind,
             (*_FAULTS, Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT),
         )
-        paged = np.isin(kind, (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE))
+        paged = np.isin(kind, _PAGE_OPERATIONS)
         returned = np.isin(
             kind, (Kind.PAGE_ALLOC, Kind.PAGE_RESERVE, Kind.ARENA_MMAP, Kind.USER_FAULT)
         )

@@ -7,11 +7,12 @@ import time
 import pyarrow as pa
 
 from arenatrace.capture.decode import Decoder
+from arenatrace.capture.flight_writer import FlightWriter
 from arenatrace.capture.ledger import Ledger, Row
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.notes import parse
 from arenatrace.capture.ring import MappedRing
-from arenatrace.schema import Kind
+from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter
 
@@ -23,7 +24,7 @@ class Drain:
     """The consumer of both rings, and the keeper of the counts of what was lost."""
 
     def __init__(
-        self, probes: Probes, ledger: Ledger, decoder: Decoder, writer: TraceWriter
+        self, probes: Probes, ledger: Ledger, decoder: Decoder, writer: TraceWriter | FlightWriter
     ) -> None:
         self._probes = probes
         self._events = MappedRing(probes.map_fd("events"), probes.ring_sizes.events)
@@ -87,9 +88,7 @@ class Drain:
                 self.lost[label] = total
         for name, missed in self._probes.recursion_misses().items():
             self.lost[f"missed by {name}"] = missed
-        notes = self._probes.lost_notes()
-        if notes:
-            self.lost["notes"] = notes
+        self.lost.update(self._probes.lost_notes())
 
     def notices(self) -> list[str]:
         """What a reader of the trace must know of how it was drained."""
@@ -101,10 +100,11 @@ class Drain:
             )
         if self._bad_notes:
             notices.append(f"{self._bad_notes} note(s) from the probes could not be read")
-        if self.lost.get("notes"):
-            notices.append(
-                f"{self.lost['notes']} note(s) lost: names, source lines or stacks may be missing"
-            )
+        notes, stacks = self.lost.get(LOST_NOTES), self.lost.get(LOST_STACKS)
+        if notes:
+            notices.append(f"{notes} note(s) lost: names, source lines or stacks may be missing")
+        if stacks:
+            notices.append(f"{stacks} allocation(s), free(s) or reservation(s) lack their stack")
         return notices
 
     def _write_facts(self) -> None:
@@ -112,7 +112,7 @@ class Drain:
         for table, rows in (
             ("arenas", ledger.arenas.rows),
             ("programs", ledger.programs.rows),
-            ("stacks", ledger.stack_rows),
+            ("stacks", ledger.stacks.rows),
             ("symbols", ledger.symbol_rows),
         ):
             if rows:

@@ -22,7 +22,9 @@ from arenatrace.capture.notes import (
     StackNote,
     StringsNote,
     SymbolNote,
+    TraceNote,
 )
+from arenatrace.capture.stack_table import StackTable
 from arenatrace.schema import BAND_SZ, GUARD_SZ
 
 Row = dict[str, Any]
@@ -30,6 +32,7 @@ Row = dict[str, Any]
 #: Stacks that may wait for their event before any is dropped, and how long each may at least.
 #: An event follows its stack at once, unless its task is preempted in between.
 _STACKS_KEPT = 4096
+_STRINGS_KEPT = 64 << 20
 _STACK_PATIENCE_NS = 60_000_000_000
 
 
@@ -160,7 +163,7 @@ class Programs:
         self._arenas = arenas
         self._type_names = type_names
         self._own_ids = own_ids
-        self._lines = LineTables()
+        self.lines = LineTables()
         self._funcs: dict[int, list[FuncNote]] = defaultdict(list)
         self._waiting: dict[int, list[_Described]] = defaultdict(list)
         self._live: dict[int, int] = {}
@@ -173,13 +176,13 @@ class Programs:
         if isinstance(note, FuncNote):
             self._funcs[note.key].append(note)
         elif isinstance(note, LinesNote):
-            self._lines.add_lines(note)
+            self.lines.add_lines(note)
         elif isinstance(note, StringsNote):
-            self._lines.add_strings(note)
+            self.lines.add_strings(note)
         else:
             # a program's own note comes last, so what is there under its key is its own;
             # the next program may have the same key before this one's event is read
-            described = _Described(note, self._funcs.pop(note.key, []), self._lines.take(note.key))
+            described = _Described(note, self._funcs.pop(note.key, []), self.lines.take(note.key))
             if note.preexisting:
                 self._enumerate(described)
             else:
@@ -276,7 +279,7 @@ class Programs:
                 "preexisting": preexisting,
                 "load_ts_ns": load_ts_ns,
                 "funcs": funcs,
-                "lines": [] if own else self._lines.table(described.lines, note.btf_id),
+                "lines": [] if own else self.lines.table(described.lines, note.btf_id),
             }
         )
 
@@ -296,10 +299,9 @@ class Ledger:
     def __init__(self, type_names: Mapping[int, str], own_ids: set[int]) -> None:
         self.arenas = Arenas()
         self.programs = Programs(self.arenas, type_names, own_ids)
-        self.stack_rows: list[Row] = []
+        self.stacks = StackTable()
         self.symbol_rows: list[Row] = []
         self._stacks: dict[tuple[int, int, int], StackNote] = {}
-        self._stack_ids: dict[tuple[int, ...], int] = {}
 
     def note(self, note: Note) -> None:
         """Take one note, in the order of the note ring."""
@@ -309,7 +311,10 @@ class Ledger:
             self._stacks[note.ts_ns, note.cpu, note.tid] = note
             if len(self._stacks) > _STACKS_KEPT:
                 self._drop_stacks_before(note.ts_ns - _STACK_PATIENCE_NS)
+        elif isinstance(note, TraceNote):
+            self.stacks.trace(note)
         elif isinstance(note, SymbolNote):
+            self.stacks.symbol(note)
             self.symbol_rows.append(
                 {
                     "ts_ns": note.ts_ns,
@@ -323,6 +328,14 @@ class Ledger:
         else:
             self.programs.note(note)
 
+    def begin_files(self) -> list[int]:
+        """New files begin; the rows of arenas and programs go into them by other means.
+
+        Returns the BTF ids whose strings are let go of: a recording of days must not keep all.
+        """
+        self.stacks.begin_files()
+        return self.programs.lines.forget_strings(_STRINGS_KEPT)
+
     def _drop_stacks_before(self, ts_ns: int) -> None:
         """Forget stacks whose event was lost: it would have come long ago."""
         old = [key for key in self._stacks if key[0] < ts_ns]
@@ -332,20 +345,3 @@ class Ledger:
     def claim_stack(self, ts_ns: int, cpu: int, tid: int) -> StackNote | None:
         """The stack note of the event with this time, CPU and thread; each is given once."""
         return self._stacks.pop((ts_ns, cpu, tid), None)
-
-    def stack_id(self, frames: tuple[int, ...], ip: int) -> int:
-        """Id of the stack from the faulting instruction on.
-
-        What lies above it, the exception path and the probes' own trampolines, says nothing
-        about the fault and is left off. Where the instruction is not on the stack that was
-        walked, it is put on top of all of it.
-        """
-        frames = frames[frames.index(ip) :] if ip in frames else (ip, *frames)
-        known = self._stack_ids.get(frames)
-        if known is not None:
-            return known
-        # 0 means "no stack" to the probes; ids start at 1 to keep the two apart
-        number = len(self._stack_ids) + 1
-        self._stack_ids[frames] = number
-        self.stack_rows.append({"stack": number, "frames": list(frames)})
-        return number

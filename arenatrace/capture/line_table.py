@@ -27,6 +27,17 @@ class LineTables:
         section = self._strings.setdefault(note.btf_id, bytearray(note.total))
         section[note.offset : note.offset + len(note.data)] = note.data
 
+    def forget_strings(self, most: int) -> list[int]:
+        """Drop the oldest sections until ``most`` bytes are left; the BTF ids of those dropped."""
+        gone: list[int] = []
+        total = sum(map(len, self._strings.values()))
+        for btf_id in list(self._strings):
+            if total <= most:
+                break
+            total -= len(self._strings.pop(btf_id))
+            gone.append(btf_id)
+        return gone
+
     def take(self, key: int) -> list[LineRow]:
         """The rows of the program ``key`` so far; they are given once."""
         return self._rows.pop(key, [])

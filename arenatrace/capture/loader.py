@@ -11,15 +11,18 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from arenatrace.capture.bpf_syscall import freeze_map, prog_info, run_iterator
+from arenatrace.capture.filters import Filters, as_id, as_tag, kept_name
+from arenatrace.capture.notes import ArenaNote, NoteType, ProgNote, parse
 from arenatrace.capture.points import PointState
+from arenatrace.capture.ring import MappedRing
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
 from arenatrace.errors import UnsupportedError
-from arenatrace.schema import Kind
+from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
 
 _SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
@@ -115,14 +118,27 @@ def _captured_stderr() -> Iterator[list[str]]:
         said += sink.read().decode("utf-8", "replace").splitlines()
 
 
+def _reason(said: list[str]) -> str:
+    """The verifier's verdict: the last line of its log before its statistics."""
+    for line in reversed(said):
+        if line.strip() and not line.startswith("processed "):
+            return line.strip()
+    return ""
+
+
 class Probes:
-    """The compiled probes, with ring buffers of the given sizes."""
+    """The compiled probes, with ring buffers of the given sizes.
+
+    ``macros`` compile in what only some recordings ask for: ``NAME`` or ``NAME=VALUE``.
+    """
 
     def __init__(
         self,
         states: list[PointState],
         offsets: dict[str, int],
         rings: RingSizes = DEFAULT_RINGS,
+        *,
+        macros: Iterable[str] = (),
     ) -> None:
         bcc = import_bcc()
         source_dir = probes_dir()
@@ -139,6 +155,7 @@ class Probes:
             f"-DAT_NOTES_PAGES={rings.notes // mmap.PAGESIZE}",
             *(f"-D{name}={value}" for name, value in offsets.items()),
             *(f"-D{state.point.macro}" for state in states if state.present),
+            *(f"-D{macro}" for macro in macros),
         ]
         self._bpf = self._compile(bcc, (source_dir / _SOURCE).read_text(), flags, rings)
 
@@ -211,8 +228,7 @@ class Probes:
             if function not in self.attached:
                 self.attached.append(function)
         else:
-            why = next((line for line in reversed(said) if line.strip()), str(failure))
-            self.refused[function] = why.strip()
+            self.refused[function] = _reason(said) or str(failure)
 
     def _freeze_format(self) -> None:
         """bpf_snprintf() takes its format only from a read-only, frozen map."""
@@ -231,6 +247,48 @@ class Probes:
         """Let the probes record, all from one moment on, or none from one moment on."""
         table = self._bpf[b"recording"]
         table[ctypes.c_int(0)] = table.Leaf(int(on))
+
+    def choose(self, filters: Filters) -> None:
+        """Tell the probes the ids, names and tags of what ``filters`` ask for."""
+        for kind, words in (("arena", filters.arenas), ("prog", filters.programs)):
+            for word in words:
+                number, tag = as_id(word), as_tag(word) if kind == "prog" else None
+                if number is not None:
+                    self._want(f"{kind}_ids", number)
+                else:
+                    self._want(f"{kind}_names", kept_name(word))
+                    if tag is not None:
+                        self._want("prog_tags", tag)
+
+    def _want(self, table_name: str, key: int | bytes) -> None:
+        table = self._bpf[table_name.encode()]
+        wanted = table.Key(key)
+        table[wanted] = table.Leaf(1)
+
+    def existing(self) -> list[ArenaNote | ProgNote]:
+        """The arenas and programs there are, before anything is recorded; not our own."""
+        self.run_iterators()
+        ring = MappedRing(self.map_fd("notes"), self.ring_sizes.notes)
+        notes = [parse(raw) for raw in ring.notes()]
+        own = self.own_program_ids()
+        return [
+            note
+            for note in notes
+            if isinstance(note, ArenaNote) or (isinstance(note, ProgNote) and note.id not in own)
+        ]
+
+    def begin_files(self, forgotten: Iterable[int]) -> None:
+        """Have stacks and symbols sent again: what was sent is in files that will go.
+
+        So are the strings of the BTF ids ``forgotten``.
+        """
+        sent = self._bpf[b"strings_sent"]
+        for btf_id in forgotten:
+            with contextlib.suppress(KeyError):
+                del sent[ctypes.c_uint(btf_id)]
+        table = self._bpf[b"generations"]
+        slot = ctypes.c_int(1)
+        table[slot] = table.Leaf(table[slot].value + 1)
 
     def run_iterators(self) -> None:
         """Send a note of every arena and program that exists now."""
@@ -255,10 +313,13 @@ class Probes:
         labels = {kind.value: kind.label for kind in Kind}
         return self._counted("lost_events", labels)
 
-    def lost_notes(self) -> int:
-        """How many notes did not fit into the ring, over all CPUs and types."""
+    def lost_notes(self) -> dict[str, int]:
+        """What is missing of notes, over all CPUs: ``LOST_NOTES`` and ``LOST_STACKS``."""
         table = self._bpf[b"lost_notes"]
-        return sum(sum(table[key]) for key in table)
+        counts = {key.value: sum(table[key]) for key in table}
+        stacks = counts.pop(NoteType.TRACE, 0)
+        found = {LOST_NOTES: sum(counts.values()), LOST_STACKS: stacks}
+        return {label: count for label, count in found.items() if count}
 
     def _counted(self, name: str, labels: dict[int, str]) -> dict[str, int]:
         table = self._bpf[name.encode()]

@@ -25,6 +25,7 @@ class NoteType(IntEnum):
     STRINGS = 5
     STACK = 6
     SYMBOL = 7
+    TRACE = 8
 
 
 #: Bytes of struct at_note, which starts every note: type, flags, ts_ns, key.
@@ -39,6 +40,7 @@ STRINGS_CHUNK = 4096
 STACK_HEAD = struct.Struct("<QQQII8s16s")
 STACK_FRAMES = 64
 SYMBOL_BYTES = 128
+TRACE_HEAD = struct.Struct("<I4x")
 
 #: Bytes of each note in the ring, header included.
 SIZES: dict[NoteType, int] = {
@@ -49,6 +51,7 @@ SIZES: dict[NoteType, int] = {
     NoteType.STRINGS: HEAD.size + STRINGS_HEAD.size + STRINGS_CHUNK,
     NoteType.STACK: HEAD.size + STACK_HEAD.size + STACK_FRAMES * 8,
     NoteType.SYMBOL: HEAD.size + SYMBOL_BYTES,
+    NoteType.TRACE: HEAD.size + TRACE_HEAD.size + STACK_FRAMES * 8,
 }
 
 _LINFO = struct.Struct("<IIII")
@@ -150,7 +153,17 @@ class SymbolNote:
     module: str | None
 
 
-Note = ArenaNote | ProgNote | FuncNote | LinesNote | StringsNote | StackNote | SymbolNote
+@dataclass(frozen=True)
+class TraceNote:
+    """A stack that led to page operations; their events carry ``hash`` instead of it."""
+
+    hash: int
+    frames: tuple[int, ...]
+
+
+Note = (
+    ArenaNote | ProgNote | FuncNote | LinesNote | StringsNote | StackNote | SymbolNote | TraceNote
+)
 
 
 def _text(raw: bytes) -> str:
@@ -219,12 +232,20 @@ def _strings(raw: bytes, _flags: int, _ts_ns: int, key: int) -> StringsNote:
 
 def _stack(raw: bytes, _flags: int, ts_ns: int, key: int) -> StackNote:
     start, end, arena, prog_id, frame_bytes, tag, name = STACK_HEAD.unpack_from(raw, HEAD.size)
-    count = min(frame_bytes // 8, STACK_FRAMES)
-    frames = struct.unpack_from(f"<{count}Q", raw, HEAD.size + STACK_HEAD.size)
+    frames = _frames(raw, HEAD.size + STACK_HEAD.size, frame_bytes // 8)
     return StackNote(
         ts_ns, key >> 32, key & 0xFFFFFFFF, start, end, arena, prog_id, tag.hex(), _text(name),
         frames,
     )  # fmt: skip
+
+
+def _trace(raw: bytes, _flags: int, _ts_ns: int, key: int) -> TraceNote:
+    (count,) = TRACE_HEAD.unpack_from(raw, HEAD.size)
+    return TraceNote(key, _frames(raw, HEAD.size + TRACE_HEAD.size, count))
+
+
+def _frames(raw: bytes, at: int, count: int) -> tuple[int, ...]:
+    return struct.unpack_from(f"<{min(count, STACK_FRAMES)}Q", raw, at)
 
 
 def _symbol(raw: bytes, _flags: int, ts_ns: int, key: int) -> SymbolNote:
@@ -243,4 +264,5 @@ _PARSERS: dict[NoteType, Callable[[bytes, int, int, int], Note]] = {
     NoteType.STRINGS: _strings,
     NoteType.STACK: _stack,
     NoteType.SYMBOL: _symbol,
+    NoteType.TRACE: _trace,
 }

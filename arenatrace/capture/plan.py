@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arenatrace.capture.filters import NO_FILTERS, Filters
+from arenatrace.capture.flight_plan import FlightPlan
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.schema import Kind
 
@@ -34,17 +36,23 @@ class Plan:
     level: str = "pages"
     command_as_root: bool = False
     without_recovery: bool = False
+    filters: Filters = NO_FILTERS
     rings: RingSizes = DEFAULT_RINGS
+    flight: FlightPlan | None = None
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_status: Callable[[str], None] = lambda _text: None
 
 
 @dataclass
 class Result:
-    """How a recording ended. ``lost`` counts by what was lost or what lost it."""
+    """How a recording ended. ``lost`` counts by what was lost or what lost it.
+
+    ``windows`` are those a flight recorder sealed and still has; None: it was none.
+    """
 
     path: Path
     counts: dict[Kind, int]
     lost: dict[str, int]
     notices: list[str] = field(default_factory=list)
     command_status: int | None = None
+    windows: list[Path] | None = None

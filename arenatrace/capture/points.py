@@ -157,7 +157,12 @@ def require_essential(states: list[PointState]) -> None:
 
 
 #: How much is recorded, least first.
-LEVELS = ("faults", "pages")
+LEVELS = ("faults", "pages", "stacks")
+
+
+def level_macros(level: str) -> tuple[str, ...]:
+    """What ``level`` compiles into the probes."""
+    return ("AT_STACKS",) if level == "stacks" else ()
 
 
 def at_level(states: list[PointState], level: str) -> list[PointState]:

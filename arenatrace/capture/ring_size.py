@@ -16,17 +16,25 @@ _SIZE = re.compile(r"([0-9]{1,20}) ?(?:([KMG])(?:i?B)?|B)?", re.IGNORECASE | re.
 MAX_BYTES = 1 << 31
 
 
-def parse_size(text: str, option: str) -> int:
-    """Bytes meant by ``text``, such as ``8M``; UsageError naming ``option`` unless a ring can be.
+def parse_bytes(text: str, option: str) -> int:
+    """Bytes meant by ``text``, such as ``8M``; UsageError naming ``option`` if it is no size.
 
-    K, M and G are powers of 1024. A ring is a power of two of bytes and whole pages.
+    K, M and G are powers of 1024.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(
             f"{option}: {text!r} is not a size", "write bytes, or a number with K, M or G: 8M"
         )
-    size = int(match[1]) * _UNITS[(match[2] or "").upper()]
+    return int(match[1]) * _UNITS[(match[2] or "").upper()]
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes of a ring meant by ``text``; UsageError naming ``option`` unless a ring can be.
+
+    A ring is a power of two of bytes and whole pages.
+    """
+    size = parse_bytes(text, option)
     if size > MAX_BYTES:
         raise UsageError(
             f"{option}: {text} is more than a ring can have", f"at most {show_size(MAX_BYTES)}"

@@ -10,11 +10,14 @@ from arenatrace.capture import host, profile
 from arenatrace.capture.command import Command, check_command
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.drain import Drain
+from arenatrace.capture.flight_folder import SEGMENTS, FlightFolder, check_folder
+from arenatrace.capture.flight_writer import FlightWriter
 from arenatrace.capture.invoker import behind_sudo, give
 from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan, Progress, Result
+from arenatrace.capture.points import level_macros
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
@@ -41,11 +44,19 @@ def record(plan: Plan) -> Result:
         ArenatraceError: the disk is full or failed; what was written until then is valid.
     """
     kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
-    check_output(plan.path)
+    if plan.flight is None:
+        check_output(plan.path)
+    else:
+        check_folder(plan.path)
     check_command(plan.command)
     plan.rings.require_memory()
     plan.on_status("compiling and attaching probes")
-    probes = Probes(kernel.states, kernel.offsets, plan.rings)
+    probes = Probes(
+        kernel.states,
+        kernel.offsets,
+        plan.rings,
+        macros=(*level_macros(plan.level), *plan.filters.macros()),
+    )
     try:
         return Session(plan, probes, kernel).run()
     except OSError as exc:
@@ -57,6 +68,8 @@ def record(plan: Plan) -> Result:
         probes.close()
         owner = behind_sudo()
         if owner is not None and plan.path.is_dir():
+            for window in plan.path.glob("*.atrace") if plan.flight is not None else ():
+                give(window, owner)
             give(plan.path, owner)
 
 
@@ -70,7 +83,7 @@ def dry_run(
     """
     kernel = Kernel.look(level)
     rings.require_memory()
-    probes = Probes(kernel.states, kernel.offsets, rings)
+    probes = Probes(kernel.states, kernel.offsets, rings, macros=level_macros(level))
     try:
         probes.attach()
         return probes.attached, probes.refused
@@ -111,16 +124,17 @@ class Session:
         """
         with self._stops:
             self._probes.attach()
+            self._choose()
             start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             types = {
                 value: name.removeprefix("BPF_PROG_TYPE_").lower()
                 for value, name in self._kernel.btf.enumerators("bpf_prog_type").items()
             }
             self._decoder = Decoder(Ledger(types, self._probes.own_program_ids()))
-            writer = TraceWriter(self._plan.path, self._meta(start_ns))
+            writer = self._writer(self._meta(start_ns))
             try:
                 self._drain = Drain(self._probes, self._decoder.ledger, self._decoder, writer)
-                with Syncer(self._plan.path, FLUSH_S):
+                with Syncer(self._plan.path, FLUSH_S, self._streams):
                     status = self._record(writer)
                 self._plan.on_status("sealing")
                 return self._seal(writer, status)
@@ -128,7 +142,32 @@ class Session:
                 # after an error the trace stays as it is, flushed and readable
                 writer.close(seal=False)
 
-    def _record(self, writer: TraceWriter) -> int | None:
+    def _writer(self, meta: Meta) -> TraceWriter | FlightWriter:
+        flight = self._plan.flight
+        if flight is None:
+            return TraceWriter(self._plan.path, meta)
+        folder = FlightFolder(self._plan.path)
+        salvaged = folder.salvage()
+        if salvaged is not None:
+            self._plan.on_status(f"the last recorder here was cut off: {salvaged.name}")
+        return FlightWriter(folder, meta, flight, self._begin_files)
+
+    def _begin_files(self) -> None:
+        """Whatever is referred to from here on has to be sent and written again."""
+        self._probes.begin_files(self._decoder.ledger.begin_files())
+
+    @property
+    def _streams(self) -> str:
+        """Pattern of the files being written, below the output."""
+        return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.arrows"
+
+    def _choose(self) -> None:
+        """Tell the probes what is wanted; UsageError for what is not there."""
+        if self._plan.filters:
+            self._probes.choose(self._plan.filters)
+            self._plan.filters.check(self._probes.existing())
+
+    def _record(self, writer: TraceWriter | FlightWriter) -> int | None:
         """Everything between the first event and the last; the command's exit status."""
         self._probes.set_recording(True)
         self._probes.run_iterators()
@@ -147,7 +186,7 @@ class Session:
         writer.flush()
         return command.status if command is not None else None
 
-    def _loop(self, writer: TraceWriter, command: Command | None) -> None:
+    def _loop(self, writer: TraceWriter | FlightWriter, command: Command | None) -> None:
         started = time.monotonic()
         next_flush = next_progress = started
         limit = self._plan.duration_s
@@ -169,7 +208,7 @@ class Session:
             if not took:
                 time.sleep(POLL_S)
 
-    def _flush(self, writer: TraceWriter) -> None:
+    def _flush(self, writer: TraceWriter | FlightWriter) -> None:
         before = dict(self._drain.lost)
         self._drain.count_losses()
         writer.flush()
@@ -177,7 +216,7 @@ class Session:
             # a recorder that is killed later has said so by then
             writer.update_meta(lost=dict(self._drain.lost))
 
-    def _seal(self, writer: TraceWriter, status: int | None) -> Result:
+    def _seal(self, writer: TraceWriter | FlightWriter, status: int | None) -> Result:
         notices = [
             f"probe refused by the kernel: {name}: {why}"
             for name, why in self._probes.refused.items()
@@ -196,7 +235,14 @@ class Session:
         )
         writer.close(seal=True)
         counts = dict(self._decoder.counts)
-        return Result(self._plan.path, counts, dict(self._drain.lost), notices, status)
+        windows = None
+        if isinstance(writer, FlightWriter):
+            windows = [path for path in writer.windows if path.exists()]
+            notices += writer.notices
+            if writer.dropped:
+                notices.append(f"{writer.dropped} older window(s) were dropped to make room")
+        lost = dict(self._drain.lost)
+        return Result(self._plan.path, counts, lost, notices, status, windows)
 
     def _progress(self, elapsed_s: float) -> Progress:
         return Progress(elapsed_s, dict(self._decoder.counts), sum(self._drain.lost.values()))
@@ -231,6 +277,7 @@ class Session:
             command=self._plan.command or None,
             features={**points, **self._features},
             profile=profile.detect(self._features),
+            filters=self._plan.filters.as_meta(),
             nr_node_ids=host.nr_node_ids(),
             online_nodes=host.online_nodes(),
         )

@@ -15,8 +15,9 @@ class Syncer:
     fdatasync(), in which the ring would overflow.
     """
 
-    def __init__(self, directory: Path, interval_s: float) -> None:
+    def __init__(self, directory: Path, interval_s: float, pattern: str = "*.arrows") -> None:
         self._directory = directory
+        self._pattern = pattern
         self._interval_s = interval_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -31,7 +32,7 @@ class Syncer:
 
     def _run(self) -> None:
         while not self._done.wait(self._interval_s):
-            for path in self._directory.glob("*.arrows"):
+            for path in self._directory.glob(self._pattern):
                 # errors show up where the data is written; here nothing can be done
                 with contextlib.suppress(OSError):
                     self._sync(path)

@@ -22,6 +22,7 @@ Examples:
   arenatrace record --duration 30           # for 30 seconds
   arenatrace record -o run.atrace -- ./my_workload --verbose
   sudo arenatrace record -o run.atrace --as-root -- ./my_scheduler
+  sudo arenatrace record --keep 60s -o faults  # for days: time around faults
   sudo arenatrace record --dry-run          # would it work here?
   arenatrace summary run.atrace             # then look at it
 \b
@@ -46,10 +47,58 @@ ended is printed and kept in the trace, it does not change the exit code.
 )
 @click.option(
     "--level",
-    type=click.Choice(("faults", "pages")),
+    type=click.Choice(("faults", "pages", "stacks")),
     default="pages",
     show_default=True,
-    help="faults: no probe on allocations and frees at all; pages: these too.",
+    help="faults: no probe on allocations and frees at all; pages: these too; "
+    "stacks: with the kernel stack of each, who allocated and who freed.",
+)
+@click.option(
+    "--arena",
+    "arenas",
+    metavar="ID|NAME",
+    multiple=True,
+    help="Only what happens in this arena (a BPF map's id or name). May be repeated.",
+)
+@click.option(
+    "--program",
+    "programs",
+    metavar="ID|NAME|TAG",
+    multiple=True,
+    help="Only faults of this program, and the pages of its arena. May be repeated.",
+)
+@click.option(
+    "--cgroup",
+    "cgroups",
+    metavar="PATH|ID",
+    multiple=True,
+    help="Only what tasks in this cgroup (v2) and those below it do. May be repeated.",
+)
+@click.option(
+    "--later",
+    is_flag=True,
+    help="--arena and --program may name what is not loaded yet; so they may with a command.",
+)
+@click.option(
+    "--keep",
+    metavar="TIME",
+    help="Flight recorder: keep only this long (60s, 5m), and the time around each fault "
+    "as a trace of its own in the folder that -o names.",
+)
+@click.option(
+    "--max-windows",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="With --keep: this many traces at most, the oldest go first.",
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    default="1G",
+    show_default=True,
+    help="With --keep: bytes on the disk, half for the traces, half for the time kept.",
 )
 @click.option(
     "--as-root", is_flag=True, help="Under sudo, run CMD as root, not as the user who ran sudo."
@@ -81,6 +130,13 @@ def record(
     output: Path | None,
     duration: float | None,
     level: str,
+    arenas: tuple[str, ...],
+    programs: tuple[str, ...],
+    cgroups: tuple[str, ...],
+    later: bool,
+    keep: str | None,
+    max_windows: int,
+    max_size: str,
     as_root: bool,
     without_recovery: bool,
     ring_size: str,
@@ -100,14 +156,25 @@ def record(
     rings = RingSizes(
         parse_size(ring_size, "--ring-size"), parse_size(notes_ring_size, "--notes-ring-size")
     )
+    from arenatrace.capture.cgroup import find_cgroup
+    from arenatrace.capture.filters import Filters
+    from arenatrace.capture.flight_plan import flight_plan
     from arenatrace.capture.plan import Plan
     from arenatrace.capture.session import record as run
 
+    filters = Filters(
+        arenas, programs, tuple(map(find_cgroup, cgroups)), later=later or bool(command or keep)
+    )
+
+    flight = None
+    if keep is not None:
+        flight = flight_plan(keep, max_windows, max_size)
     if dry_run:
         _try_probes(level, rings)
         return ExitCode.OK
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    path = output or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
+    kind = "atrace" if flight is None else "flight"
+    path = output or Path(time.strftime(f"arenatrace-%Y%m%d-%H%M%S.{kind}"))
     screen = _Screen(console, shared=bool(command))
     try:
         result = run(
@@ -118,6 +185,8 @@ def record(
                 level=level,
                 command_as_root=as_root,
                 without_recovery=without_recovery,
+                filters=filters,
+                flight=flight,
                 rings=rings,
                 on_progress=screen.progress,
                 on_status=screen.status,
@@ -204,8 +273,19 @@ def _closing_lines(result: Result) -> list[str]:
         lines.append(f"arenatrace: LOST: {what}")
     else:
         lines.append("arenatrace: nothing lost")
-    lines.append(f"arenatrace: sealed {result.path}; see: arenatrace summary {result.path}")
+    lines += _where(result)
     return [harmless(line) for line in lines]
+
+
+def _where(result: Result) -> list[str]:
+    if result.windows is None:
+        return [f"arenatrace: sealed {result.path}; see: arenatrace summary {result.path}"]
+    if not result.windows:
+        return [f"arenatrace: no fault, nothing kept in {result.path}"]
+    return [
+        f"arenatrace: {len(result.windows)} window(s) around faults in {result.path}",
+        *(f"arenatrace: see: arenatrace summary {window}" for window in result.windows[-3:]),
+    ]
 
 
 def _how_it_ended(status: int) -> str:

@@ -90,13 +90,16 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
     reasons = []
     if meta.level == "faults":
         reasons.append("recorded at level faults: there are no page_alloc events to replay")
-    elif meta.probes.attached:
+    narrowed = [f"--{kind}" for kind in ("program", "cgroup") if meta.filters.get(kind)]
+    if narrowed:
+        reasons.append(f"recorded with {' and '.join(narrowed)}: what others did is not there")
+    if meta.probes.attached:
         missing = [
             what for what, points in _NEEDED.items() if points.isdisjoint(meta.probes.attached)
         ]
         if missing:
             reasons.append(f"not recorded: {', '.join(missing)}")
-    elif not found.kinds.get(Kind.PAGE_ALLOC) and _faults(found):
+    elif meta.level != "faults" and not found.kinds.get(Kind.PAGE_ALLOC) and _faults(found):
         reasons.append("there are faults but no page_alloc events to replay")
     if found.untimed_losses:
         reasons.append(f"{found.untimed_losses} event(s) were lost at times not known")

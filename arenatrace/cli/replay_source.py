@@ -17,7 +17,7 @@ from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
 from arenatrace.model.evidence import Hints
 from arenatrace.model.nodes import NodeIs, Nodes
-from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+from arenatrace.schema import LOST_NOTES, LOST_STACKS, PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace
 
 #: The columns of ``events`` that replay reads.
@@ -35,7 +35,7 @@ LOSS_NOTICED_NS = 1_000_000_000
 _KINDS = [int(kind) for kind in Kind if kind not in (Kind.PROG_LOAD, Kind.PROG_UNLOAD)]
 #: Losses of these kinds leave the state of an arena as it is.
 _HARMLESS_LOSSES = [int(kind) for kind in (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.PROG_FAULT)]
-_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {"notes"}
+_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {LOST_NOTES, LOST_STACKS}
 _NODE_NOT_RECORDED = -(1 << 31)
 _SHIFT = PAGE_SIZE.bit_length() - 1
 _LOW32 = 0xFFFFFFFF
@@ -57,6 +57,8 @@ class Survey:
     #: Losses nothing says the time of: the whole trace is in doubt.
     untimed_losses: int
     kinds: dict[int, int]
+    #: A filter left out part of what happens to an arena: the whole trace is in doubt.
+    narrowed: bool = False
 
 
 def survey(trace: Trace) -> Survey:
@@ -84,8 +86,10 @@ def survey(trace: Trace) -> Survey:
     for arena in known:
         facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False, nodes=nodes))
     lossy, timed = _losses(events)
+    # what a filter by program or cgroup left out is as good as lost, at any time
+    narrowed = bool(trace.meta.filters.get("program") or trace.meta.filters.get("cgroup"))
     told = sum(count for what, count in trace.meta.lost.items() if what not in _HARMLESS_LABELS)
-    return Survey(facts, known, hints, lossy, max(0, told - timed), by_kind)
+    return Survey(facts, known, hints, lossy, max(0, told - timed), by_kind, narrowed)
 
 
 def _nodes(trace: Trace) -> Nodes:
@@ -251,7 +255,7 @@ def _node_bits(nodes: Nodes, node: Ints, given: Ints) -> Ints:
 
 
 def _lossy(ts_ns: Ints, found: Survey) -> Ints:
-    lossy = np.full(len(ts_ns), bool(found.untimed_losses))
+    lossy = np.full(len(ts_ns), bool(found.untimed_losses) or found.narrowed)
     for begin, end in found.lossy:
         lossy |= (ts_ns >= begin) & (ts_ns <= end)
     return lossy

@@ -68,7 +68,8 @@ class Meta:
     behaviour of the kernel where it is known, else null. ``checksums`` are the CRC-32 of each
     file of a sealed trace, in hex. ``imported`` lists the texts the trace
     was made from, none if it was recorded. ``end_ts_ns`` is null until the
-    recording has ended. ``nr_node_ids`` is how many NUMA nodes the machine can have,
+    recording has ended. ``filters`` names what alone was recorded, by kind: ``arena``, ``program``,
+    ``cgroup``; empty if all was. ``nr_node_ids`` is how many NUMA nodes the machine can have,
     ``online_nodes`` are those online at the start; both null where not recorded.
     """
 
@@ -93,6 +94,7 @@ class Meta:
     features: Mapping[str, bool] = field(default_factory=dict)
     profile: str | None = None
     imported: tuple[ImportedText, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     nr_node_ids: int | None = None
     online_nodes: tuple[int, ...] | None = None
     format_version: int = FORMAT_VERSION
@@ -166,6 +168,10 @@ def _flags(value: Any) -> dict[str, bool]:
     return {name: _bool(flag) for name, flag in _object(value).items()}
 
 
+def _filters(value: Any) -> dict[str, tuple[str, ...]]:
+    return {kind: _texts(words) for kind, words in _object(value).items()}
+
+
 def _page_size(value: Any) -> int:
     if _int(value) != PAGE_SIZE:
         raise _WrongError(f"{PAGE_SIZE}, the only page size this version reads")
@@ -233,6 +239,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "features": _flags,
     "profile": _or_null(_text),
     "imported": _imported,
+    "filters": _filters,
     "nr_node_ids": _or_null(_count),
     "online_nodes": _or_null(_numbers),
 }

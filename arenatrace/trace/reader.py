@@ -36,6 +36,9 @@ class Trace:
         self.notices: list[str] = list(meta.notices)
         self.lost: dict[str, int] = dict(meta.lost)
         self._tables: dict[str, pl.LazyFrame] = {}
+        if meta.filters:
+            words = [f"--{kind} {word}" for kind, of in meta.filters.items() for word in of]
+            self.notices.append(f"filtered when it was recorded: {' '.join(words)}")
         if not meta.sealed:
             self.notices.append("not sealed: the recorder is still running or was killed")
         for table in TABLES:

@@ -9,6 +9,7 @@ import pytest
 
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.ledger import Ledger
+from arenatrace.capture.notes import SymbolNote, TraceNote
 from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 from tests.unit.capture.make_notes import KERN_VM, PTR, START, arena_note, prog_note, stack_note
@@ -340,7 +341,7 @@ def test_a_fault_takes_its_own_stack() -> None:
     ledger.note(stack_note(1000, cpu=7, tid=41, frames=(92,)))
     decoder = Decoder(ledger)
     row = _row(decoder, {**_KERNEL, "stack": 1})
-    assert ledger.stack_rows == [{"stack": row["stack"], "frames": [IP, 91]}]
+    assert ledger.stacks.rows == [{"stack": row["stack"], "frames": [IP, 91]}]
 
 
 @pytest.mark.parametrize("said", [0, 1], ids=["none was sent", "it was lost"])
@@ -350,7 +351,44 @@ def test_a_fault_without_a_stack(said: int) -> None:
         ledger.note(stack_note(1000, cpu=6, tid=41, frames=(1,)))
     decoder = Decoder(ledger)
     assert _row(decoder, {**_KERNEL, "stack": said})["stack"] is None
-    assert ledger.stack_rows == []
+    assert ledger.stacks.rows == []
+
+
+def test_page_operations_have_the_stack_of_their_hash() -> None:
+    ledger = _ledger()
+    ledger.note(SymbolNote(0, 91, "bpf_trampoline_64425", 4, 9, None))
+    ledger.note(TraceNote(7 << 60, (90, 91, 92, 94)))
+    ledger.note(TraceNote(8, (90, 93)))
+    decoder = Decoder(ledger)
+    batch = decoder.batch(
+        records(
+            event(Kind.PAGE_ALLOC, arena=PTR, ip=7 << 60),
+            event(Kind.PAGE_FREE, arena=PTR, ip=8),
+            event(Kind.PAGE_ALLOC, arena=PTR, ip=7 << 60),
+            event(Kind.PAGE_RESERVE, arena=PTR, ip=9),
+            event(Kind.FREE_DRAIN, arena=PTR, ip=8),
+        )
+    )
+    frames = {row["stack"]: row["frames"] for row in ledger.stacks.rows}
+    # the probe itself and what the kernel calls it from are left off
+    assert [frames.get(row["stack"]) for row in _rows(batch)] == [
+        *([92, 94], [90, 93], [92, 94], None, None)
+    ]
+    assert [row["ip"] for row in _rows(batch)] == [None] * 5
+
+
+def test_stacks_are_written_again_into_new_files() -> None:
+    ledger = _ledger()
+    ledger.note(TraceNote(8, (90, 93)))
+    decoder = Decoder(ledger)
+    free = event(Kind.PAGE_FREE, arena=PTR, ip=8)
+    before = _row(decoder, free)["stack"]
+    ledger.stacks.rows.clear()
+    ledger.stacks.begin_files()
+    # sent before the probes knew of the new files: its note is in the old ones
+    after = _row(decoder, free)["stack"]
+    assert ledger.stacks.rows == [{"stack": after, "frames": [90, 93]}]
+    assert after != before
 
 
 def test_a_program_known_only_by_the_stack() -> None:

@@ -13,46 +13,46 @@ def _ledger() -> Ledger:
 
 def test_a_stack_starts_at_the_faulting_instruction() -> None:
     ledger = _ledger()
-    number = ledger.stack_id((90, 91, 10, 11, 12), 10)
-    assert ledger.stack_rows == [{"stack": number, "frames": [10, 11, 12]}]
+    number = ledger.stacks.of_fault((90, 91, 10, 11, 12), 10)
+    assert ledger.stacks.rows == [{"stack": number, "frames": [10, 11, 12]}]
 
 
 def test_an_instruction_that_is_not_on_the_stack_is_put_on_top() -> None:
     ledger = _ledger()
-    number = ledger.stack_id((90, 91), 10)
-    assert ledger.stack_rows == [{"stack": number, "frames": [10, 90, 91]}]
+    number = ledger.stacks.of_fault((90, 91), 10)
+    assert ledger.stacks.rows == [{"stack": number, "frames": [10, 90, 91]}]
 
 
 def test_an_empty_stack_is_its_instruction() -> None:
     ledger = _ledger()
-    ledger.stack_id((), 10)
-    assert ledger.stack_rows[0]["frames"] == [10]
+    ledger.stacks.of_fault((), 10)
+    assert ledger.stacks.rows[0]["frames"] == [10]
 
 
 def test_an_instruction_that_recurs_is_taken_innermost() -> None:
     ledger = _ledger()
-    ledger.stack_id((90, 10, 11, 10, 12), 10)
-    assert ledger.stack_rows[0]["frames"] == [10, 11, 10, 12]
+    ledger.stacks.of_fault((90, 10, 11, 10, 12), 10)
+    assert ledger.stacks.rows[0]["frames"] == [10, 11, 10, 12]
 
 
 def test_equal_stacks_have_one_id_and_one_row() -> None:
     """Equal from the instruction on; what lies above it does not count."""
     ledger = _ledger()
-    first = ledger.stack_id((90, 10, 11), 10)
-    assert ledger.stack_id((91, 92, 10, 11), 10) == first
-    assert ledger.stack_id((10, 11, 12), 10) != first
-    assert ledger.stack_id((10, 11), 11) != first
-    assert len(ledger.stack_rows) == 3
-    assert 0 not in {row["stack"] for row in ledger.stack_rows}
+    first = ledger.stacks.of_fault((90, 10, 11), 10)
+    assert ledger.stacks.of_fault((91, 92, 10, 11), 10) == first
+    assert ledger.stacks.of_fault((10, 11, 12), 10) != first
+    assert ledger.stacks.of_fault((10, 11), 11) != first
+    assert len(ledger.stacks.rows) == 3
+    assert 0 not in {row["stack"] for row in ledger.stacks.rows}
 
 
 def test_ids_go_on_after_the_rows_were_written() -> None:
     ledger = _ledger()
-    first = ledger.stack_id((10,), 10)
-    ledger.stack_rows.clear()
-    assert ledger.stack_id((10,), 10) == first
-    assert ledger.stack_rows == []
-    assert ledger.stack_id((11,), 11) != first
+    first = ledger.stacks.of_fault((10,), 10)
+    ledger.stacks.rows.clear()
+    assert ledger.stacks.of_fault((10,), 10) == first
+    assert ledger.stacks.rows == []
+    assert ledger.stacks.of_fault((11,), 11) != first
 
 
 def test_a_stack_note_is_claimed_once_by_time_cpu_and_thread() -> None:

@@ -185,7 +185,7 @@ def test_a_wrong_size_is_refused(kind: NoteType, change: int) -> None:
         parse((raw + bytes(8))[: len(raw) + change])
 
 
-@pytest.mark.parametrize("kind", [0, 8, 0xFFFFFFFF])
+@pytest.mark.parametrize("kind", [0, 9, 0xFFFFFFFF])
 def test_an_unknown_type_is_refused(kind: int) -> None:
     with pytest.raises(ValueError, match="NoteType"):
         parse(struct.pack("<IIQQ", kind, 0, 0, 0))

@@ -21,7 +21,7 @@ from arenatrace.capture.ring_size import RingSizes
 from arenatrace.capture.session import Session, check_output
 from arenatrace.capture.stops import Stops
 from arenatrace.errors import UsageError
-from arenatrace.schema import EVENT_SIZE, GUARD_SZ, Kind, Outcome, WireFlag
+from arenatrace.schema import EVENT_SIZE, GUARD_SZ, LOST_NOTES, Kind, Outcome, WireFlag
 from arenatrace.trace.reader import open_trace
 from tests.unit.capture.c_header import structs
 from tests.unit.capture.kernel_blob import kernel
@@ -157,9 +157,9 @@ class _FakeProbes:
         """Running totals, as the per-CPU counters give them."""
         return dict(self.lost)
 
-    def lost_notes(self) -> int:
+    def lost_notes(self) -> dict[str, int]:
         """One note was lost."""
-        return 1
+        return {LOST_NOTES: 1}
 
     def close(self) -> None:
         """Detach."""

@@ -38,6 +38,7 @@ _NOTE_STRUCTS: dict[str, tuple[struct.Struct, str]] = {
     "at_note_lines": (notes.LINES_HEAD, "addr"),
     "at_note_strings": (notes.STRINGS_HEAD, "data"),
     "at_note_stack": (notes.STACK_HEAD, "frames"),
+    "at_note_trace": (notes.TRACE_HEAD, "frames"),
 }
 
 

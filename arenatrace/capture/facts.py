@@ -1,0 +1,45 @@
+"""What is known of the arenas and programs there are: what new files have to begin with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from arenatrace.schema import KEYED
+from arenatrace.trace.arrow_schema import arrow_schema
+
+#: Tables whose rows are about things that live for a while, and when that ended.
+_ENDED = {"arenas": "destroy_ts_ns", "programs": "unload_ts_ns"}
+
+
+class Facts:
+    """The rows of ``arenas`` and ``programs``, one per key, of all that is not long gone."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[int, dict[str, Any]]] = {table: {} for table in _ENDED}
+
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
+        """Learn from rows that are being written; other tables are left alone."""
+        known = self._rows.get(table)
+        if known is None:
+            return
+        for row in batch.to_pylist():
+            facts = known.setdefault(row[KEYED[table]], {})
+            facts.update({name: value for name, value in row.items() if value is not None})
+
+    def forget(self, before_ns: int) -> None:
+        """Let go of what ended before ``before_ns``, CLOCK_MONOTONIC ns."""
+        for table, known in self._rows.items():
+            ended = _ENDED[table]
+            for key in [key for key, row in known.items() if row.get(ended, before_ns) < before_ns]:
+                del known[key]
+
+    def batches(self) -> list[tuple[str, pa.RecordBatch]]:
+        """All of it as rows to begin new files with: it was there before them."""
+        found = []
+        for table, known in self._rows.items():
+            rows = [{**row, "preexisting": True} for row in known.values()]
+            if rows:
+                found.append((table, pa.RecordBatch.from_pylist(rows, schema=arrow_schema(table))))
+        return found
