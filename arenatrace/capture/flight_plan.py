@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 30
 LEAST_BYTES = 16 << 20
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)", re.ASCII)
 _LEAST_S, _MOST_S = 1.0, 24 * 3600.0
 
 

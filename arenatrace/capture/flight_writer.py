@@ -136,7 +136,9 @@ class FlightWriter:
         path = self._folder.segment(self._number)
         self._number += 1
         self._lost_before: dict[str, int] = getattr(self, "_lost", {})
-        self._writer = TraceWriter(path, replace(self.meta, start_ts_ns=start_ns, lost={}))
+        # the syncer's thread waits for the disk; here events are waiting to be read
+        meta = replace(self.meta, start_ts_ns=start_ns, lost={})
+        self._writer = TraceWriter(path, meta, durable=False)
         for table, batch in self._facts.batches():
             self._writer.append(table, batch)
         self._segments.append(_Segment(path, start_ns))

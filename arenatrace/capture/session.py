@@ -159,7 +159,7 @@ class Session:
     @property
     def _streams(self) -> str:
         """Pattern of the files being written, below the output."""
-        return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.arrows"
+        return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.*"
 
     def _choose(self) -> None:
         """Tell the probes what is wanted; UsageError for what is not there."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Syncer:
-    """A thread that makes a trace's open streams durable every ``interval_s`` seconds.
+    """A thread that makes the files being written durable every ``interval_s`` seconds.
 
     The recorder itself only hands its data to the kernel; a disk may take seconds over
     fdatasync(), in which the ring would overflow.

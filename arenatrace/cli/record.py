@@ -225,7 +225,7 @@ class _Screen:
 
     def status(self, text: str) -> None:
         if self._live is None:
-            self._console.print(f"arenatrace: {text}")
+            self._console.print(f"arenatrace: {text}", soft_wrap=True)
             return
         self._live.update(text)
         self._live.start()

@@ -311,10 +311,10 @@ def read_meta(directory: Path) -> Meta:
     return parse_meta(text, str(path))
 
 
-def write_meta(directory: Path, meta: Meta) -> None:
+def write_meta(directory: Path, meta: Meta, *, durable: bool = True) -> None:
     """Replace the meta.json of ``directory`` in one step; a reader sees the old or the new one.
 
-    Raises OSError.
+    Unless ``durable`` it does not wait for the disk. Raises OSError.
     """
     temporary = directory / f".{META_NAME}.tmp"
     temporary.unlink(missing_ok=True)
@@ -323,7 +323,8 @@ def write_meta(directory: Path, meta: Meta) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(meta.to_json())
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(directory / META_NAME)
     except OSError:
         temporary.unlink(missing_ok=True)

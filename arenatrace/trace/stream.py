@@ -68,11 +68,11 @@ class StreamFile:
         # A new buffer: the old one is still exported to ``rest``.
         self._pending.data = bytearray()
 
-    def close(self) -> None:
-        """Write the end-of-stream mark and give everything to the disk. OSError."""
+    def close(self, *, durable: bool = True) -> None:
+        """Write the end-of-stream mark and give everything to the disk or the kernel. OSError."""
         try:
             self._writer.close()
-            self.flush(durable=True)
+            self.flush(durable=durable)
         finally:
             self.abandon()
 

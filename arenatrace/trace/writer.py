@@ -26,18 +26,22 @@ class TraceWriter:
     manager it seals at the end of the block and, if the block raised, only closes.
 
     After any ArenatraceError from ``append`` or ``flush`` (a full disk) the writer takes no
-    more rows, but ``close`` still leaves a valid trace of everything flushed until then.
+    rows, but ``close`` still leaves a valid trace of everything flushed until then.
+
+    Unless ``durable`` nothing but ``flush(durable=True)`` and sealing waits for the disk:
+    somebody else must see to it that the files get there.
     """
 
-    def __init__(self, path: str | Path, meta: Meta) -> None:
+    def __init__(self, path: str | Path, meta: Meta, *, durable: bool = True) -> None:
         self.path = Path(path)
+        self._durable = durable
         self.meta = replace(meta, sealed=False)
         self._streams: dict[str, StreamFile] = {}
         self._failure: ArenatraceError | None = None
         self._closed = False
         _make_directory(self.path)
         try:
-            write_meta(self.path, self.meta)
+            write_meta(self.path, self.meta, durable=self._durable)
         except OSError as error:
             raise self._fail(error) from error
 
@@ -76,7 +80,7 @@ class TraceWriter:
         """Replace fields of ``meta`` (TypeError for an unknown one) and rewrite meta.json."""
         self.meta = replace(self.meta, **changes)
         try:
-            write_meta(self.path, self.meta)
+            write_meta(self.path, self.meta, durable=self._durable)
         except OSError as error:
             raise self._fail(error) from error
 
@@ -95,7 +99,7 @@ class TraceWriter:
             return self.path
         try:
             for stream in self._streams.values():
-                stream.close()
+                stream.close(durable=self._durable)
         except OSError as error:
             self._abandon()
             raise self._fail(error) from error
@@ -134,7 +138,7 @@ class TraceWriter:
         """Put ``notice`` into meta.json if the disk takes that much; the trace is valid if not."""
         self.meta = replace(self.meta, notices=(*self.meta.notices, notice))
         with contextlib.suppress(OSError):
-            write_meta(self.path, self.meta)
+            write_meta(self.path, self.meta, durable=self._durable)
 
     def _abandon(self) -> None:
         for stream in self._streams.values():
