@@ -20,8 +20,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from arenatrace.cli.replay_columns import COLUMNS
 from arenatrace.cli.replay_run import replay_trace
-from arenatrace.cli.replay_source import BATCH_ROWS, COLUMNS
+from arenatrace.cli.replay_source import BATCH_ROWS
 from arenatrace.cli.synth_trace import write_trace
 from arenatrace.model.ops import ArenaFacts
 from arenatrace.model.synth import Plan, Recorder, SynthEvent, make, workloads

@@ -4,24 +4,18 @@ Pages are numbered as compute_pgoff() does: 0 to 2**20 - 1 around the 4 GiB band
 user_vm_start, and 2**20 on for the upper half-guard, which recovery covers too. The first
 ``limit`` of them are the user range.
 
-What a trace has not shown yet is unknown, never assumed:
-
-- ``complete``: the free set is known whole. If not, only pages in ``free`` are known free,
-  and only mapped pages and those in ``held`` known taken.
-- ``ordered``: the order in which ranges were inserted is known too, so that ``find`` gives
-  the address the kernel must choose.
-- ``limit`` is None until the user range is known to be fixed.
-- ``unsure``: single pages whose state was contradicted.
+What a trace has not shown yet is unknown, never assumed: a page table entry is Pte.UNKNOWN, a
+page is UNSURE in the free set, ``limit`` is None until the user range is known to be fixed,
+and only while ``free.ordered`` does ``find`` give the address the kernel must choose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
 
 from arenatrace.model.profiles import BPF_F_SEGV_ON_FAULT, Profile, Touch
 from arenatrace.model.pte import Pte
-from arenatrace.model.range_tree import LowestFit, RangeTree
+from arenatrace.model.range_tree import TAKEN, UNSURE, LowestFit, RangeTree
 
 #: Pages of the band, and of the band with the upper half-guard.
 BAND_PAGES = 1 << 20
@@ -29,6 +23,7 @@ RECOVERY_PAGES = BAND_PAGES + 8
 
 _REAL, _SCRATCH, _NONE = Pte.REAL, Pte.SCRATCH, Pte.NONE
 _UNKNOWN, _GARBAGE = Pte.UNKNOWN, Pte.GARBAGE
+_STATES = tuple(Pte)
 
 
 class Refusal(IntEnum):
@@ -61,20 +56,21 @@ class Arena:
     """
 
     __slots__ = (
-        "complete",
+        "beyond",
+        "beyond_known",
+        "empty",
         "free",
-        "held",
+        "freed",
         "limit",
         "map_flags",
         "max_entries",
-        "ordered",
         "profile",
         "pte",
         "queue",
         "queue_known",
         "stray_frees",
+        "tail",
         "touch",
-        "unsure",
     )
 
     def __init__(
@@ -90,90 +86,112 @@ class Arena:
         self.max_entries = max_entries
         self.map_flags = map_flags
         self.touch = profile.touch(map_flags)
+        #: What the entry of a page of the band holds that was never touched, or was freed.
+        self.empty = _GARBAGE if self.touch == Touch.GARBAGE else _NONE
+        #: What a free makes of each state.
+        self.freed = self._freed()
         self.limit: int | None = max_entries if user_range else None
-        self.free: RangeTree = LowestFit() if profile.maple else RangeTree()
-        self.pte: dict[int, Pte] = {}
-        self.held: set[int] = set()
-        self.unsure: set[int] = set()
+        self.free: RangeTree = (LowestFit if profile.maple else RangeTree)(max_entries)
+        #: A Pte for each page of the user range up to the highest touched; ``tail`` above it.
+        self.pte = bytearray()
+        self.tail = self.empty
+        #: Pages of the band and the guard outside the user range that are not as they began.
+        self.beyond: dict[int, Pte] = {}
+        self.beyond_known = True
         #: Deferred frees, (page, count), oldest first.
         self.queue: list[tuple[int, int]] = []
-        self.queue_known = fresh
-        self.complete = fresh
-        self.ordered = fresh
+        self.queue_known = True
         #: Frees that reached pages which were not mapped: the program's mistake.
         self.stray_frees = 0
-        if fresh and max_entries:
-            self.free.give(0, max_entries)
+        if not fresh:
+            self.forget()
+        elif max_entries:
+            self.free.restart()
+
+    def _freed(self) -> bytes:
+        table: dict[int, int] = dict.fromkeys(_STATES, self.empty)
+        if self.touch == Touch.SCRATCH and not self.profile.free_clears_scratch:
+            table[_SCRATCH] = _SCRATCH
+            # it may have been scratched before anyone looked
+            table[_UNKNOWN] = _UNKNOWN
+        return bytes(table.get(byte, byte) for byte in range(256))
 
     def copy(self) -> Arena:
         """An independent copy."""
-        other = Arena(self.profile, 0, self.map_flags)
-        other.max_entries, other.limit = self.max_entries, self.limit
-        other.free = self.free.copy()
-        other.pte = self.pte.copy()
-        other.held, other.unsure = self.held.copy(), self.unsure.copy()
+        other = object.__new__(Arena)
+        for name in ("profile", "max_entries", "map_flags", "touch", "empty", "freed", "limit"):
+            setattr(other, name, getattr(self, name))
+        other.free, other.pte, other.tail = self.free.copy(), self.pte.copy(), self.tail
+        other.beyond, other.beyond_known = self.beyond.copy(), self.beyond_known
         other.queue, other.queue_known = self.queue.copy(), self.queue_known
-        other.complete, other.ordered = self.complete, self.ordered
         other.stray_frees = self.stray_frees
         return other
 
     def size(self) -> int:
-        """How much state there is: pages and ranges remembered."""
-        return len(self.pte) + len(self.free) + len(self.held) + len(self.unsure)
+        """How much state there is, for comparison with a number of events."""
+        return len(self.pte) // 64 + len(self.free) + len(self.beyond) + len(self.queue)
 
     def forget(self) -> None:
         """Events were lost: nothing is known any more but what the arena is."""
-        self.free = type(self.free)()
+        self.free.forget()
         self.pte.clear()
-        self.held.clear()
-        self.unsure.clear()
+        self.tail = _UNKNOWN
+        self.beyond.clear()
         self.queue.clear()
-        self.queue_known = self.complete = self.ordered = False
+        self.queue_known = self.beyond_known = False
+
+    def doubt(self, page: int, count: int) -> None:
+        """The trace contradicts what is known of the pages: nothing is known of them now."""
+        inside = min(count, self.max_entries - page)
+        if inside > 0:
+            self.reach(page + inside)
+            self.free.doubt(page, inside)
+            self.pte[page : page + inside] = bytes([_UNKNOWN]) * inside
+        else:
+            self.free.lose_order()
+            if page >= self.max_entries:
+                self.beyond[page] = _UNKNOWN
+
+    def reach(self, end: int) -> None:
+        """Have a state for each page of the user range below ``end``."""
+        if end > len(self.pte):
+            self.free.reach(end)
+            self.pte += bytes([self.tail]) * (len(self.free.taken) - len(self.pte))
 
     # ---- what is known of a page ----
 
-    @property
-    def empty(self) -> Pte:
-        """The state of a page table entry that holds no page."""
-        return _GARBAGE if self.touch == Touch.GARBAGE else _NONE
-
     def state(self, page: int) -> Pte:
         """The page table entry of ``page``."""
-        found = self.pte.get(page)
-        if found is not None:
-            return found
-        if not self.complete:
-            return _UNKNOWN
+        if page < len(self.pte):
+            return _STATES[self.pte[page]]
+        if page < self.max_entries:
+            return self.tail
         # The garbage page was put under the band only, not under the guard.
-        return self.empty if page < BAND_PAGES else _NONE
+        untouched = self.empty if page < BAND_PAGES else _NONE
+        return self.beyond.get(page, untouched if self.beyond_known else _UNKNOWN)
+
+    def note(self, page: int, state: Pte) -> None:
+        """The entry of a page, anywhere, was found to hold or was given ``state``."""
+        if page < self.max_entries:
+            self.reach(page + 1)
+            self.pte[page] = state
+        else:
+            self.beyond[page] = state
 
     def freeness(self, page: int, count: int) -> Freeness:
         """Whether all of the pages are in the free set, as is_range_tree_set() would find."""
-        if self.free.is_set(page, count):
-            return Freeness.FREE
-        if self.complete and not self.unsure:
+        if page + count > self.max_entries:
             return Freeness.TAKEN
-        if count > self.max_entries:
+        self.reach(page + count)
+        pages = self.free.taken[page : page + count]
+        if TAKEN in pages:
             return Freeness.TAKEN
-        answer = Freeness.FREE
-        for one in range(page, page + count):
-            if self.free.is_set(one, 1):
-                continue
-            if one not in self.unsure and (self.complete or self._known_taken(one)):
-                return Freeness.TAKEN
-            answer = Freeness.UNKNOWN
-        return answer
-
-    def _known_taken(self, page: int) -> bool:
-        return page in self.held or self.pte.get(page) == _REAL
+        return Freeness.UNKNOWN if UNSURE in pages else Freeness.FREE
 
     def scratched(self, page: int, count: int) -> int:
         """Pages before the first scratched one of the range, -1 if none is scratched."""
-        pte = self.pte
-        for ahead in range(count):
-            if pte.get(page + ahead) == _SCRATCH:
-                return ahead
-        return -1
+        found = self.pte.find(_SCRATCH, page, page + count)
+        return found - page if found >= 0 else -1
 
     # ---- allocation: arena_alloc_pages() ----
 
@@ -188,17 +206,15 @@ class Arena:
         if count > limit or (wish is not None and wish > limit - count):
             return Refusal.IMPOSSIBLE
         if wish is None:
-            if not self.ordered:
+            if not self.free.ordered:
                 return Refusal.UNKNOWN
             page = self.free.find(count)
             if page < 0:
                 return Refusal.NO_ROOM
         else:
             freeness = self.freeness(wish, count)
-            if freeness == Freeness.UNKNOWN:
-                return Refusal.UNKNOWN
-            if freeness == Freeness.TAKEN:
-                return Refusal.TAKEN
+            if freeness != Freeness.FREE:
+                return Refusal.UNKNOWN if freeness == Freeness.UNKNOWN else Refusal.TAKEN
             page = wish
         if not self.profile.alloc_replaces_scratch and self.scratched(page, count) >= 0:
             return Refusal.SCRATCHED
@@ -206,13 +222,9 @@ class Arena:
 
     def allocate(self, page: int, count: int) -> None:
         """The pages were allocated: out of the free set, each backed by a page of its own."""
+        self.reach(page + count)
         self.free.clear(page, count)
-        pte = self.pte
-        if count == 1:
-            pte[page] = _REAL
-        else:
-            pte.update(dict.fromkeys(range(page, page + count), _REAL))
-        self._settle(page, count)
+        self.pte[page : page + count] = bytearray([_REAL]) * count
 
     def refuse_scratched(self, page: int, count: int, mapped: int, *, sleepable: bool) -> None:
         """An allocation of the range ran into scratch after ``mapped`` pages.
@@ -221,6 +233,7 @@ class Arena:
         arena_free_pages(): at once, or through the worker if the caller could not sleep. That
         inner call is an event of its own, so the queueing is left to it.
         """
+        self.reach(page + count)
         self.free.clear(page, count)
         self.free.set(page + mapped, count - mapped)
         if not mapped:
@@ -228,7 +241,18 @@ class Arena:
         if sleepable:
             self.free.set(page, mapped)
         else:
-            self.pte.update(dict.fromkeys(range(page, page + mapped), _REAL))
+            self.pte[page : page + mapped] = bytearray([_REAL]) * mapped
+
+    def refuse_unseen(self, *, sleepable: bool) -> None:
+        """An allocation was refused that the model had no place for.
+
+        If it ran into scratch, what it had mapped waits for the worker by now.
+        """
+        if sleepable or self.profile.alloc_replaces_scratch or self.touch != Touch.SCRATCH:
+            return
+        for page, count in self.queue:
+            states = self.pte[page : page + count]
+            self.pte[page : page + count] = states.replace(bytes([_NONE]), bytes([_UNKNOWN]))
 
     # ---- free: arena_free_pages(), arena_free_worker() ----
 
@@ -238,59 +262,24 @@ class Arena:
 
     def release(self, page: int, count: int) -> None:
         """Pages inside the user range are freed, now."""
-        pte = self.pte
-        if not self.complete:
-            self._release_unknown(page, count)
-        elif count == 1:
-            state = pte.pop(page, _NONE)
-            if state is _REAL:
-                self.free.give(page, 1)
-            else:
-                self._release_strays(page, [state])
+        end = page + count
+        self.reach(end)
+        states = self.pte[page:end]
+        real = states.count(_REAL)
+        self.pte[page:end] = states.translate(self.freed)
+        if real == count:
+            # a mapped page is never in the free set
+            self.free.give(page, count)
         else:
-            states = [pte.pop(one, _NONE) for one in range(page, page + count)]
-            if states.count(_REAL) == count:
-                # a mapped page is never in the free set
-                self.free.give(page, count)
-            else:
-                self._release_strays(page, states)
-        if not self.ordered and page == 0 and count == self.max_entries:
-            self._all_free(count)
-
-    def _release_strays(self, page: int, states: list[Pte]) -> None:
-        """Free pages that were in ``states``, not all of them mapped."""
-        self.stray_frees += 1
-        self.free.set(page, len(states))
-        if not self.profile.free_clears_scratch and _SCRATCH in states:
-            for ahead, state in enumerate(states):
-                if state is _SCRATCH:
-                    self.pte[page + ahead] = _SCRATCH
-        self._settle(page, len(states))
-
-    def _release_unknown(self, page: int, count: int) -> None:
-        """Free pages of an arena of which not everything is known."""
-        pte, empty = self.pte, self.empty
-        sure = self.profile.free_clears_scratch or self.touch != Touch.SCRATCH
-        self.free.set(page, count)
-        for one in range(page, page + count):
-            old = pte.get(one, _UNKNOWN)
-            if sure or old is _REAL:
-                pte[one] = empty
-            elif old is not _SCRATCH:
-                # it may have been scratched before anyone looked
-                pte[one] = _UNKNOWN
-        self._settle(page, count)
-
-    def _all_free(self, count: int) -> None:
-        """One range is left: nothing about the free set is open any more."""
-        self.free.clear(0, count)
-        self.free.give(0, count)
-        self.ordered = self.queue_known
-        if not self.complete and self.profile.free_clears_scratch:
-            self.complete = self.queue_known
+            self.stray_frees += real + states.count(_UNKNOWN) < count
+            self.free.set(page, count)
+        if not self.free.ordered and count == self.max_entries and self.queue_known:
+            # one range is left: nothing about the free set is open any more
+            self.free.restart()
 
     def defer(self, page: int, count: int) -> None:
         """The free is queued for the worker; until then the pages stay as they are."""
+        self.reach(page + count)
         self.queue.append((page, count))
 
     def drain(self) -> None:
@@ -308,10 +297,8 @@ class Arena:
 
     def reserve(self, page: int, count: int) -> None:
         """The pages are taken out of the free set and left without a page."""
+        self.reach(page + count)
         self.free.clear(page, count)
-        self._settle(page, count)
-        if not self.complete:
-            self.held.update(range(page, page + count))
 
     # ---- faults ----
 
@@ -336,25 +323,3 @@ class Arena:
                 return None
             return _REAL if freeness == Freeness.FREE else _NONE
         return _REAL
-
-    def scratch(self, page: int) -> None:
-        """The scratch page was put into the entry."""
-        self.pte[page] = _SCRATCH
-
-    # ---- settling and doubting ----
-
-    def _settle(self, page: int, count: int) -> None:
-        if self.unsure:
-            self.unsure.difference_update(range(page, page + count))
-        if self.held:
-            self.held.difference_update(range(page, page + count))
-
-    def doubt(self, pages: Iterable[int]) -> None:
-        """The trace contradicts what is known of the pages: nothing is known of them now."""
-        for page in pages:
-            if self.limit is None or page < self.limit:
-                self.free.clear(page, 1)
-                self.unsure.add(page)
-                self.held.discard(page)
-            self.pte[page] = _UNKNOWN
-        self.ordered = False

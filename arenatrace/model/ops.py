@@ -26,6 +26,7 @@ WRITE = 1 << 7
 MISALIGNED = 1 << 8
 #: Faults: the Outcome; page_reserve: the Errno.
 RESULT_SHIFT = 9
+RESULT = 0xF
 #: kernel_fault: the blamed program's arena is the one that was touched, or is another one.
 BLAME_OWN = 1 << 13
 BLAME_OTHER = 1 << 14
@@ -47,9 +48,25 @@ ALLOC_ANYWHERE = int(Kind.PAGE_ALLOC) | OK
 FREE_NOW = int(Kind.PAGE_FREE) | SLEEPABLE
 FREE_LATER = int(Kind.PAGE_FREE)
 DRAIN = int(Kind.FREE_DRAIN)
+ALLOC_AT = ALLOC_ANYWHERE | FIXED
+REFUSED, REFUSED_AT = int(Kind.PAGE_ALLOC), int(Kind.PAGE_ALLOC) | FIXED
+RESERVED = int(Kind.PAGE_RESERVE) | OK
+RESERVE_BUSY = int(Kind.PAGE_RESERVE) | EBUSY << RESULT_SHIFT
+RESERVE_OUTSIDE = int(Kind.PAGE_RESERVE) | EINVAL << RESULT_SHIFT
 USER_MAPPED = int(Kind.USER_FAULT) | int(Outcome.MAPPED) << RESULT_SHIFT
-SCRATCHED = int(Kind.KERNEL_FAULT) | int(Outcome.SCRATCH_INSTALLED) << RESULT_SHIFT
+USER_SIGSEGV = int(Kind.USER_FAULT) | int(Outcome.SIGSEGV) << RESULT_SHIFT
+SCRATCHED = int(Kind.KERNEL_FAULT) | BLAME_OWN | int(Outcome.SCRATCH_INSTALLED) << RESULT_SHIFT
+PROG_LOAD = int(Kind.PROG_FAULT) | int(Outcome.ZEROED) << RESULT_SHIFT
+PROG_STORE = int(Kind.PROG_FAULT) | WRITE | int(Outcome.IGNORED) << RESULT_SHIFT
 
+#: Kinds that change the state of an arena or follow from it; all others are passed over.
+REPLAYED_KINDS = frozenset(
+    {
+        *(Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY),
+        *(Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.FREE_DRAIN, Kind.PAGE_RESERVE),
+        *(Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT, Kind.LOST),
+    }
+)
 #: Kinds recorded when the function is entered: they take effect after their time, not before.
 ENTRY_KINDS = frozenset({Kind.PAGE_FREE, Kind.FREE_DRAIN, Kind.ARENA_DESTROY})
 #: Kinds nothing is ever reordered around.

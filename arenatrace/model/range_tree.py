@@ -6,191 +6,229 @@ smallest range that fits and, among equals, the one inserted last. What counts a
 is therefore part of the behaviour: a range that is trimmed or merged is taken out and
 inserted again, and a range cut in two has its left part inserted before its right part.
 
-Here the ranges of one size are the keys of one dict, whose order is the order of insertion,
-and the sizes in use are a sorted list.
+Here a byte for each page says whether it is free, and the ranges of one size are a stack, the
+last inserted on top. A range that was trimmed or merged stays in its stack as a dead entry
+until it is met: ``size_at`` tells the living from the dead.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from arenatrace.model.page_index import PageIndex
-
 #: What ``find`` returns if nothing fits.
 NO_ROOM = -1
 
+#: Bytes of ``taken``.
+FREE, TAKEN, UNSURE = 0, 1, 2
+
+_LEAST = 64
+_MOST_DEAD = 1024
+
 
 class RangeTree:
-    """A set of pages as maximal ranges. Pages are numbers below 2**20, counts are above 0."""
+    """A set of pages below ``limit``. Starts and counts are pages; counts are above 0.
 
-    __slots__ = ("_buckets", "_index", "_size_at", "_sizes", "_start_of_last", "_unasked")
+    A new one is empty. What is in the set may be in doubt (``doubt``); then the order of the
+    ranges is unknown and ``find`` has no meaning until all of it is free again (``restart``).
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("buckets", "limit", "ordered", "pushed", "size_at", "sizes", "tail", "taken")
+
+    def __init__(self, limit: int = 1 << 20) -> None:
+        self.limit = limit
+        #: The order of insertion is known.
+        self.ordered = True
+        #: FREE, TAKEN or UNSURE for each page up to the highest ever looked at.
+        self.taken = bytearray()
+        #: The same for all the pages above.
+        self.tail = TAKEN
         #: first page of each range -> pages in it
-        self._size_at: dict[int, int] = {}
-        #: last page of each range -> its first page
-        self._start_of_last: dict[int, int] = {}
-        #: size -> first pages of the ranges of that size, in order of insertion
-        self._buckets: dict[int, dict[int, None]] = {}
-        self._sizes: list[int] = []
-        # Finding the range around a page needs the ranges by address. Best fit and the
-        # return of whole ranges do not, so the index is made when it is first asked for and
-        # dropped when it has been kept up to date for long without being asked.
-        self._index: PageIndex | None = None
-        self._unasked = 0
+        self.size_at: dict[int, int] = {}
+        #: size -> first pages of the ranges of that size, dead ones included
+        self.buckets: dict[int, list[int]] = {}
+        #: sizes whose bucket is not empty, ascending
+        self.sizes: list[int] = []
+        #: entries pushed since dead ones were last swept
+        self.pushed = 0
 
     def __len__(self) -> int:
-        """How many ranges there are."""
-        return len(self._size_at)
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """(first page, pages) of every range by address."""
-        return sorted(self._size_at.items())
-
-    def by_size(self) -> list[tuple[int, int]]:
-        """(first page, pages) of every range in the order of the kernel's size tree."""
-        return [(start, size) for size in reversed(self._sizes) for start in self._buckets[size]]
+        """How many ranges there are, 0 if that is unknown."""
+        return len(self.size_at)
 
     def copy(self) -> RangeTree:
         """An independent copy."""
-        other = type(self)()
-        other._size_at = self._size_at.copy()  # noqa: SLF001 -- its own kind
-        other._start_of_last = self._start_of_last.copy()  # noqa: SLF001 -- its own kind
-        other._buckets = {size: bucket.copy() for size, bucket in self._buckets.items()}  # noqa: SLF001 -- its own kind
-        other._sizes = self._sizes.copy()  # noqa: SLF001 -- its own kind
+        other = type(self)(self.limit)
+        other.ordered, other.tail, other.pushed = self.ordered, self.tail, self.pushed
+        other.taken = self.taken.copy()
+        other.size_at = self.size_at.copy()
+        other.buckets = {size: self.buckets[size].copy() for size in self.sizes}
+        other.sizes = self.sizes.copy()
         return other
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """(first page, pages) of every range by address."""
+        return sorted(self.size_at.items())
+
+    def by_size(self) -> list[tuple[int, int]]:
+        """(first page, pages) of every range in the order of the kernel's size tree."""
+        self.sweep()
+        return [(start, size) for size in reversed(self.sizes) for start in self.buckets[size]]
+
+    # ---- the whole set ----
+
+    def restart(self) -> None:
+        """All pages are free, as range_tree_set() of everything leaves it."""
+        self.taken[:] = bytes(len(self.taken))
+        self.tail = FREE
+        self.lose_order()
+        self.ordered = True
+        self._insert(0, self.limit)
+
+    def forget(self) -> None:
+        """Nothing is known of any page."""
+        self.taken.clear()
+        self.tail = UNSURE
+        self.lose_order()
+
+    def lose_order(self) -> None:
+        """Which pages are free stays known, the order of the ranges does not."""
+        self.ordered = False
+        self.size_at.clear()
+        self.buckets.clear()
+        self.sizes.clear()
+        self.pushed = 0
+
+    def doubt(self, start: int, count: int) -> None:
+        """Nothing is known of these pages any more."""
+        self.reach(start + count)
+        self.taken[start : start + count] = b"\2" * count
+        self.lose_order()
+
+    def reach(self, end: int) -> None:
+        """Have a byte for each page below ``end``."""
+        have = len(self.taken)
+        if end > have:
+            more = max(end, min(2 * have, self.limit), _LEAST) - have
+            self.taken += bytes([self.tail]) * more
 
     # ---- the kernel's operations ----
 
     def find(self, count: int) -> int:
         """First page of the range that ``count`` pages are taken from (range_tree_find())."""
-        at = bisect_left(self._sizes, count)
-        if at == len(self._sizes):
-            return NO_ROOM
-        return next(reversed(self._buckets[self._sizes[at]]))
+        self.tidy()
+        sizes, size_at = self.sizes, self.size_at
+        at = bisect_left(sizes, count)
+        while at < len(sizes):
+            size = sizes[at]
+            bucket = self.buckets[size]
+            while bucket:
+                if size_at.get(bucket[-1]) == size:
+                    return bucket[-1]
+                bucket.pop()
+            del sizes[at]
+        return NO_ROOM
 
     def is_set(self, start: int, count: int) -> bool:
         """Whether all of the pages are in the set (is_range_tree_set())."""
-        first = self._around(start)
-        return first >= 0 and first + self._size_at[first] >= start + count
+        end = start + count
+        self.reach(end)
+        return end <= self.limit and self.taken.count(FREE, start, end) == count
 
     def clear(self, start: int, count: int) -> None:
         """Take the pages out of the set, whether they are in it or not (range_tree_clear())."""
         end = start + count
-        while (first := self._first(start, end)) >= 0:
-            last_end = first + self._size_at[first]
-            self._remove(first)
-            if first < start:
-                self._insert(first, start - first)
-            if last_end > end:
-                self._insert(end, last_end - end)
-                return
+        self.reach(end)
+        taken = self.taken
+        if self.ordered:
+            page = taken.find(FREE, start, end)
+            while page >= 0:
+                # only the first range can begin before the pages, only the last end behind
+                first = taken.rfind(TAKEN, 0, page) + 1
+                last_end = first + self.size_at.pop(first)
+                if first < start:
+                    self._insert(first, start - first)
+                if last_end > end:
+                    self._insert(end, last_end - end)
+                    break
+                page = taken.find(FREE, last_end, end)
+        taken[start:end] = bytearray(b"\1") * count
 
     def set(self, start: int, count: int) -> None:
-        """Put the pages into the set, whether they are in it or not (range_tree_set())."""
-        if self.is_set(start, count):
-            return
-        self.clear(start, count)
-        self.give(start, count)
+        """Put the pages into the set, whether they are in it or not (range_tree_set()).
 
-    # ---- the same where more is known beforehand: what most events come down to ----
+        The kernel clears them first and then merges with both neighbours: one new range is
+        left in the place of all that overlapped the pages or lay beside them.
+        """
+        end = start + count
+        self.reach(end)
+        taken, size_at = self.taken, self.size_at
+        before = taken[start:end]
+        if not self.ordered:
+            taken[start:end] = bytearray(count)
+            return
+        if TAKEN not in before:
+            return
+        taken[start:end] = bytearray(count)
+        first, page = start, before.find(FREE)
+        if start and taken[start - 1] == FREE:
+            first = taken.rfind(TAKEN, 0, start) + 1
+            page = before.find(FREE, first + size_at.pop(first) - start)
+        while page >= 0:
+            past = page + size_at.pop(start + page)
+            end = max(end, start + past)
+            page = before.find(FREE, past)
+        end += size_at.pop(end, 0)
+        self._insert(first, end - first)
+
+    # ---- the same where more is known beforehand ----
 
     def take(self, start: int, count: int) -> bool:
         """``clear`` of the pages if ``find`` gives ``start``; otherwise nothing, and False."""
-        sizes = self._sizes
-        at = bisect_left(sizes, count)
-        if at == len(sizes):
+        if start < 0 or self.find(count) != start:
             return False
-        size = sizes[at]
-        bucket = self._buckets[size]
-        found = bucket.popitem()[0]
-        if found != start:
-            bucket[found] = None
-            return False
-        if not bucket:
-            del self._buckets[size]
-            del sizes[at]
-        del self._size_at[start]
-        if self._index is not None:
-            self._index.discard(start)
-            self._tire()
-        if size == count:
-            del self._start_of_last[start + size - 1]
-        else:
-            # the range's last page is known already, under the first page it now has
-            self._insert(start + count, size - count)
+        self.clear(start, count)
         return True
 
     def give(self, start: int, count: int) -> None:
         """``set`` for pages of which none is in the set."""
         end = start + count
-        left = self._start_of_last.get(start - 1)
-        right_size = self._size_at.get(end)
-        if left is not None:
-            self._remove(left)
-            start = left
-        if right_size is not None:
-            self._remove(end)
-            end += right_size
+        self.reach(end)
+        taken = self.taken
+        taken[start:end] = bytearray(count)
+        if not self.ordered:
+            return
+        if start and taken[start - 1] == FREE:
+            start = taken.rfind(TAKEN, 0, start) + 1
+            del self.size_at[start]
+        end += self.size_at.pop(end, 0)
         self._insert(start, end - start)
-        if self._index is not None:
-            self._tire()
 
     # ---- ranges ----
 
     def _insert(self, start: int, size: int) -> None:
-        self._size_at[start] = size
-        self._start_of_last[start + size - 1] = start
-        bucket = self._buckets.get(size)
-        if bucket is None:
-            self._buckets[size] = {start: None}
-            insort(self._sizes, size)
+        self.size_at[start] = size
+        bucket = self.buckets.get(size)
+        if bucket:
+            bucket.append(start)
         else:
-            bucket[start] = None
-        if self._index is not None:
-            self._index.add(start)
+            self.buckets[size] = [start]
+            insort(self.sizes, size)
+        self.pushed += 1
 
-    def _remove(self, start: int) -> None:
-        size = self._size_at.pop(start)
-        del self._start_of_last[start + size - 1]
-        bucket = self._buckets[size]
-        if len(bucket) == 1:
-            del self._buckets[size]
-            del self._sizes[bisect_left(self._sizes, size)]
-        elif next(reversed(bucket)) == start:
-            # unlike del, popitem leaves no hole that later looks at the end must step over
-            bucket.popitem()
-        else:
-            del bucket[start]
-        if self._index is not None:
-            self._index.discard(start)
+    def tidy(self) -> None:
+        """Sweep if there may be many more entries than ranges."""
+        if self.pushed > 2 * len(self.size_at) + _MOST_DEAD:
+            self.sweep()
 
-    # ---- by address ----
-
-    def _around(self, page: int) -> int:
-        """First page of the range that holds ``page``, -1 if none does."""
-        first = (self._index or self._make_index()).floor(page)
-        self._unasked = 0
-        if first >= 0 and first + self._size_at[first] > page:
-            return first
-        return -1
-
-    def _first(self, start: int, end: int) -> int:
-        """First page of the first range that holds any page from ``start`` up to ``end``."""
-        first = self._around(start)
-        if first < 0:
-            first = (self._index or self._make_index()).ceiling(start)
-        return first if first < end else -1
-
-    def _make_index(self) -> PageIndex:
-        self._index = PageIndex(self._size_at)
-        return self._index
-
-    def _tire(self) -> None:
-        self._unasked += 1
-        if self._unasked > 256 + len(self._size_at):
-            self._index = None
-            self._unasked = 0
+    def sweep(self) -> None:
+        """Drop the dead entries: of each range but the topmost, and of ranges that are gone."""
+        for size in self.sizes:
+            living = (one for one in reversed(self.buckets[size]) if self.size_at.get(one) == size)
+            self.buckets[size] = list(dict.fromkeys(living))[::-1]
+        self.sizes[:] = [size for size in self.sizes if self.buckets[size]]
+        for size in self.buckets.keys() - self.sizes:
+            del self.buckets[size]
+        self.pushed = 0
 
 
 class LowestFit(RangeTree):
@@ -203,16 +241,7 @@ class LowestFit(RangeTree):
 
     def find(self, count: int) -> int:
         """First page of the lowest range that fits."""
-        index = self._index or self._make_index()
-        self._unasked = 0
-        start = index.ceiling(0)
-        while start >= 0 and self._size_at[start] < count:
-            start = index.ceiling(start + self._size_at[start])
-        return start
-
-    def take(self, start: int, count: int) -> bool:
-        """``clear`` of the pages if ``find`` gives ``start``; otherwise nothing, and False."""
-        if self.find(count) != start:
-            return False
-        self.clear(start, count)
-        return True
+        found = self.taken.find(bytes(count))
+        if found < 0 and self.tail == FREE:
+            found = self.taken.rfind(TAKEN) + 1
+        return found if found + count <= self.limit else NO_ROOM

@@ -11,25 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arenatrace.model.arena import Arena
-from arenatrace.model.judge import Contradiction, Judge, Tally
-from arenatrace.model.ops import (
-    ALLOC_ANYWHERE,
-    DRAIN,
-    EMPTY,
-    FREE_LATER,
-    FREE_NOW,
-    KIND,
-    ArenaFacts,
-    Segment,
-)
+from arenatrace.model.contradiction import Contradiction
+from arenatrace.model.judge import Judge
+from arenatrace.model.ops import EMPTY, KIND, ArenaFacts, Segment
 from arenatrace.model.profiles import Profile
-from arenatrace.model.pte import Pte
 from arenatrace.model.reorder import Budget, another_order, crowded, worker_overlaps
+from arenatrace.model.run import run
+from arenatrace.model.tally import Tally
 from arenatrace.schema import Kind
 
 #: Events between two points to go back to, at least.
-CHUNK = 1024
+CHUNK = 2048
 _MOST_LOOKED_BACK = 4
+_LOOKED_FOR_GAP = 128
 
 
 @dataclass(frozen=True)
@@ -76,14 +70,22 @@ class ArenaReplay:
 
     def feed(self, segment: Segment) -> None:
         """Replay ``segment``, all but a tail that is kept until more is known of what follows."""
-        if self._waiting.op:
+        done, size = 0, self._chunk_size()
+        if len(segment.op) <= size:
             segment = self._waiting.then(segment)
-        done, total = 0, len(segment.op)
-        while total - done >= 2 * (size := max(CHUNK, 2 * self.judge.arena.size())):
-            end = _gap(segment, done + size // 2, done + size)
+        elif self._waiting.op:
+            done = _gap(segment, size)
+            self._chunk(self._waiting.then(segment.part(0, done)))
+        total = len(segment.op)
+        while total - done >= 2 * (size := self._chunk_size()):
+            end = _gap(segment, done + size)
             self._chunk(segment.part(done, end))
             done = end
         self._waiting = segment.part(done, total)
+
+    def _chunk_size(self) -> int:
+        """A chunk costs a copy of the state: it must be worth it."""
+        return max(CHUNK, 2 * self.judge.arena.size())
 
     def finish(self) -> None:
         """Replay what was still kept back."""
@@ -141,7 +143,7 @@ class ArenaReplay:
             start.segment = judge.segment = whole
             at = 0
         # A later contradiction may have its cause in here too, but not without end.
-        if len(order) <= _MOST_LOOKED_BACK * max(CHUNK, 2 * judge.arena.size()):
+        if len(order) <= _MOST_LOOKED_BACK * self._chunk_size():
             self._before = Segment(*([column[index] for index in order] for column in whole))
             self._at_before = start
         else:
@@ -175,102 +177,10 @@ class ArenaReplay:
         )
 
 
-def run(judge: Judge, segment: Segment, start: int) -> int:
-    """Replay from position ``start``; the position of the first contradiction, or the end.
-
-    The two operations most traces are made of have their effect written out here; everything
-    else, and these in any but their plainest form, goes through ``judge.judge``.
-    """
-    at = start
-    while at < len(segment.op):
-        at = _run_plain(judge, segment, at)
-        if at < len(segment.op):
-            if judge.judge(at) is not None:
-                return at
-            at += 1
-    return at
-
-
-def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
-    """``run`` for as long as the arena stays the same object and in plain order."""
-    arena, slow, real = judge.arena, judge.judge, Pte.REAL
-    tree, turning = arena.free, _TURNING
-    pte, take, give, release = arena.pte, tree.take, tree.give, arena.release
-    add_pages, later, drain = arena.pte.update, arena.queue.append, arena.drain
-    known = judge.alive and arena.limit is not None
-    whole = known and arena.complete
-    limit = arena.limit or 0
-    ordered = whole and _plain_order(judge)
-    done = predicted = 0
-    at = start - 1
-    rest = segment.part(start, len(segment.op)) if start else segment
-    for op, page, count in zip(rest.op, rest.page, rest.pages, strict=True):
-        at += 1
-        if op == ALLOC_ANYWHERE:
-            if ordered and count > 0 and take(page, count):
-                if count == 1:
-                    pte[page] = real
-                else:
-                    add_pages(dict.fromkeys(range(page, page + count), real))
-                predicted += 1
-                continue
-        elif op == FREE_NOW:
-            if count == 1:
-                if whole and pte.get(page) is real:
-                    del pte[page]
-                    give(page, 1)
-                    done += 1
-                    continue
-            elif whole and count > 0 and page >= 0 and page + count <= limit:
-                release(page, count)
-                done += 1
-                continue
-        elif op == FREE_LATER:
-            if whole and count > 0 and page >= 0 and page + count <= limit:
-                later((page, count))
-                done += 1
-                continue
-        elif op == DRAIN:
-            if whole and arena.queue_known:
-                drain()
-                done += 1
-                continue
-        elif op & KIND in turning:
-            break
-        if slow(at) is not None:
-            break
-        if arena.free is not tree:
-            at += 1
-            break
-        if ordered:
-            ordered = _plain_order(judge)
-    else:
-        at += 1
-    judge.tally.events += done + predicted
-    judge.tally.predicted_addresses += predicted
-    return at
-
-
-def _plain_order(judge: Judge) -> bool:
-    """Whether an allocation's place follows from the free set alone, with nothing to learn."""
-    arena = judge.arena
-    if not judge.scratch_seen:
-        return arena.ordered
-    # until it has been shown once that scratch is replaced, it is worth looking
-    replaced = arena.profile.alloc_replaces_scratch and "scratch-replace" in judge.proofs
-    return arena.ordered and replaced
-
-
-#: Kinds after which the plain loop must look anew at what it works on.
-_TURNING = frozenset(
-    {int(k) for k in (Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST)}
-)
-
-
-def _gap(segment: Segment, low: int, high: int) -> int:
-    """Where between ``low`` and ``high`` the events are farthest apart: a good place to cut."""
+def _gap(segment: Segment, high: int) -> int:
+    """Where shortly before ``high`` the events are farthest apart: a good place to cut."""
     times = segment.ts_ns
-    return max(range(low, high), key=lambda at: times[at] - times[at - 1])
+    return max(range(high - _LOOKED_FOR_GAP, high), key=lambda at: times[at] - times[at - 1])
 
 
 def _plain_from(order: list[int]) -> int:

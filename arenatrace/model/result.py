@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from arenatrace.errors import ExitCode
-from arenatrace.model.judge import Tally
 from arenatrace.model.reorder import REORDER_WINDOW_NS
 from arenatrace.model.replay import ArenaReplay, Divergence
+from arenatrace.model.tally import Tally
 
 SCHEMA = "arenatrace.replay/1"
 

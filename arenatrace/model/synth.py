@@ -223,7 +223,7 @@ class Workload:
         if arena.state(page) != Pte.NONE:
             return
         if arena.touch == Touch.SCRATCH:
-            arena.scratch(page)
+            arena.note(page, Pte.SCRATCH)
             self.scratched.append(page)
             self.kernel_event(page, Outcome.SCRATCH_INSTALLED)
         else:

@@ -139,7 +139,7 @@ class ArenaWhatIf:
         wish = page if op & FIXED else None
         place = arena.place(wish, count)
         if place == Refusal.UNKNOWN:
-            if op & OK:
+            if op & OK and count <= arena.clamp(page, count):
                 arena.allocate(page, count)
             return None
         recorded = f"{_pages(page, count)}" if op & OK else "refused"
@@ -210,8 +210,9 @@ class ArenaWhatIf:
         return None
 
     def _reserve(self, op: int, page: int, count: int) -> _Found:
-        if op & OK and count > 0 and page >= 0 and not op & MISALIGNED:
-            self._arena.reserve(page, count)
+        arena = self._arena
+        if op & OK and page >= 0 and 0 < count <= arena.clamp(page, count) and not op & MISALIGNED:
+            arena.reserve(page, count)
         return None
 
     def _user_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
@@ -259,7 +260,7 @@ class ArenaWhatIf:
             # with another arena's program to blame it would be an oops here too
             return recorded, "scratch-installed", "if the program blamed has this arena"
         if state == Pte.NONE:
-            arena.scratch(meant)
+            arena.note(meant, Pte.SCRATCH)
         return None
 
     def _prog_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002

@@ -78,7 +78,7 @@ class ArenaMachine(RuleBasedStateMachine):
         scratches = self.arena.touch == Touch.SCRATCH
         seen = "no fault" if not empty else "scratch-installed" if scratches else "oops"
         if seen == "scratch-installed":
-            self.arena.scratch(page)
+            self.arena.note(page, Pte.SCRATCH)
         assert self.naive.kernel(page) == seen
 
     @rule(page=_PAGE)

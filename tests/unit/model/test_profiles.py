@@ -55,7 +55,7 @@ def test_alloc_over_scratch(profile: str, given: bool) -> None:
     wrong = script.alloc(0)
     assert script.wrong(profile) == ([] if given else [wrong])
     arena = Arena(PROFILES[profile], 16)
-    arena.scratch(0)
+    arena.note(0, Pte.SCRATCH)
     assert arena.place(None, 1) == (0 if given else Refusal.SCRATCHED)
     assert arena.place(0, 2) == (0 if given else Refusal.SCRATCHED)
 
@@ -74,7 +74,7 @@ def test_a_refusal_over_scratch_gives_the_range_back() -> None:
 )
 def test_free_over_scratch(profile: str, after: Pte) -> None:
     arena = Arena(PROFILES[profile], 16)
-    arena.scratch(5)
+    arena.note(5, Pte.SCRATCH)
     arena.release(4, 3)
     assert arena.state(5) == after
 

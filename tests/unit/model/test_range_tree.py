@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.model.page_index import PageIndex
 from arenatrace.model.range_tree import LowestFit, RangeTree
 from tests.unit.model.oracles import NaiveFree, SizeTree
 
@@ -79,15 +78,14 @@ def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
     assert not tree.take(4, 3)
 
 
-def test_the_index_is_dropped_and_made_again() -> None:
-    tree = RangeTree()
-    tree.give(0, 4096)
-    assert tree.is_set(7, 3)
-    for _ in range(400):
-        page = tree.find(1)
-        assert tree.take(page, 1)
-        tree.give(page, 1)
-    assert tree.is_set(0, 4096)
+def test_dead_entries_are_swept_and_do_not_pile_up() -> None:
+    tree = RangeTree(4096)
+    tree.restart()
+    for round_ in range(9000):
+        assert tree.take(tree.find(1 + round_ % 3), 1)
+        tree.give(0, 1)
+    assert tree.ranges() == [(0, 4096)]
+    assert sum(map(len, tree.buckets.values())) < 3000
 
 
 def test_the_lowest_gap_is_taken_from_a_maple_tree() -> None:
@@ -100,16 +98,3 @@ def test_the_lowest_gap_is_taken_from_a_maple_tree() -> None:
     assert tree.find(2) == 16
     assert tree.find(3) == -1
     assert not tree.take(2, 2)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.sets(st.integers(0, (1 << 20) - 1), max_size=30), st.integers(0, (1 << 20) - 1))
-def test_index_finds_neighbours(pages: set[int], page: int) -> None:
-    index = PageIndex(pages)
-    assert index.floor(page) == max((one for one in pages if one <= page), default=-1)
-    assert index.ceiling(page) == min((one for one in pages if one >= page), default=-1)
-    for one in sorted(pages)[::2]:
-        index.discard(one)
-        pages.discard(one)
-    assert index.ceiling(0) == min(pages, default=-1)
-    assert index.ceiling(1 << 20) == -1
