@@ -170,7 +170,9 @@ def _pgoff(user_vm_start: int, uaddr: Ints) -> Ints:
 
 def _possible(base: int, page: Ints, addr: Ints, ret: Ints) -> Ints:
     """Whether the result is the address of its page, and of the page asked for, if one was."""
-    whole: Ints = np.uint64(base) + (page.astype(np.uint64) << np.uint64(_SHIFT)) == ret.view(np.uint64)
+    whole: Ints = np.uint64(base) + (page.astype(np.uint64) << np.uint64(_SHIFT)) == ret.view(
+        np.uint64
+    )
     wished: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
     whole &= wished
     return whole
