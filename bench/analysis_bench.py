@@ -3,23 +3,37 @@
     pip install -r bench/requirements.txt
     python bench/analysis_bench.py [--sizes 1e6 1e7] [--data DIRECTORY]
 
-Sizes are events; 1e8 needs about 4 GB of disk. Traces are made by ``generate_trace.py`` and kept
-in DIRECTORY. Each contender runs in a process of its own, best of ``--rounds``:
+Sizes are events; 1e8 needs about 1 GB of disk. Traces are made by ``generate_trace.py`` and kept
+in DIRECTORY. The answer that all contenders give, and that is held against the generator's truth:
 
-- ``scan``: polars reads every column of the events and sums it: the floor.
-- ``arenatrace``: all of ``faults``: attribution, causes, evidence, near allocations, consequences.
-- ``duckdb``: the last allocation and the last free that cover each faulting page, by ASOF joins
-  over the pages of the operations, unnested and filtered by a semi join. Less than ``faults``.
+    of each fault, in order of time: its cause (use-after-free, out-of-bounds, never-allocated or
+    outside-user-range); the last allocation and the last free that covered its page before it,
+    and the nearest page on either side within 8 pages that was live just then with the
+    allocation it belongs to: each with time, first page, number of pages, pid, tid, comm, program
+    and stack id.
+
+- ``scan``: no answer: polars reads every column of the events and sums it. The floor.
+- ``arenatrace``: all of ``faults``: this and attribution by stacks, source lines, evidence as
+  sentences, confidence, consequences, signatures; it takes checksums of the files and knows of
+  deferred frees, reservations, user space, refused allocations, losses and races as well.
+- ``duckdb``: of the plans that were tried the one that was fastest: the pages of all operations,
+  unnested and filtered by a semi join, joined with the questions (each page within 8 of a fault,
+  at its time), the latest of each kind by aggregation, and who did it fetched for those alone.
+- ``duckdb-asof``: the same with ASOF joins of the questions with the operations. Joins without
+  the semi join, and facts carried along instead of fetched, were slower.
 - ``pandas``: the same by ``merge_asof``; up to 1e7 events.
 
-Times are of the wall, with imports left out; memory is the peak of the whole process. Every
-answer is held against the generator's truth.
+Each contender runs in processes of its own, in turns, the best of ``--rounds`` counts; all use
+two threads unless ``--threads`` says otherwise. Seconds are of the wall and of all CPUs, with
+imports left out: on a machine that is busy with other things the second is the one to look
+at. Memory is the peak of the whole process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -46,126 +60,115 @@ def scan(trace: Path) -> None:
 
 
 def arenatrace(trace: Path) -> None:
-    """The whole answer, compared with the truth."""
+    """The whole answer, and more."""
     import polars as pl
 
-    from arenatrace.analysis.faults import faults
+    from arenatrace.analysis.faults import diagnosed_faults, fault_contract
+    from arenatrace.schema import PAGE_SIZE
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
     with opened.reading():
-        rows = faults(opened).collect()
-    truth = pl.read_parquet(trace / "truth.parquet")
-    found = rows["cause"].replace("out-of-bounds", "never-allocated")
-    if found.to_list() != truth["cause"].to_list():
-        raise SystemExit("arenatrace: not the generator's causes")
+        rows = diagnosed_faults(opened)
+        fault_contract(rows.lazy()).collect()
+    page, offset = pl.col("page").cast(pl.Int64), pl.col("offset")
+    below, above = (pl.col(side).struct.field("distance") for side in ("below", "above"))
+    freed = pl.col("cause") == "use-after-free"
+    _check(
+        rows.select(
+            "cause",
+            below=page - 1 - below // PAGE_SIZE,
+            above=page + (above + offset) // PAGE_SIZE,
+            allocated=pl.when(freed).then(pl.col("birth").struct.field("ts_ns")),
+            freed=pl.when(freed).then(pl.col("death").struct.field("ts_ns")),
+        ).to_dicts(),
+        trace,
+    )
 
 
-def _freed_last(trace: Path, freed: list[bool]) -> None:
+def _check(answer: list[dict[str, object]], trace: Path) -> None:
     import pyarrow.parquet as pq
 
-    truth = pq.read_table(trace / "truth.parquet")["cause"].to_pylist()
-    if freed != [cause == "use-after-free" for cause in truth]:
-        raise SystemExit("not the generator's causes")
+    if answer != pq.read_table(trace / "truth.parquet").to_pylist():
+        raise SystemExit("not the generator's truth")
 
 
 def duckdb(trace: Path) -> None:
-    """Allocation and free before each fault, by ASOF joins."""
-    import duckdb as db
+    """The latest allocation and free of each page by aggregation."""
+    from analysis_duckdb import by_aggregation
 
-    file = str(trace / "events.parquet")
-    connection = db.connect()
-    connection.execute("SET memory_limit = '4GB'")
-    rows = connection.execute(
-        """
-        WITH faults AS MATERIALIZED (
-            SELECT row_number() OVER (ORDER BY ts_ns, seq) AS fault, ts_ns, arena, pgoff AS page
-            FROM read_parquet($file) WHERE kind IN (9, 10)),
-        keys AS MATERIALIZED (SELECT DISTINCT arena, page FROM faults),
-        single AS (
-            SELECT ts_ns, kind, arena, pgoff AS page FROM read_parquet($file)
-            WHERE kind IN (4, 5) AND pages = 1),
-        several AS (
-            SELECT ts_ns, kind, arena,
-                   CAST(unnest(range(CAST(pgoff AS BIGINT), CAST(pgoff AS BIGINT) + pages))
-                        AS UINTEGER) AS page
-            FROM read_parquet($file) WHERE kind IN (4, 5) AND pages > 1),
-        operations AS MATERIALIZED (
-            SELECT s.* FROM single s SEMI JOIN keys k ON s.arena = k.arena AND s.page = k.page
-            UNION ALL
-            SELECT s.* FROM several s SEMI JOIN keys k ON s.arena = k.arena AND s.page = k.page)
-        SELECT f.fault, a.ts_ns, r.ts_ns
-        FROM faults f
-        ASOF LEFT JOIN (SELECT * FROM operations WHERE kind = 4) a
-            ON f.arena = a.arena AND f.page = a.page AND f.ts_ns >= a.ts_ns
-        ASOF LEFT JOIN (SELECT * FROM operations WHERE kind = 5) r
-            ON f.arena = r.arena AND f.page = r.page AND f.ts_ns >= r.ts_ns
-        ORDER BY f.fault
-        """,
-        {"file": file},
-    ).fetchall()
-    _freed_last(trace, [free is not None and free > (alloc or 0) for _, alloc, free in rows])
+    _check(by_aggregation(trace), trace)
+
+
+def duckdb_asof(trace: Path) -> None:
+    """The latest allocation and free of each page by ASOF joins."""
+    from analysis_duckdb import by_asof
+
+    _check(by_asof(trace), trace)
 
 
 def pandas(trace: Path) -> None:
-    """Allocation and free before each fault, by merge_asof."""
-    import pandas as pd
+    """The latest allocation and free of each page by merge_asof."""
+    from analysis_pandas import answer
 
-    columns = ["ts_ns", "seq", "kind", "arena", "pgoff", "pages"]
-    events = pd.read_parquet(trace / "events.parquet", columns=columns)
-    faults = events[events["kind"].isin([9, 10])][["ts_ns", "arena", "pgoff"]]
-    faults = faults.rename(columns={"pgoff": "page"})
-    done = events[events["kind"].isin([4, 5])]
-    single = done[done["pages"] == 1].rename(columns={"pgoff": "page"})
-    several = done[done["pages"] > 1].copy()
-    several["page"] = [
-        list(range(first, first + count))
-        for first, count in zip(several["pgoff"], several["pages"].astype(int), strict=True)
-    ]
-    several = several.explode("page").astype({"page": single["page"].dtype})
-    names = ["ts_ns", "kind", "arena", "page"]
-    keys = faults[["arena", "page"]].drop_duplicates()
-    found = pd.concat([single[names], several[names]]).merge(keys, on=["arena", "page"])
-    found = found.sort_values("ts_ns")
-    rows = faults.sort_values("ts_ns")
-    for name, kind in (("alloc", 4), ("free", 5)):
-        part = found[found["kind"] == kind][["ts_ns", "arena", "page"]]
-        part = part.assign(**{name: part["ts_ns"]})
-        rows = pd.merge_asof(rows, part, on="ts_ns", by=["arena", "page"])
-    _freed_last(trace, (rows["free"] > rows["alloc"].fillna(0)).tolist())
+    _check(answer(trace), trace)
 
 
 CONTENDERS: dict[str, Callable[[Path], None]] = {
     "scan": scan,
     "arenatrace": arenatrace,
     "duckdb": duckdb,
+    "duckdb-asof": duckdb_asof,
     "pandas": pandas,
 }
-_IMPORTS = {"scan": "polars", "arenatrace": "arenatrace.analysis.faults"}
+_IMPORTS = {
+    "scan": "polars",
+    "arenatrace": "arenatrace.analysis.faults",
+    "duckdb-asof": "duckdb",
+}
 
 
 def _one(name: str, trace: Path) -> None:
     """Run one contender in this process and print what it took."""
     __import__(_IMPORTS.get(name, name))
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     CONTENDERS[name](trace)
-    took = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": took, "peak": peak}))
+    took, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": took, "cpu": cpu, "peak": peak}))
 
 
-def _best(name: str, trace: Path, rounds: int) -> tuple[float, float]:
-    """Least seconds and most memory in MiB of ``rounds`` runs."""
-    runs = []
+def _run(name: str, trace: Path, threads: int) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", name, str(trace)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "POLARS_MAX_THREADS": str(threads)},
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _compare(trace: Path, names: list[str], rounds: int, threads: int) -> None:
+    """Print a line for each contender, and what the others are to arenatrace."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    # In turns, so that what else the machine does falls on all alike.
     for _ in range(rounds):
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", name, str(trace)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        runs.append(json.loads(done.stdout))
-    return min(run["seconds"] for run in runs), max(run["peak"] for run in runs) / (1 << 20)
+        for name in names:
+            runs[name].append(_run(name, trace, threads))
+    best = {
+        name: {key: (max if key == "peak" else min)(run[key] for run in done) for key in done[0]}
+        for name, done in runs.items()
+    }
+    ours = best.get("arenatrace")
+    for name, took in best.items():
+        line = f"  {name:<12} {took['seconds']:7.2f} s {took['cpu']:7.2f} s CPU"
+        line += f" {took['peak']:6.0f} MiB"
+        if ours:
+            wall, cpu = took["seconds"] / ours["seconds"], took["cpu"] / ours["cpu"]
+            line += f"  {wall:5.2f} x {cpu:5.2f} x arenatrace"
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -175,6 +178,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="+", type=float, default=[1e6, 1e7])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--data", type=Path, default=Path(tempfile.gettempdir()) / "arenatrace-bench"
     )
@@ -190,17 +194,10 @@ def main() -> None:
         trace = options.data / f"{size}.atrace"
         if not trace.exists():
             generate(size, trace)
-        print(
-            f"{size:,} events, {(trace / 'events.parquet').stat().st_size >> 20:,} MiB", flush=True
-        )
-        ours = None
-        for name in options.only:
-            if name == "pandas" and size > _PANDAS_LIMIT:
-                continue
-            seconds, peak = _best(name, trace, options.rounds)
-            ours = seconds if name == "arenatrace" else ours
-            ratio = f"{seconds / ours:6.2f} x arenatrace" if ours else ""
-            print(f"  {name:<10} {seconds:8.2f} s {peak:7.0f} MiB  {ratio}", flush=True)
+        events = trace / "events.parquet"
+        print(f"{size:,} events, {events.stat().st_size >> 20:,} MiB", flush=True)
+        names = [n for n in options.only if n != "pandas" or size <= _PANDAS_LIMIT]
+        _compare(trace, names, options.rounds, options.threads)
 
 
 if __name__ == "__main__":

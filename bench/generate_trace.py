@@ -3,8 +3,11 @@
     python bench/generate_trace.py EVENTS DIRECTORY
 
 16 arenas of 256 MiB; slots of one page, and 1 % of several, are allocated and freed in turns at
-random; 10,000 faults are spread over the time. Beside the trace lies ``truth.parquet`` with the
-cause of every fault by its number. One task does everything in an arena, so nothing races.
+random, with a page that is never used after every hundredth; 10,000 faults are spread evenly
+over the time. Beside the trace lies ``truth.parquet``: of every fault, by its number, the
+``cause``, the nearest page that was live within 8 pages ``below`` and ``above`` it, and for a
+page that had been freed when it was last ``allocated`` and ``freed``, in ns. One task does
+everything in an arena, so nothing races.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from arenatrace.schema import PAGE_SIZE, TABLES, Kind, Outcome
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
 from arenatrace.trace.meta import Meta, write_meta
+from arenatrace.trace.seal import ROW_GROUP, parquet_writer
 
 ARENAS = 16
 PAGES = 1 << 16
@@ -31,8 +35,13 @@ SEVERAL = 16
 KERN = 0xFFFF_C900_0000_8000
 USER = 0x7F00_1000_0000
 _CODE = 0xFFFF_FFFF_A000_0000
-_CHUNK = 1 << 20
+#: Slots between two pages that are never used.
+_BETWEEN_HOLES = 100
+#: Pages that are looked at on either side of a fault.
+NEAR = 8
 _STEP_NS = 1000
+#: Slots that are looked at for one that was freed.
+_TRIES = 16
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,9 +51,12 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         self._dice = np.random.default_rng(seed)
-        first, size = [], []
+        first, size, holes = [], [], []
         page = 1
         while page < PAGES - NEVER - SEVERAL:
+            if len(first) % _BETWEEN_HOLES == _BETWEEN_HOLES - 1:
+                holes.append(page)
+                page += 1
             pages = int(self._dice.integers(2, SEVERAL + 1)) if self._dice.random() < 0.01 else 1
             first.append(page)
             size.append(pages)
@@ -52,8 +64,13 @@ class Generator:
         self._first = np.array(first, np.uint32)
         self._size = np.array(size, np.uint32)
         self._slots = len(first)
+        self._holes = np.array(holes, np.int64)
+        self._slot_of = np.full(PAGES, -1, np.int64)
+        for slot, (start, pages) in enumerate(zip(first, size, strict=True)):
+            self._slot_of[start : start + pages] = slot
         self._live = np.zeros(ARENAS * self._slots, np.bool_)
-        self._used = np.zeros(ARENAS * self._slots, np.bool_)
+        self._allocated = np.zeros(ARENAS * self._slots, np.int64)
+        self._freed = np.zeros(ARENAS * self._slots, np.int64)
         self._seq = 0
 
     def operations(self, count: int) -> pa.Table:
@@ -67,7 +84,10 @@ class Generator:
         frees[order] = (nth % 2 == 1) ^ self._live[ordered]
         last = np.r_[starts[1:] - 1, count - 1]
         self._live[ordered[last]] = ~frees[order][last]
-        self._used[ordered] = True
+        ts = self._times(count)
+        # Of several for one slot numpy keeps the last that is assigned.
+        self._allocated[slot[~frees]] = ts[~frees]
+        self._freed[slot[frees]] = ts[frees]
         arena, inside = slot // self._slots, slot % self._slots
         page = self._first[inside]
         user = _user(arena) + page.astype(np.uint64) * PAGE_SIZE
@@ -82,41 +102,64 @@ class Generator:
             sleepable=np.ones(count, np.bool_),
         )
 
-    def faults(self, count: int) -> tuple[pa.Table, list[str]]:
-        """``count`` program-side faults and the cause of each."""
-        arena = self._dice.integers(0, ARENAS, count)
-        wish = self._dice.integers(0, 4, count)
-        inside = self._dice.integers(0, self._slots, count)
-        slot = arena * self._slots + inside
-        freed = (wish < 2) & self._used[slot] & ~self._live[slot]
-        never = PAGES - NEVER // 2 + self._dice.integers(0, NEVER // 2, count)
-        page = np.where(freed, self._first[inside], never).astype(np.int64)
-        outside = ~freed & (wish == 3)
-        page = np.where(outside, PAGES + never, page)
-        low = (USER & 0xFFFF_FFFF) + page * PAGE_SIZE + self._dice.integers(0, 512, count) * 8
+    def fault(self) -> tuple[pa.Table, dict[str, Any]]:
+        """A program-side fault and the truth about it."""
+        arena = int(self._dice.integers(0, ARENAS))
+        inside = self._dice.integers(0, self._slots, _TRIES)
+        slots = arena * self._slots + inside
+        freed = inside[(self._freed[slots] > 0) & ~self._live[slots]]
+        wish = int(self._dice.integers(0, 8))
+        unused = PAGES - NEVER // 2 + int(self._dice.integers(0, NEVER // 2))
+        if wish < 5 and len(freed):
+            page, cause = int(self._first[freed[0]]), "use-after-free"
+        elif wish == 5:
+            page, cause = PAGES + unused, "outside-user-range"
+        elif wish == 6:
+            page, cause = unused, "never-allocated"
+        else:
+            page, cause = int(self._dice.choice(self._holes)), "never-allocated"
+        near = {side: self._nearest(arena, page, side) for side in (-1, 1)}
+        if cause == "never-allocated" and {near[-1], near[1]} & {page - 1, page + 1}:
+            cause = "out-of-bounds"
+        low = (USER & 0xFFFF_FFFF) + page * PAGE_SIZE + int(self._dice.integers(0, 512)) * 8
+        where = np.array([arena])
         table = self._table(
-            count,
-            kind=np.full(count, int(Kind.PROG_FAULT), np.uint8),
-            arena=arena.astype(np.uint32),
-            pgoff=page.astype(np.uint32),
-            addr=_kern(arena) + low.astype(np.uint64),
-            write=np.zeros(count, np.bool_),
-            ip=np.full(count, _CODE + 16, np.uint64),
-            prog=arena.astype(np.uint32),
-            stack=np.ones(count, np.uint32),
-            outcome=np.full(count, int(Outcome.ZEROED), np.uint8),
+            1,
+            kind=np.full(1, int(Kind.PROG_FAULT), np.uint8),
+            arena=where.astype(np.uint32),
+            pgoff=np.array([page], np.uint32),
+            addr=_kern(where) + np.uint64(low),
+            write=np.zeros(1, np.bool_),
+            ip=np.full(1, _CODE + 16, np.uint64),
+            prog=where.astype(np.uint32),
+            stack=np.ones(1, np.uint32),
+            outcome=np.full(1, int(Outcome.ZEROED), np.uint8),
         )
-        causes = np.select(
-            [freed, outside], ["use-after-free", "outside-user-range"], "never-allocated"
-        )
-        return table, [str(cause) for cause in causes]
+        told = {"cause": cause, "below": near[-1], "above": near[1]}
+        if cause == "use-after-free":
+            slot = arena * self._slots + int(freed[0])
+            told |= {"allocated": int(self._allocated[slot]), "freed": int(self._freed[slot])}
+        return table, told
+
+    def _nearest(self, arena: int, page: int, side: int) -> int | None:
+        """The nearest live page within ``NEAR`` pages of ``page`` below (-1) or above (1) it."""
+        for near in range(page + side, page + side * (NEAR + 1), side):
+            slot = self._slot_of[near] if 0 <= near < PAGES else -1
+            if slot >= 0 and self._live[arena * self._slots + slot]:
+                return near
+        return None
+
+    def _times(self, count: int) -> Ints:
+        """The times in ns of the next events."""
+        return 10_000_000_000 + np.arange(self._seq, self._seq + count) * _STEP_NS
 
     def _table(self, count: int, **columns: Any) -> pa.Table:
+        ts = self._times(count)
         seq = np.arange(self._seq, self._seq + count, dtype=np.uint64)
         self._seq += count
         arena = columns["arena"]
         common = {
-            "ts_ns": 10_000_000_000 + seq.astype(np.int64) * _STEP_NS,
+            "ts_ns": ts,
             "seq": seq,
             "cpu": (arena % 8).astype(np.uint16),
             "pid": (1000 + arena).astype(np.uint32),
@@ -186,25 +229,24 @@ def generate(events: int, directory: Path, seed: int = 1) -> None:
     """Write the trace and its truth to ``directory``, which must not exist."""
     directory.mkdir(parents=True)
     generator = Generator(seed)
-    chunks = max(50, -(-events // _CHUNK))
-    causes: list[str] = []
-    written = 0
-    with pq.ParquetWriter(
-        directory / "events.parquet", arrow_schema("events"), compression="zstd"
-    ) as writer:
-        for chunk in range(chunks):
-            faults = FAULTS * (chunk + 1) // chunks - FAULTS * chunk // chunks
-            upto = (events - FAULTS) * (chunk + 1) // chunks
-            table, new = generator.operations(upto - written), []
+    truth: list[dict[str, Any]] = []
+    written, gathered, rows = 0, [], 0
+    with parquet_writer(directory / "events.parquet", "events") as writer:
+        for number in range(1, FAULTS + 1):
+            upto = (events - FAULTS) * number // FAULTS
+            done = generator.operations(upto - written)
+            wrong, told = generator.fault()
+            truth.append(told)
+            gathered += [done, wrong]
+            rows += upto - written + 1
             written = upto
-            wrong, new = generator.faults(faults)
-            causes += new
-            writer.write_table(pa.concat_tables([table, wrong]), row_group_size=1 << 17)
+            if rows >= ROW_GROUP or number == FAULTS:
+                writer.write_table(pa.concat_tables(gathered), row_group_size=ROW_GROUP)
+                gathered, rows = [], 0
     _tables(directory)
-    pq.write_table(
-        pa.table({"fault": np.arange(1, len(causes) + 1), "cause": causes}),
-        directory / "truth.parquet",
-    )
+    facts = ("below", "above", "allocated", "freed")
+    kinds = pa.schema([("cause", pa.string()), *((name, pa.int64()) for name in facts)])
+    pq.write_table(pa.Table.from_pylist(truth, schema=kinds), directory / "truth.parquet")
     names = [f"{table}.parquet" for table in TABLES]
     write_meta(
         directory,

@@ -10,7 +10,7 @@ from arenatrace.analysis.causes import is_null_page, with_cause
 from arenatrace.analysis.knowledge import Knowledge
 from arenatrace.analysis.near_pages import near_allocations, near_targets
 from arenatrace.analysis.page_history import REPLACED_BY, STICKY, page_history
-from arenatrace.analysis.page_operations import page_operations
+from arenatrace.analysis.page_pass import page_pass
 from arenatrace.analysis.scratch_life import with_scratch_life
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import Trace
@@ -31,16 +31,15 @@ def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.D
     targets = near_targets(faults, arenas)
     within = faults.filter(pl.col("band") == "user-range")
     places = within.select("arena", "page")
-    around = targets.select("arena", pl.col("near").alias("page"))
-    operations = page_operations(events, pl.concat([places, around]))
+    operations, near_operations = page_pass(events, places, targets)
     operations = with_caller(operations, trace.scan("stacks"), programs)
     sticky = trace.meta.profile == "scratch-sticky"
     history = page_history(
         within.select("fault", "ts_ns", "seq", "arena", "page", "outcome"),
-        operations.join(places.unique(), on=["arena", "page"], how="semi"),
+        operations,
         STICKY if sticky else REPLACED_BY,
     )
-    near = near_allocations(targets, operations)
+    near = near_allocations(targets, near_operations)
     rows = faults.join(history.drop("ord"), on="fault", how="left", maintain_order="left").join(
         near, on="fault", how="left", maintain_order="left"
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain
 
-import numpy as np
 import polars as pl
 
+from arenatrace.analysis.places import Places
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 
@@ -42,8 +44,14 @@ LIVE_OPS = (Op.ALLOC, Op.USER_MAP)
 WHO = ("pid", "tid", "comm", "prog", "stack")
 _COLUMNS = ("ts_ns", "seq", "arena", "pgoff", "pages", *WHO, "op")
 
-#: An arena has at most 2^20 pages, and a page number is stored in 32 bits.
-_ARENA_SHIFT = 32
+#: Columns of the events that tell of operations; ``addr`` only of those that are misaligned.
+_EVENT_COLUMNS = (
+    *("ts_ns", "seq", "kind", "arena", "pgoff", "pages", "ret", "sleepable", "outcome"),
+    *WHO,
+)
+
+#: Events that are looked at together.
+_BATCH_ROWS = 1 << 17
 
 
 def page_operations(events: pl.LazyFrame, pages: pl.DataFrame) -> pl.DataFrame:
@@ -54,36 +62,77 @@ def page_operations(events: pl.LazyFrame, pages: pl.DataFrame) -> pl.DataFrame:
     ``seq``, ``pgoff`` and ``pages`` (the whole range) and who did it. They are in order of
     (ts_ns, seq), events of one pair in the order of the trace. A deferred free is two rows:
     ``Op.QUEUE`` and, at the next ``free_drain`` of its arena, ``Op.FREE`` with ``drained``.
-    Memory grows with the rows found, not with the events: rows of one page pass a semi join,
-    rows of several are cut to the pages asked for before they are spread out.
+    Memory grows with the rows found, not with the events.
     """
-    keys = pages.select(pl.col("arena", "page").cast(pl.UInt32)).drop_nulls().unique()
-    if keys.is_empty():
-        return _empty(events)
-    covering = operations(events)
-    one = pl.col("pages") == 1
-    single = covering.filter(one).join(
-        keys.lazy(), left_on=["arena", "pgoff"], right_on=["arena", "page"], how="semi"
-    )
-    found, several = pl.collect_all(
-        [
-            single.with_columns(page=pl.col("pgoff")),
-            spread(covering.filter(pl.col("pages") > 1), keys),
-        ],
-        engine="streaming",
-    )
-    return _with_drains(_as_called(pl.concat([found, several])), events)
+    places = Places(pages)
+    found = [covering(batch, places) for batch in batches(events, places)]
+    return as_effective(found, events)
 
 
-def _as_called(rows: pl.DataFrame) -> pl.DataFrame:
-    """``rows`` in order, each in effect at once; one order for all that have the same time."""
-    return rows.with_columns(
+def batches(events: pl.LazyFrame, places: Places) -> Iterator[pl.DataFrame]:
+    """The events that may have covered a page of ``places``, and drains of deferred frees.
+
+    They are read in the order of ``events``, once; ``order`` counts them.
+    """
+    if not len(places):
+        return
+    drain = pl.col("kind") == int(Kind.FREE_DRAIN)
+    rows = events.filter(places.sieve(always=drain)).select(_EVENT_COLUMNS)
+    misaligned = _Misaligned(events)
+    gathered: list[pl.DataFrame] = []
+    count = first = 0
+    for batch in chain(rows.collect_batches(maintain_order=True, engine="streaming"), [None]):
+        if batch is not None:
+            gathered.append(batch)
+            count += len(batch)
+        if count >= (_BATCH_ROWS if batch is not None else 1):
+            yield misaligned.mark(pl.concat(gathered)).with_columns(
+                order=pl.int_range(first, first + count, dtype=pl.Int64)
+            )
+            first += count
+            gathered, count = [], 0
+
+
+class _Misaligned:
+    """The reservations of addresses that are no page boundary, read when first asked for.
+
+    Reading the addresses of all events would cost as much as all that is read beside them.
+    """
+
+    def __init__(self, events: pl.LazyFrame) -> None:
+        self._events = events
+        self._rows: pl.DataFrame | None = None
+
+    def mark(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """``rows`` with ``addr``, which is only right as far as it is aligned or not."""
+        reserve = pl.col("kind") == int(Kind.PAGE_RESERVE)
+        if self._rows is None and rows.select(reserve.any()).item():
+            self._rows = (
+                self._events.filter(reserve & (pl.col("addr") % PAGE_SIZE != 0))
+                .select("ts_ns", "seq", addr=pl.lit(1, pl.UInt64))
+                .unique()
+                .collect(engine="streaming")
+            )
+        if self._rows is None or self._rows.is_empty():
+            return rows.with_columns(addr=pl.lit(None, pl.UInt64))
+        return rows.join(self._rows, on=["ts_ns", "seq"], how="left", maintain_order="left")
+
+
+def covering(batch: pl.DataFrame, places: Places) -> pl.DataFrame:
+    """The operations of ``batch``, once for each page of ``places`` that they covered."""
+    done = operations(batch.lazy()).collect()
+    row, page = places.spread(done)
+    return done[row].with_columns(page=pl.Series(places.pages[page]))
+
+
+def as_effective(found: list[pl.DataFrame], events: pl.LazyFrame) -> pl.DataFrame:
+    """The operations of ``covering`` as ``page_operations`` has them."""
+    empty = operations(events.clear()).with_columns(page=pl.col("pgoff")).collect()
+    rows = pl.concat([empty, *found]).with_columns(
         pl.col("comm").cast(pl.String), called_ts_ns=pl.col("ts_ns"), drained=pl.lit(value=False)
-    ).sort("ts_ns", "seq", maintain_order=True)
-
-
-def _empty(events: pl.LazyFrame) -> pl.DataFrame:
-    return _as_called(operations(events.clear()).with_columns(page=pl.col("pgoff")).collect())
+    )
+    # One order for all that have the same time.
+    return _with_drains(rows.sort("ts_ns", "seq", maintain_order=True), events)
 
 
 def operations(events: pl.LazyFrame, also: tuple[str, ...] = ()) -> pl.LazyFrame:
@@ -126,32 +175,16 @@ def operations(events: pl.LazyFrame, also: tuple[str, ...] = ()) -> pl.LazyFrame
     )
 
 
-def spread(rows: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
-    """``rows`` of several pages, once for each page of theirs that is in ``keys``."""
-    places = np.sort(_place(keys["arena"], keys["page"]))
+def spread(rows: pl.LazyFrame, pages: pl.DataFrame) -> pl.LazyFrame:
+    """``rows`` of one page or more, once for each page of theirs that is in ``pages``."""
+    places = Places(pages)
 
     def spread_batch(batch: pl.DataFrame) -> pl.DataFrame:
-        start = _place(batch["arena"], batch["pgoff"])
-        room = np.uint64((1 << _ARENA_SHIFT) - 1) - batch["pgoff"].to_numpy().astype(np.uint64)
-        # Never into the next arena, whatever number of pages a damaged row claims.
-        last = start + np.minimum(batch["pages"].to_numpy().astype(np.uint64) - np.uint64(1), room)
-        first_key = np.searchsorted(places, start, side="left")
-        after_last_key = np.searchsorted(places, last, side="right")
-        hits = after_last_key - first_key
-        row = np.repeat(np.arange(len(batch)), hits)
-        ends = np.cumsum(hits)
-        key = np.arange(len(row)) + np.repeat(first_key - (ends - hits), hits)
-        page = (places[key] & np.uint64((1 << _ARENA_SHIFT) - 1)).astype(np.uint32)
-        return batch[row].with_columns(page=pl.Series(page, dtype=pl.UInt32))
+        row, page = places.spread(batch)
+        return batch[row].with_columns(page=pl.Series(places.pages[page]))
 
     schema = rows.collect_schema()
     return rows.map_batches(spread_batch, streamable=True, schema={**schema, "page": pl.UInt32()})
-
-
-def _place(arena: pl.Series, page: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """Arena and page as one number."""
-    high = arena.to_numpy().astype(np.uint64) << np.uint64(_ARENA_SHIFT)
-    return np.asarray(high | page.to_numpy().astype(np.uint64), dtype=np.uint64)
 
 
 def _with_drains(rows: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:

@@ -17,8 +17,7 @@ from arenatrace.trace.checksum import check
 from arenatrace.trace.columns import misfit
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
-from arenatrace.trace.recover import Tail, batches
-from arenatrace.trace.seal import TORN, torn_notice
+from arenatrace.trace.recover import TORN, Tail, batches, torn_notice
 
 _DAMAGED = "the file is damaged; copy or record the trace again"
 

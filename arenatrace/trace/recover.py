@@ -11,12 +11,20 @@ import pyarrow as pa
 from arenatrace.errors import TraceError
 from arenatrace.trace.columns import conform, misfit
 
+#: The loss a torn tail of the events counts as; how many they were nobody knows.
+TORN = "torn tail"
+
 
 @dataclass
 class Tail:
     """What ``batches`` left unread: ``dropped_bytes`` is 0 for a stream that is whole."""
 
     dropped_bytes: int = 0
+
+
+def torn_notice(table: str, tail: Tail) -> str:
+    """What a reader is told about the dropped tail of ``table``."""
+    return f"{table}: the last {tail.dropped_bytes:,} bytes were torn and are dropped"
 
 
 def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBatch]:

@@ -24,13 +24,17 @@ from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import read_meta, write_meta
-from arenatrace.trace.recover import Tail, batches
+from arenatrace.trace.recover import TORN, Tail, batches, torn_notice
 
 #: Rows in a Parquet row group: large enough to compress, small enough to skip by time.
 ROW_GROUP = 128 * 1024
 
-#: The loss a torn tail of the events counts as; how many they were nobody knows.
-TORN = "torn tail"
+#: Columns whose values rise from row to row: their differences take a third of the room, and of
+#: the time to read.
+_RISING = ("ts_ns", "seq")
+#: Columns of addresses, which hardly ever repeat within a row group, as a dictionary needs it:
+#: LZ4 is read twice as fast as zstd and takes a fifth more room.
+_SCATTERED = ("addr", "ret")
 
 _ORDER: dict[str, tuple[str, str]] = {"events": ("ts_ns", "seq"), "symbols": ("ts_ns", "addr")}
 
@@ -65,11 +69,6 @@ def seal(directory: Path) -> None:
         ) from error
 
 
-def torn_notice(table: str, tail: Tail) -> str:
-    """What a reader is told about the dropped tail of ``table``."""
-    return f"{table}: the last {tail.dropped_bytes:,} bytes were torn and are dropped"
-
-
 def _write_tables(directory: Path) -> dict[str, Tail]:
     """Write every table as Parquet; the torn tails that were dropped, by table."""
     torn: dict[str, Tail] = {}
@@ -100,15 +99,27 @@ def _write_table(table: str, source: Path, temporary: Path, tail: Tail) -> None:
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        with _parquet_writer(file, schema) as writer:
+        with parquet_writer(file, table) as writer:
             for rows in _groups(_rows(table, source, schema, tail)):
                 writer.write_table(rows, row_group_size=ROW_GROUP)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _parquet_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
+def parquet_writer(file: IO[bytes] | Path, table: str) -> pq.ParquetWriter:
+    """A writer of a sealed ``table``, with the encodings that are read fastest."""
+    schema = arrow_schema(table)
+    if table not in _ORDER:
+        return pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
+    names = schema.names
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression={name: "lz4" if name in _SCATTERED else "zstd" for name in names},
+        use_dictionary=[name for name in names if name not in (*_RISING, *_SCATTERED)],
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in _RISING if name in names},
+        write_page_checksum=True,
+    )
 
 
 def _rows(table: str, source: Path, schema: pa.Schema, tail: Tail) -> Iterator[pa.Table]:

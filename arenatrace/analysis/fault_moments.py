@@ -1,0 +1,37 @@
+"""Moments of a trace in order: how many of them lie before an event?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+Ints = np.ndarray[Any, np.dtype[Any]]
+
+
+class Moments:
+    """The distinct (ts_ns, seq) of some events, ascending."""
+
+    def __init__(self, events: pl.DataFrame) -> None:
+        rows = events.select("ts_ns", "seq").unique().sort("ts_ns", "seq")
+        self._ts = rows["ts_ns"].to_numpy()
+        seq = rows["seq"].to_numpy()
+        self._seqs = rows["seq"].unique().sort().to_numpy()
+        # The first moment of the same time and the place of seq, as one number.
+        first = np.searchsorted(self._ts, self._ts)
+        self._pairs = first * (len(self) + 1) + np.searchsorted(self._seqs, seq)
+
+    def __len__(self) -> int:
+        return len(self._ts)
+
+    def before(self, events: pl.DataFrame) -> Ints:
+        """How many moments are earlier than each of ``events``; one at the same is not."""
+        ts = events["ts_ns"].to_numpy()
+        rank = np.searchsorted(self._ts, ts)
+        inside = np.minimum(rank, len(self) - 1) if len(self) else rank
+        tied = np.flatnonzero((rank < len(self)) & (self._ts[inside] == ts)) if len(self) else rank
+        if len(tied):
+            seq = np.searchsorted(self._seqs, events["seq"].to_numpy()[tied])
+            rank[tied] = np.searchsorted(self._pairs, rank[tied] * (len(self) + 1) + seq)
+        return rank
