@@ -201,6 +201,12 @@ EVENTS: tuple[Column, ...] = (
         "",
         "page_alloc: NUMA node asked for, -1 any; null in traces that did not record it",
     ),
+    Column(
+        "since_ts_ns",
+        "int64",
+        "ns",
+        "lost: time of the first of the events lost, where ts_ns is that of the last",
+    ),
 )
 
 ARENAS: tuple[Column, ...] = (

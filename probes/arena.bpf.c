@@ -31,8 +31,19 @@ BPF_ARRAY(recording, u32, 1);
 BPF_RINGBUF_OUTPUT(events, AT_EVENTS_PAGES);
 BPF_RINGBUF_OUTPUT(notes, AT_NOTES_PAGES);
 
-/* What could not be put into a ring, per kind and per type of note: BCC reports no loss. */
-BPF_PERCPU_ARRAY(lost_events, u64, AT_KIND_MAX);
+/*
+ * What could not be put into a ring, per kind and per type of note: BCC reports no loss.
+ * first_ns is that of the first event lost since user space last looked, which it says by
+ * counting loss_looks up after each look.
+ */
+struct at_loss {
+	u64 count;
+	u64 first_ns;
+	u64 last_ns;
+	u64 looks;
+};
+BPF_PERCPU_ARRAY(lost_events, struct at_loss, AT_KIND_MAX);
+BPF_ARRAY(loss_looks, u64, 1);
 BPF_PERCPU_ARRAY(lost_notes, u64, AT_NOTE_MAX);
 
 /*
@@ -106,10 +117,20 @@ static __always_inline u32 read_u32(u64 at)
 
 static __always_inline void count_lost_event(u32 kind)
 {
-	u64 *n = lost_events.lookup(&kind);
+	struct at_loss *loss = lost_events.lookup(&kind);
+	int zero = 0;
+	u64 *looks = loss_looks.lookup(&zero);
+	u64 now = bpf_ktime_get_ns();
 
-	if (n)
-		(*n)++;
+	if (!loss || !looks)
+		return;
+	if (loss->looks != *looks || !loss->first_ns) {
+		loss->looks = *looks;
+		loss->first_ns = now;
+	}
+	loss->last_ns = now;
+	/* an interrupt may lose an event of its own right here */
+	__sync_fetch_and_add(&loss->count, 1);
 }
 
 static __always_inline void count_lost_note(u32 type)
@@ -117,7 +138,20 @@ static __always_inline void count_lost_note(u32 type)
 	u64 *n = lost_notes.lookup(&type);
 
 	if (n)
-		(*n)++;
+		__sync_fetch_and_add(n, 1);
+}
+
+/*
+ * The name as it stands in the task, which the kernel lets a tracing program read in place:
+ * bpf_get_current_comm() alone would cost as much as all the rest of an event.
+ */
+static __always_inline void put_comm(struct at_event *e)
+{
+	u64 *comm = (void *)bpf_get_current_task_btf() + AT_OFF_task_struct__comm;
+	u64 *to = (u64 *)e->comm;
+
+	to[0] = comm[0];
+	to[1] = comm[1];
 }
 
 /* For who has seen is_recording() already. */
@@ -144,7 +178,7 @@ static __always_inline struct at_event *event_reserve(u32 kind)
 	e->cpu = bpf_get_smp_processor_id();
 	e->kind = kind;
 	e->flags = 0;
-	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	put_comm(e);
 	return e;
 }
 

@@ -10,8 +10,8 @@ import polars as pl
 from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
 from arenatrace.trace.meta import Meta
 
-#: How long before its mark a loss may have happened. A recorder looks for losses once a
-#: second; five leave room for one that was kept from running.
+#: How long before its mark a loss may have happened that does not say since when. A recorder
+#: looks for losses once a second; five leave room for one that was kept from running.
 LOSS_REACH_NS = 5_000_000_000
 
 #: Kinds whose loss can change what is known about a page; 0 is a loss of unknown kind.
@@ -48,31 +48,37 @@ class Knowledge:
     """What a trace can know.
 
     ``blind`` says why nothing is known about pages, ``partial`` what part is not recorded; both
-    null if all is. ``losses`` are times in ns, ascending, by which events about pages had been
-    lost; ``unmarked`` that some were lost nobody knows when.
+    null if all is. ``losses`` are the stretches of time in ns, ascending and apart, in which
+    events about pages were lost; ``unmarked`` that some were lost nobody knows when.
     """
 
     blind: str | None = None
     partial: str | None = None
-    losses: tuple[int, ...] = ()
+    losses: tuple[tuple[int, int], ...] = ()
     unmarked: bool = False
 
     def gaps_since(self, since_ns: pl.Series, until_ns: pl.Series) -> pl.Series:
         """Whether events about pages may be lost between two times; null ``since`` is long ago."""
-        first = np.searchsorted(
-            np.asarray(self.losses, np.int64), since_ns.fill_null(-1).to_numpy(), side="right"
-        )
+        # a stretch that is over before the first time does not count, nor does one that begins
+        # after the second; the stretches are apart, so the first of the others decides
+        ends = np.asarray([last for _, last in self.losses], np.int64)
+        first = np.searchsorted(ends, since_ns.fill_null(-1).to_numpy(), side="right")
         never = np.iinfo(np.int64).max
-        marks = np.asarray([*self.losses, never], np.int64)[first]
-        reached = marks - LOSS_REACH_NS < until_ns.to_numpy()
-        return pl.Series(reached & (marks != never) | self.unmarked, dtype=pl.Boolean)
+        begins = np.asarray([*(begin for begin, _ in self.losses), never], np.int64)[first]
+        reached = begins < until_ns.to_numpy()
+        return pl.Series(reached | self.unmarked, dtype=pl.Boolean)
 
 
 def knowledge(meta: Meta, lost: dict[str, int], events: pl.LazyFrame) -> Knowledge:
     """The ``Knowledge`` of a trace with these losses by label and these events."""
     marks = (
         events.filter(pl.col("kind") == int(Kind.LOST))
-        .select("ts_ns", pl.col("ret").fill_null(0), pl.col("pages").fill_null(1))
+        .select(
+            pl.col("since_ts_ns").fill_null(pl.col("ts_ns") - LOSS_REACH_NS),
+            "ts_ns",
+            pl.col("ret").fill_null(0),
+            pl.col("pages").fill_null(1),
+        )
         .collect(engine="streaming")
     )
     relevant = marks.filter(pl.col("ret").is_in(_RELEVANT))
@@ -80,9 +86,20 @@ def knowledge(meta: Meta, lost: dict[str, int], events: pl.LazyFrame) -> Knowled
     return Knowledge(
         _blind(meta),
         _partial(meta),
-        tuple(relevant["ts_ns"].unique().sort().to_list()),
+        _stretches(relevant.select("since_ts_ns", "ts_ns").sort("since_ts_ns")),
         counted > marks["pages"].cast(pl.Int64).sum(),
     )
+
+
+def _stretches(marks: pl.DataFrame) -> tuple[tuple[int, int], ...]:
+    """First and last times, ascending, with those that overlap made one."""
+    apart: list[tuple[int, int]] = []
+    for first, last in marks.iter_rows():
+        if apart and first <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(last, apart[-1][1]))
+        else:
+            apart.append((first, last))
+    return tuple(apart)
 
 
 def _may_concern_pages(label: str) -> bool:

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from arenatrace.capture.few_values import codes_of
 from arenatrace.capture.ledger import Ledger
+from arenatrace.capture.losses import Loss
 from arenatrace.capture.ring import Records
 from arenatrace.schema import BAND_SZ, PAGE_SIZE, Kind, Outcome, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
@@ -57,20 +59,22 @@ class Decoder:
         records, arena, prog, stack = self._identify(records)
         if not len(records):
             return None
-        for code, count in zip(*np.unique(records["kind"], return_counts=True), strict=True):
-            self.counts[Kind(int(code))] += int(count)
+        counted = np.bincount(records["kind"])
+        for code in np.flatnonzero(counted).tolist():
+            self.counts[Kind(code)] += int(counted[code])
         columns = self._columns(records, arena, prog, stack)
         schema = arrow_schema("events")
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
-    def lost(self, ts_ns: int, kind_code: int, count: int) -> pa.RecordBatch:
-        """A row that says ``count`` events of a kind were lost by ``ts_ns``."""
+    def lost(self, loss: Loss) -> pa.RecordBatch:
+        """The row that says what was lost, and between which times."""
         row = {
-            "ts_ns": ts_ns,
+            "ts_ns": loss.last_ns,
+            "since_ts_ns": loss.first_ns,
             "seq": self._take_seq(1),
             "kind": int(Kind.LOST),
-            "pages": count,
-            "ret": kind_code,
+            "pages": loss.count,
+            "ret": loss.kind,
         }
         self.counts[Kind.LOST] += 1
         return pa.RecordBatch.from_pylist([row], schema=arrow_schema("events"))
@@ -89,7 +93,7 @@ class Decoder:
         stack = np.full(count, _NONE, np.int64)
         keep = np.ones(count, np.bool_)
         done = 0
-        for turn in np.flatnonzero(np.isin(records["kind"], _TURNING_POINTS)).tolist():
+        for turn in np.flatnonzero(_is(records["kind"], *_TURNING_POINTS)).tolist():
             self._stretch(records, slice(done, turn), arena, prog, stack, keep)
             self._turn(records[turn], turn, arena, prog)
             done = turn + 1
@@ -124,15 +128,18 @@ class Decoder:
         part = records[rows]
         if not len(part):
             return
-        pointers, which = np.unique(part["arena"], return_inverse=True)
-        indices = [self._ledger.arenas.index(int(ptr)) if ptr else _NONE for ptr in pointers]
-        arena[rows] = np.asarray(indices, np.int64)[which]
+        pointers = part["arena"].copy()
+        codes, firsts = codes_of(pointers)
+        indices = [
+            self._ledger.arenas.index(ptr) if ptr else _NONE for ptr in pointers[firsts].tolist()
+        ]
+        arena[rows] = np.asarray(indices, np.int64)[codes]
         stack[rows] = self._page_stacks(part)
-        for at in np.flatnonzero(np.isin(part["kind"], _FAULTS)).tolist():
+        for at in np.flatnonzero(_is(part["kind"], *_FAULTS)).tolist():
             self._fault(part[at], rows.start + at, arena, prog, stack, keep)
 
     def _page_stacks(self, part: Records) -> Ints:
-        hashes = np.where(np.isin(part["kind"], _PAGE_OPERATIONS), part["ip"], 0)
+        hashes = np.where(_is(part["kind"], *_PAGE_OPERATIONS), part["ip"], 0)
         if not hashes.any():
             return np.full(len(part), _NONE, np.int64)
         distinct, which = np.unique(hashes, return_inverse=True)
@@ -170,15 +177,10 @@ class Decoder:
     ) -> dict[str, pa.Array]:
         kind = records["kind"].astype(np.uint8)
         flags = records["flags"]
-        is_fault = np.isin(kind, _FAULTS)
-        addressed = np.isin(
-            kind,
-            (*_FAULTS, Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT),
-        )
-        paged = np.isin(kind, _PAGE_OPERATIONS)
-        returned = np.isin(
-            kind, (Kind.PAGE_ALLOC, Kind.PAGE_RESERVE, Kind.ARENA_MMAP, Kind.USER_FAULT)
-        )
+        is_fault = _is(kind, *_FAULTS)
+        paged = _is(kind, *_PAGE_OPERATIONS)
+        addressed = is_fault | paged | (kind == Kind.USER_FAULT)
+        returned = _is(kind, Kind.PAGE_ALLOC, Kind.PAGE_RESERVE, Kind.ARENA_MMAP, Kind.USER_FAULT)
         addr, addr_known = self._addresses(records, arena)
         pgoff, pgoff_known = self._page_offsets(records, kind, arena, addr, addr_known)
         outcome = self._outcomes(records, kind)
@@ -211,6 +213,7 @@ class Decoder:
             "prog": _nullable(prog, prog != _NONE, np.uint32),
             "stack": _nullable(stack, stack != _NONE, np.uint32),
             "outcome": _nullable(outcome, outcome != 0, np.uint8),
+            "since_ts_ns": pa.nulls(len(records), pa.int64()),
             "node": _nullable(
                 records["error_code"].astype(np.int32), kind == Kind.PAGE_ALLOC, np.int32
             ),
@@ -233,7 +236,7 @@ class Decoder:
         """Arena page of each record as compute_pgoff() has it, and whether there is one."""
         user = self._per_arena(self._ledger.arenas.user_vm_start, arena)
         kern = self._per_arena(self._ledger.arenas.kern_vm_start, arena)
-        is_fault = np.isin(kind, _FAULTS)
+        is_fault = _is(kind, *_FAULTS)
         # an allocation without a wish has its place in the result
         wished = np.where(
             (kind == Kind.PAGE_ALLOC) & (records["ret"] != 0),
@@ -247,7 +250,7 @@ class Decoder:
         known &= np.where(
             is_fault,
             (kern != 0) & (offset < np.uint64(BAND_SZ)),
-            np.isin(kind, (Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT))
+            _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
             | ((kind == Kind.PAGE_ALLOC) & (wished != 0)),
         )
         return pgoff, known
@@ -259,6 +262,8 @@ class Decoder:
         return table[arena]  # index -1, no arena, is the 0 at the end
 
     def _outcomes(self, records: Records, kind: Ints) -> Ints:
+        if not _is(kind, *_FAULTS, Kind.USER_FAULT).any():
+            return np.zeros(len(kind), np.uint8)
         flags, ret = records["flags"], records["ret"]
         ok = (flags & WireFlag.OK) != 0
         empty = (flags & WireFlag.PTE_WAS_NONE) != 0
@@ -292,14 +297,27 @@ class Decoder:
         ).astype(np.uint8)
 
 
+def _is(kind: Ints, *wanted: Kind) -> Ints:
+    """Which of the wire values are one of these kinds."""
+    table = np.zeros(256, np.bool_)
+    table[list(wanted)] = True
+    found: Ints = table[kind]
+    return found
+
+
 def _nullable(values: Ints, known: Ints, dtype: type[np.generic]) -> pa.Array:
+    if known.all():
+        return pa.array(values.astype(dtype))
+    if not known.any():
+        return pa.nulls(len(known), pa.from_numpy_dtype(dtype))
     # what stands where nothing is known must still fit the narrow type
     return pa.array(np.where(known, values, 0).astype(dtype), mask=~known)
 
 
 def _names(comm: Ints) -> pa.Array:
-    names, codes = np.unique(comm, return_inverse=True)
-    texts = [bytes(name).split(b"\0", 1)[0].decode("utf-8", "backslashreplace") for name in names]
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes.astype(np.int32)), pa.array(texts, pa.string())
-    )
+    halves = np.ascontiguousarray(comm).view(np.uint64).reshape(len(comm), 2)
+    codes, firsts = codes_of(halves[:, 0].copy(), halves[:, 1].copy())
+    texts = [
+        bytes(comm[row]).split(b"\0", 1)[0].decode("utf-8", "backslashreplace") for row in firsts
+    ]
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))

@@ -10,14 +10,23 @@ from arenatrace.capture.decode import Decoder
 from arenatrace.capture.flight_writer import FlightWriter
 from arenatrace.capture.ledger import Ledger, Row
 from arenatrace.capture.loader import Probes
+from arenatrace.capture.losses import LossCounter
 from arenatrace.capture.notes import parse
-from arenatrace.capture.ring import MappedRing
-from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
+from arenatrace.capture.ring import RECORD, MappedRing
+from arenatrace.schema import LOST_NOTES, LOST_STACKS
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter
 
 #: Seconds that records still being written are waited for after the end of a recording.
 STRAGGLERS_S = 2.0
+
+#: A pass costs as much as some thousands of events: one is made when a ring is filled to this
+#: part, or so long (s) after the last one.
+FULL_ENOUGH = 1 / 8
+PASS_EVERY_S = 0.25
+
+#: Events taken in one pass at most: their columns should stay in the CPU's cache.
+PASS_EVENTS = 32 * 1024
 
 
 class Drain:
@@ -33,17 +42,25 @@ class Drain:
         self._decoder = decoder
         self._writer = writer
         self._bad_notes = 0
+        self._took_s = 0.0
+        self._losses = LossCounter(probes, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         #: Losses so far, by kind of event or by what lost them.
         self.lost: dict[str, int] = {}
 
+    def due(self, now_s: float) -> bool:
+        """Whether it is time for a pass; ``now_s`` is that of time.monotonic()."""
+        filled = max(self._events.filled(), self._notes.filled())
+        return filled >= FULL_ENOUGH or now_s - self._took_s >= PASS_EVERY_S
+
     def take(self) -> int:
-        """Take everything that is ready; returns the number of events taken.
+        """Take what is ready, up to ``PASS_EVENTS``; returns the number of events taken.
 
         A note is sent before the event that needs it. So the events up to where their ring
         stands now may be decoded once all notes up to where *theirs* stands a moment later
         have been read; as long as one of those is still being written, they wait.
         """
-        until = self._events.produced
+        self._took_s = time.monotonic()
+        until = min(self._events.produced, self._events.consumed + PASS_EVENTS * RECORD.itemsize)
         notes_until = self._notes.produced
         for raw in self._notes.notes():
             try:
@@ -78,17 +95,10 @@ class Drain:
                 self.lost[what] = left
 
     def count_losses(self) -> None:
-        """Put a row into the trace for the events lost since the last look."""
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        codes = {kind.label: int(kind) for kind in Kind}
-        for label, total in self._probes.lost_events().items():
-            fresh = total - self.lost.get(label, 0)
-            if fresh > 0:
-                self._writer.append("events", self._decoder.lost(now, codes.get(label, 0), fresh))
-                self.lost[label] = total
-        for name, missed in self._probes.recursion_misses().items():
-            self.lost[f"missed by {name}"] = missed
-        self.lost.update(self._probes.lost_notes())
+        """Put rows into the trace for the events lost since the last look."""
+        for loss in self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC)):
+            self._writer.append("events", self._decoder.lost(loss))
+        self.lost |= self._losses.totals
 
     def notices(self) -> list[str]:
         """What a reader of the trace must know of how it was drained."""
@@ -105,6 +115,11 @@ class Drain:
             notices.append(f"{notes} note(s) lost: names, source lines or stacks may be missing")
         if stacks:
             notices.append(f"{stacks} allocation(s), free(s) or reservation(s) lack their stack")
+        notices += [
+            f"{count} run(s) of the probe {name} were skipped by the kernel: it was running on "
+            "that CPU already"
+            for name, count in self._losses.skipped.items()
+        ]
         return notices
 
     def _write_facts(self) -> None:

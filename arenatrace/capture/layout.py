@@ -45,6 +45,7 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("btf", ("strings",)),
     ("file", ("private_data",)),
     ("pt_regs", ("ip",)),
+    ("task_struct", ("comm",)),
     ("vm_area_struct", ("vm_file",)),
     ("vm_fault", ("address",)),
     ("vm_fault", ("flags",)),

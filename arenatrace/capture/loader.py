@@ -22,7 +22,7 @@ from arenatrace.capture.points import PointState
 from arenatrace.capture.ring import MappedRing
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
 from arenatrace.errors import UnsupportedError
-from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
+from arenatrace.schema import LOST_NOTES, LOST_STACKS
 
 _SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
@@ -149,6 +149,7 @@ class Probes:
         self.refused: dict[str, str] = {}
         self._states = states
         self._iterators: list[int] = []
+        self._loss_looks = 0
         flags = [
             f"-I{source_dir}",
             f"-DAT_EVENTS_PAGES={rings.events // mmap.PAGESIZE}",
@@ -308,10 +309,21 @@ class Probes:
                 missed[name.decode()] = count
         return missed
 
-    def lost_events(self) -> dict[str, int]:
-        """Kind of event to how many did not fit into the ring, over all CPUs."""
-        labels = {kind.value: kind.label for kind in Kind}
-        return self._counted("lost_events", labels)
+    def lost_events(self) -> dict[int, list[tuple[int, int, int]]]:
+        """Kind of event to what did not fit into the ring, on each CPU.
+
+        That is how many since the start, and when (ns) the first and the last of those that
+        were lost since the call before.
+        """
+        table = self._bpf[b"lost_events"]
+        found = {
+            key.value: [(cpu.count, cpu.first_ns, cpu.last_ns) for cpu in table[key]]
+            for key in table
+        }
+        self._loss_looks += 1
+        looks = self._bpf[b"loss_looks"]
+        looks[ctypes.c_int(0)] = looks.Leaf(self._loss_looks)
+        return {kind: cpus for kind, cpus in found.items() if any(count for count, *_ in cpus)}
 
     def lost_notes(self) -> dict[str, int]:
         """What is missing of notes, over all CPUs: ``LOST_NOTES`` and ``LOST_STACKS``."""
@@ -320,11 +332,6 @@ class Probes:
         stacks = counts.pop(NoteType.TRACE, 0)
         found = {LOST_NOTES: sum(counts.values()), LOST_STACKS: stacks}
         return {label: count for label, count in found.items() if count}
-
-    def _counted(self, name: str, labels: dict[int, str]) -> dict[str, int]:
-        table = self._bpf[name.encode()]
-        counts = {labels.get(key.value, str(key.value)): sum(table[key]) for key in table}
-        return {label: count for label, count in counts.items() if count}
 
     def close(self) -> None:
         """Detach and unload everything; once is enough. Rings that are mapped stay readable."""

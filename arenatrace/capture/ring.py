@@ -61,6 +61,10 @@ class MappedRing:
         """Bytes reserved by producers since the ring was made."""
         return int(self._producer_pos[0])
 
+    def filled(self) -> float:
+        """How full the ring is, 0 to 1."""
+        return (self.produced - self.consumed) / self._size
+
     def advance(self, position: int) -> None:
         """Give everything before ``position`` (bytes since the start) back to producers."""
         self._consumer_pos[0] = position

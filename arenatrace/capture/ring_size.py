@@ -64,7 +64,7 @@ def show_size(size: int) -> str:
 class RingSizes:
     """Bytes of the ring of events, and of the ring of notes: stacks, programs, symbols."""
 
-    events: int = 16 << 20
+    events: int = 64 << 20
     notes: int = 16 << 20
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from arenatrace.capture.points import level_macros
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
+from arenatrace.capture.urgency import ahead_of_others
 from arenatrace.errors import UnsupportedError, UsageError
 from arenatrace.trace.meta import Meta, MissingProbe
 from arenatrace.trace.meta import Probes as ProbesMeta
@@ -134,7 +135,7 @@ class Session:
             writer = self._writer(self._meta(start_ns))
             try:
                 self._drain = Drain(self._probes, self._decoder.ledger, self._decoder, writer)
-                with Syncer(self._plan.path, FLUSH_S, self._streams):
+                with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
                     status = self._record(writer)
                 self._plan.on_status("sealing")
                 return self._seal(writer, status)
@@ -192,8 +193,8 @@ class Session:
         limit = self._plan.duration_s
         while True:
             ended = command is not None and command.status is not None
-            took = self._drain.take()
             now = time.monotonic()
+            took = self._drain.take() if now >= next_flush or self._drain.due(now) else 0
             if now >= next_flush:
                 self._flush(writer)
                 next_flush = now + FLUSH_S

@@ -20,7 +20,7 @@ from arenatrace.trace.reader import Trace
 #: Rows read at a time: one row group of a sealed trace.
 BATCH_ROWS = 128 * 1024
 
-#: A loss is noticed this long after it happened, or less, ns.
+#: A loss that does not say since when was noticed this long after it happened, or less, ns.
 LOSS_NOTICED_NS = 1_000_000_000
 
 _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
@@ -103,14 +103,18 @@ def _losses(events: pl.LazyFrame) -> tuple[list[tuple[int, int]], int]:
     rows = (
         events.filter(pl.col("kind") == int(Kind.LOST))
         .filter(~pl.col("ret").fill_null(0).is_in(_HARMLESS_LOSSES))
-        .select("ts_ns", pl.col("pages").fill_null(1))
+        .select(
+            pl.col("since_ts_ns").fill_null(pl.col("ts_ns") - LOSS_NOTICED_NS),
+            "ts_ns",
+            pl.col("pages").fill_null(1),
+        )
+        .sort("since_ts_ns")
         .collect()
     )
     stretches: list[tuple[int, int]] = []
-    for end in rows["ts_ns"].to_list():
-        begin = end - LOSS_NOTICED_NS
+    for begin, end, _ in rows.iter_rows():
         if stretches and begin <= stretches[-1][1]:
-            stretches[-1] = (stretches[-1][0], end)
+            stretches[-1] = (stretches[-1][0], max(end, stretches[-1][1]))
         else:
             stretches.append((begin, end))
     return stretches, int(rows["pages"].sum())

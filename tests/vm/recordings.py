@@ -47,13 +47,17 @@ class Recording:
 
 def arenatrace(*words: str | Path) -> str:
     """Standard output of an arenatrace command; CalledProcessError unless it exits 0 or 1."""
+    status, said = status_of(*words)
+    if status not in (0, 1):
+        raise subprocess.CalledProcessError(status, ["arenatrace", *map(str, words)], said)
+    return said
+
+
+def status_of(*words: str | Path) -> tuple[int, str]:
+    """Exit status and standard output of an arenatrace command."""
     command = [sys.executable, "-m", "arenatrace.cli", *map(str, words)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode not in (0, 1):
-        raise subprocess.CalledProcessError(
-            result.returncode, command, result.stdout, result.stderr
-        )
-    return result.stdout
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return result.returncode, result.stdout
 
 
 def record_modes(lab: Lab, modes: tuple[str, ...]) -> dict[str, Recording]:

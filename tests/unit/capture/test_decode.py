@@ -9,6 +9,7 @@ import pytest
 
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.ledger import Ledger
+from arenatrace.capture.losses import Loss
 from arenatrace.capture.notes import SymbolNote, TraceNote
 from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
@@ -238,9 +239,10 @@ def test_every_kind_has_a_case() -> None:
 
 def test_a_row_of_losses() -> None:
     decoder = _decoder()
-    (row,) = _rows(decoder.lost(77, int(Kind.PAGE_ALLOC), 1234))
+    (row,) = _rows(decoder.lost(Loss(int(Kind.PAGE_ALLOC), 1234, 70, 77)))
     nulls = dict.fromkeys(arrow_schema("events").names)
-    assert row == {**nulls, "ts_ns": 77, "seq": 0, "kind": 13, "pages": 1234, "ret": 4}
+    said = {"seq": 0, "kind": 13, "pages": 1234, "ret": 4}
+    assert row == {**nulls, "ts_ns": 77, "since_ts_ns": 70, **said}
     assert decoder.counts[Kind.LOST] == 1
 
 
@@ -297,7 +299,7 @@ def test_seq_has_no_holes() -> None:
     batches = [
         decoder.batch(records(free, unrelated, free)),
         decoder.batch(records(unrelated)),
-        decoder.lost(1, 4, 1),
+        decoder.lost(Loss(4, 1, 1, 1)),
         decoder.batch(records(free)),
     ]
     rows = [row for batch in batches if batch is not None for row in _rows(batch)]

@@ -229,6 +229,6 @@ def test_a_ring_the_kernel_has_no_memory_for() -> None:
     with pytest.raises(UnsupportedError) as caught:
         Probes._compile(SimpleNamespace(BPF=Full), "text", [], DEFAULT_RINGS)
     assert caught.value.message == (
-        "the kernel refused the ring buffers (events 16M, notes 16M): Cannot allocate memory"
+        f"the kernel refused the ring buffers ({DEFAULT_RINGS}): Cannot allocate memory"
     )
     assert "--ring-size" in caught.value.hint

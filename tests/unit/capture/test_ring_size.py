@@ -83,7 +83,9 @@ def _machine(root: Path, available_mib: int, *groups: tuple[str, str, int, int])
 
 
 def test_rings_that_fit(tmp_path: Path) -> None:
-    RingSizes().require_memory(_machine(tmp_path, 100, ("/a", "64", 60, 40), ("/a/b", "max", 9, 0)))
+    RingSizes(16 << 20, 16 << 20).require_memory(
+        _machine(tmp_path, 100, ("/a", "64", 60, 40), ("/a/b", "max", 9, 0))
+    )
 
 
 def test_a_machine_that_says_nothing_is_left_to_the_kernel(tmp_path: Path) -> None:

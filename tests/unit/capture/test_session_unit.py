@@ -118,7 +118,7 @@ class _FakeProbes:
         self.rings = {"events": RingFile(4096), "notes": RingFile(4096)}
         self.attached = [point.function for point in POINTS if point.function != "free_module"]
         self.refused = {"free_module": "not today"}
-        self.lost: dict[str, int] = {}
+        self.lost: dict[Kind, int] = {}
         self.late: list[dict[str, Any]] = []
         self.closed = 0
         self.switched: list[bool] = []
@@ -150,12 +150,12 @@ class _FakeProbes:
         return set()
 
     def recursion_misses(self) -> dict[str, int]:
-        """One probe was skipped twice."""
-        return {"kfunc__x": 2}
+        """One probe was skipped twice before the recording, and twice in it."""
+        return {"kfunc__x": 4 if self.switched else 2}
 
-    def lost_events(self) -> dict[str, int]:
+    def lost_events(self) -> dict[int, list[tuple[int, int, int]]]:
         """Running totals, as the per-CPU counters give them."""
-        return dict(self.lost)
+        return {int(kind): [(count, 10, 20)] for kind, count in self.lost.items()}
 
     def lost_notes(self) -> dict[str, int]:
         """One note was lost."""
@@ -219,10 +219,10 @@ def test_a_recording_from_start_to_seal(probes: _FakeProbes, tmp_path: Path) -> 
 def test_losses_are_rows_once(probes: _FakeProbes, tmp_path: Path) -> None:
     """Totals only grow: each look adds what is new, and the sum is the total."""
     path = tmp_path / "run.atrace"
-    probes.lost = {"page_alloc": 5}
+    probes.lost = {Kind.PAGE_ALLOC: 5}
 
     def more(_progress: object) -> None:
-        probes.lost = {"page_alloc": 9, "prog_fault": 1}
+        probes.lost = {Kind.PAGE_ALLOC: 9, Kind.PROG_FAULT: 1}
 
     result = _run(probes, Plan(path, duration_s=0.01, on_progress=more))
     lost = [(row["ret"], row["pages"]) for row in _events(path) if row["kind"] == Kind.LOST]
