@@ -26,9 +26,15 @@ def summary(trace: Trace) -> dict[str, Any]:
     return summary_of(trace, fault_rows(trace).collect().lazy())
 
 
-def summary_of(trace: Trace, faults: pl.LazyFrame) -> dict[str, Any]:
-    """``summary`` for one who has the rows of ``faults`` already."""
-    events, arenas, programs = (trace.scan(name) for name in ("events", "arenas", "programs"))
+def summary_of(
+    trace: Trace, faults: pl.LazyFrame, events: pl.LazyFrame | None = None
+) -> dict[str, Any]:
+    """``summary`` for one who has the rows of ``faults`` already.
+
+    ``events`` are those that count, if not all do.
+    """
+    arenas, programs = trace.scan("arenas"), trace.scan("programs")
+    events = trace.scan("events") if events is None else events
     totals, by_program, by_arena, by_cause, by_signature, others = pl.collect_all(
         [
             event_totals(events),
@@ -49,7 +55,7 @@ def summary_of(trace: Trace, faults: pl.LazyFrame) -> dict[str, Any]:
             "arch": meta.arch,
             "profile": meta.profile,
             "level": meta.level,
-            "duration_ns": _duration_ns(meta, counts.pop("last_ts_ns")),
+            "duration_ns": duration_ns(meta, counts.pop("last_ts_ns")),
             "sealed": meta.sealed,
             **({"filters": dict(meta.filters)} if meta.filters else {}),
             **({"imported": [asdict(text) for text in meta.imported]} if meta.imported else {}),
@@ -68,7 +74,7 @@ def summary_of(trace: Trace, faults: pl.LazyFrame) -> dict[str, Any]:
     }
 
 
-def _duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
+def duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
     """From start to end of the recording, or to the last event where the end is not known."""
     end = last_ts_ns if meta.end_ts_ns is None else meta.end_ts_ns
     # Below 0 a time tells only the order.

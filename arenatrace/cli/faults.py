@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import click
 if TYPE_CHECKING:
     import polars as pl
 
-    from arenatrace.trace.reader import Trace
+    from arenatrace.analysis.fault_filter import FaultFilter
+    from arenatrace.trace.folder import Collection
 
 #: The causes there are, spelled out so that --help needs no analysis.
 _CAUSES = (
@@ -38,15 +40,19 @@ Examples:
   arenatrace faults run.atrace --program alpha --cause use-after-free
   arenatrace faults run.atrace --since 1.5 --until 2 --csv > faults.csv
   arenatrace faults run.atrace --json | jq 'select(.outcome == "oops")'
+  arenatrace faults traces/ --csv             # of all traces in a folder
 
 \b
 Exit code: 1 if faults are shown, 0 if there are none or none match,
-4 if there are none but events were lost, so that there may have been some.
+4 if there are none but events were lost, so that there may have been some;
+3 if one of several traces cannot be read (the others are shown).
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("trace", type=click.Path(path_type=Path))
+@click.argument(
+    "traces", metavar="TRACE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line.")
 @click.option(
@@ -74,7 +80,7 @@ Exit code: 1 if faults are shown, 0 if there are none or none match,
     "--limit", metavar="N", type=click.IntRange(min=1), help="Print only the first N faults."
 )
 def faults(
-    trace: Path,
+    traces: tuple[Path, ...],
     as_json: bool,
     as_csv: bool,
     parquet: Path | None,
@@ -86,14 +92,13 @@ def faults(
     Times are seconds after the start of the recording; in JSON, CSV and
     Parquet they are CLOCK_MONOTONIC nanoseconds. Options that select can be
     given more than once; different ones must all match.
+
+    TRACE is a trace or a folder of traces. Of several, the faults come trace
+    by trace, in the order the traces began; numbers, and the seconds of
+    --since and --until, are those of each trace.
     """
     from arenatrace.analysis.fault_filter import FaultFilter
-    from arenatrace.analysis.faults import faults as fault_rows
-    from arenatrace.analysis.totals import lost
-    from arenatrace.cli.findings import findings_code
-    from arenatrace.cli.notices import print_notices
-    from arenatrace.errors import ExitCode
-    from arenatrace.trace.reader import open_trace
+    from arenatrace.cli.several import several
 
     if as_json + as_csv + (parquet is not None) > 1:
         raise click.UsageError("--json, --csv and --parquet exclude each other")
@@ -101,25 +106,88 @@ def faults(
     if not all(abs(bound) < _MAX_SECONDS for bound in (since, until) if bound is not None):
         raise click.UsageError("--since and --until take a number of seconds")
     chosen = FaultFilter(**wanted, since_s=since, until_s=until)
-    opened = open_trace(trace)
+    form = "parquet" if parquet else "json" if as_json else "csv" if as_csv else "text"
+    found = several(traces)
+    seen = _one(traces[0], chosen) if found is None else _several(found, chosen)
+    shown = seen.rows.head(limit) if limit is not None else seen.rows
+    _write(shown, seen.starts, form, parquet)
+    return _end(seen, len(shown), chosen, found, form)
+
+
+@dataclass
+class _Seen:
+    """The faults that match, when their traces began, and what there is to say about them."""
+
+    rows: pl.DataFrame
+    starts: dict[str | None, int]
+    every: int
+    lost: int
+    sealed: bool
+
+
+def _one(path: Path, chosen: FaultFilter) -> _Seen:
+    from arenatrace.analysis.faults import faults as fault_rows
+    from arenatrace.analysis.totals import lost
+    from arenatrace.cli.notices import print_notices
+    from arenatrace.trace.reader import open_trace
+
+    opened = open_trace(path)
     print_notices(opened.notices)
+    start = opened.meta.start_ts_ns
     with opened.reading():
         every = fault_rows(opened).collect()
-        rows = chosen.apply(every, opened.scan("arenas").collect(), opened.meta.start_ts_ns)
-        lost_events = lost(opened)
-    shown = rows.head(limit) if limit is not None else rows
-    _write(shown, opened, "json" if as_json else "csv" if as_csv else "text", parquet)
-    if chosen.restricts() and len(every) and not len(rows):
-        print_notices([f"none of the {len(every):,} faults in this trace matches"])
-        return ExitCode.OK
-    if not len(every) and not as_json and not as_csv:
-        print_notices(["no arena faults in this trace"])
-    if len(shown) < len(rows):
-        print_notices([f"{len(rows) - len(shown):,} more faults are not shown (--limit)"])
-    return findings_code(len(rows), lost_events, sealed=opened.meta.sealed)
+        rows = chosen.apply(every, opened.scan("arenas").collect(), start)
+        return _Seen(rows, {None: start}, len(every), lost(opened), opened.meta.sealed)
 
 
-def _write(rows: pl.DataFrame, trace: Trace, form: str, parquet: Path | None) -> None:
+def _several(found: Collection, chosen: FaultFilter) -> _Seen:
+    """Of several traces, ``rows`` begin with the column ``trace``, the path of theirs."""
+    import polars as pl
+
+    from arenatrace.analysis.many_traces import parts
+    from arenatrace.cli.notices import print_notices
+
+    matching: list[pl.DataFrame] = []
+    starts: dict[str | None, int] = {}
+    every = lost_events = 0
+    for part in parts(found, print_notices):
+        path, start = str(part.trace.path), part.trace.meta.start_ts_ns
+        with part.trace.reading():
+            rows = chosen.apply(part.faults, part.trace.scan("arenas").collect(), start)
+        matching.append(rows.select(pl.lit(path).alias("trace"), pl.all()))
+        starts[path] = start
+        every += len(part.faults)
+        lost_events += part.lost
+    if not matching:
+        raise found.unreadable[0].error
+    sealed = all(member.meta.sealed for member in found.members())
+    return _Seen(pl.concat(matching), starts, every, lost_events, sealed)
+
+
+def _end(seen: _Seen, shown: int, chosen: FaultFilter, found: Collection | None, form: str) -> int:
+    """Say on stderr what was not shown; the exit code."""
+    from arenatrace.cli.findings import findings_code
+    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.several import tell_unreadable
+    from arenatrace.errors import ExitCode
+
+    rows, where = len(seen.rows), "this trace" if found is None else "these traces"
+    nothing = chosen.restricts() and seen.every and not rows
+    if nothing:
+        print_notices([f"none of the {seen.every:,} faults in {where} matches"])
+    elif not seen.every and form in ("text", "parquet"):
+        print_notices([f"no arena faults in {where}"])
+    if shown < rows:
+        print_notices([f"{rows - shown:,} more faults are not shown (--limit)"])
+    if found is not None and found.unreadable:
+        tell_unreadable(found)
+        return ExitCode.INPUT
+    return ExitCode.OK if nothing else findings_code(rows, seen.lost, sealed=seen.sealed)
+
+
+def _write(
+    rows: pl.DataFrame, starts: dict[str | None, int], form: str, parquet: Path | None
+) -> None:
     if parquet is not None:
         from arenatrace.errors import ArenatraceError
         from arenatrace.report.fault_table import write_parquet
@@ -142,4 +210,4 @@ def _write(rows: pl.DataFrame, trace: Trace, form: str, parquet: Path | None) ->
         from arenatrace.report.faults_text import print_faults
         from arenatrace.report.screen import screen
 
-        print_faults(rows.iter_rows(named=True), trace.meta.start_ts_ns, screen(sys.stdout))
+        print_faults(rows.iter_rows(named=True), starts, screen(sys.stdout))

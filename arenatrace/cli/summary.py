@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,22 +13,41 @@ _EPILOG = """\b
 Examples:
   arenatrace summary run.atrace
   arenatrace summary run.atrace --json | jq .totals
+  arenatrace summary monday/ tuesday/run.atrace   # all of them as one
 \b
 Exit code: 1 if there are faults, 0 if there are none, 4 if there are
-none but events were lost, so that there may have been some.
+none but events were lost, so that there may have been some; 3 if one
+of several traces cannot be read (the others are shown all the same).
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("trace", type=click.Path(path_type=Path))
+@click.argument(
+    "traces", metavar="TRACE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def summary(trace: Path, as_json: bool) -> int:
+def summary(traces: tuple[Path, ...], as_json: bool) -> int:
     """How bad is it, who did it, and where?
+
+    TRACE is a trace or a folder of traces. Several are summed up as one, by
+    host and boot.
 
     Faults are grouped by signature: the same program, function, source
     line and kernel function give the same signature in every trace.
     """
-    return show_summary(trace, as_json=as_json)
+    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.several import several, several_code, tell_unreadable
+
+    found = several(traces)
+    if found is None:
+        return show_summary(traces[0], as_json=as_json)
+    from arenatrace.analysis.combined_summary import combined_summary
+
+    combined = combined_summary(found, print_notices)
+    tell_unreadable(found)
+    _show(combined, as_json=as_json)
+    totals = combined["totals"]
+    return several_code(found, _faults(totals), totals["lost"])
 
 
 def show_summary(trace: Path, *, as_json: bool) -> int:
@@ -40,6 +61,16 @@ def show_summary(trace: Path, *, as_json: bool) -> int:
     print_notices(opened.notices)
     with opened.reading():
         found = summarise(opened)
+    _show(found, as_json=as_json)
+    totals = found["totals"]
+    return findings_code(_faults(totals), totals["lost"], sealed=opened.meta.sealed)
+
+
+def _faults(totals: Mapping[str, int]) -> int:
+    return totals["kernel_faults"] + totals["prog_faults"]
+
+
+def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         from arenatrace.report.json_lines import summary_line
 
@@ -49,6 +80,3 @@ def show_summary(trace: Path, *, as_json: bool) -> int:
         from arenatrace.report.summary_text import print_summary
 
         print_summary(found, screen(sys.stdout))
-    totals = found["totals"]
-    faults = totals["kernel_faults"] + totals["prog_faults"]
-    return findings_code(faults, totals["lost"], sealed=opened.meta.sealed)

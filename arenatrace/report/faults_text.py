@@ -22,13 +22,23 @@ _ATTRIBUTION = {
 }
 
 
-def print_faults(rows: Iterable[Mapping[str, Any]], start_ts_ns: int, console: Console) -> None:
-    """Write ``rows``, faults as the analysis gives them, with times in s after ``start_ts_ns``."""
+def print_faults(
+    rows: Iterable[Mapping[str, Any]], starts_ts_ns: Mapping[str | None, int], console: Console
+) -> None:
+    """Write ``rows``, faults as the analysis gives them, with times in s after the start.
+
+    ``starts_ts_ns`` are the starts by ``trace``, which rows of several traces have.
+    """
+    trace: str | None = None
     for number, row in enumerate(rows):
         if number:
             console.print()
+        if row.get("trace") != trace:
+            trace = row["trace"]
+            console.print(Text(harmless(trace), "bold underline"))
+            console.print()
         outcome = row["outcome"] or "outcome unknown"
-        headline = f"#{row['fault']}  {since(row['ts_ns'], start_ts_ns)}  {outcome}"
+        headline = f"#{row['fault']}  {since(row['ts_ns'], starts_ts_ns[trace])}  {outcome}"
         console.print(Text(headline, _STYLES.get(outcome, "bold")))
         console.print(_details(row))
 

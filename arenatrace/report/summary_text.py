@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from arenatrace.report.boots_text import boot_lines, boot_name
 from arenatrace.report.harmless import harmless
 from arenatrace.report.units import count, seconds, size
 from arenatrace.schema import PAGE_SIZE
@@ -28,7 +29,8 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _headline(totals)
     yield from _worst(summary["signatures"])
     yield from _why(summary["causes"])
-    yield _trace(summary["trace"])
+    trace = summary["trace"]
+    yield from [_trace(trace)] if trace is not None else boot_lines(summary)
     if totals["lost"]:
         lost = count(totals["lost"], "event")
         were = "was" if totals["lost"] == 1 else "were"
@@ -40,13 +42,20 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"… and {len(summary['signatures']) - SHOWN} more (--json has them all)")
     if summary["programs"]:
         yield Text()
-        imported = "imported" in summary["trace"]
-        yield _programs(summary["programs"], "arena unknown" if imported else "no arena")
+        imported = trace is not None and "imported" in trace
+        without_arena = "arena unknown" if imported else "no arena"
+        yield _programs(summary["programs"], without_arena, _hosts(summary))
     if summary["arenas"]:
         yield Text()
-        yield _arenas(summary["arenas"])
+        yield _arenas(summary["arenas"], _hosts(summary))
     yield Text()
     yield _activity(totals)
+
+
+def _hosts(summary: Mapping[str, Any]) -> list[str]:
+    """How to name the boots of a summary of several traces, if there are several."""
+    boots = summary.get("boots", [])
+    return [f", on {boot_name(boot)}" for boot in boots] if len(boots) > 1 else [""]
 
 
 def _headline(totals: Mapping[str, int]) -> Text:
@@ -123,13 +132,21 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[Text]:
 def _signatures(rows: list[Mapping[str, Any]]) -> Table:
     rows = rows[:SHOWN]
     numbers = {"faults": "count", "oopses": "oopses", "first": "first_fault", "cause": "cause"}
+    several = "first_trace" in rows[0]
+    if several:
+        # A number means something in its own trace alone.
+        del numbers["first"]
     table = _table(rows, numbers, "what and where")
     for row in rows:
-        table.add_row(*_cells(row, _shown(rows, numbers)), Text(harmless(row["title"])))
+        text = harmless(row["title"])
+        if several:
+            traces = f" ({row['traces']:,} traces)" if row["traces"] > 1 else ""
+            text += f"\nfirst: {harmless(row['first_trace'])} {row['first_fault']}{traces}"
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(text))
     return table
 
 
-def _programs(rows: list[Mapping[str, Any]], without_arena: str) -> Table:
+def _programs(rows: list[Mapping[str, Any]], without_arena: str, hosts: list[str]) -> Table:
     numbers = {
         "scratched": "scratch_installs",
         "in BPF": "prog_faults",
@@ -141,20 +158,22 @@ def _programs(rows: list[Mapping[str, Any]], without_arena: str) -> Table:
         kind = f" ({harmless(row['type'])})" if row["type"] else ""
         arena = f", {without_arena}" if row["arena"] is None else ""
         causes = ", ".join(f"{harmless(name)} {n:,}" for name, n in row["causes"].items())
-        name = f"{harmless(row['name'] or 'unnamed')}{kind}{arena}"
+        host = hosts[row.get("boot", 0)]
+        name = f"{harmless(row['name'] or 'unnamed')}{kind}{arena}{host}"
         text = f"{name}: {causes}" if causes else name
         table.add_row(*_cells(row, _shown(rows, numbers)), Text(text))
     return table
 
 
-def _arenas(rows: list[Mapping[str, Any]]) -> Table:
+def _arenas(rows: list[Mapping[str, Any]], hosts: list[str]) -> Table:
     numbers = {"faults": "faults", "allocs": "allocs", "frees": "frees", "map id": "map_id"}
     table = _table(rows, numbers, "arena")
     for row in rows:
         facts = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
         if row["preexisting"]:
             facts.append("older than the recording")
-        table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(facts)))
+        host = hosts[row.get("boot", 0)]
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(facts) + host))
     return table
 
 

@@ -15,8 +15,9 @@ from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import check
 from arenatrace.trace.columns import misfit
+from arenatrace.trace.folder import trace_directories
 from arenatrace.trace.merge import merge_rows
-from arenatrace.trace.meta import META_NAME, Meta, read_meta
+from arenatrace.trace.meta import Meta, read_meta
 from arenatrace.trace.recover import TORN, Tail, batches, torn_notice
 
 _DAMAGED = "the file is damaged; copy or record the trace again"
@@ -110,25 +111,15 @@ def open_trace(path: str | Path) -> Trace:
 
 
 def _find(directory: Path) -> tuple[Path, Meta]:
-    record = "record one: arenatrace record -o NAME.atrace"
-    if not directory.exists():
-        raise TraceError(f"{directory}: no such trace", record)
-    if not directory.is_dir():
+    inside = trace_directories(directory)
+    if len(inside) > 1:
+        names = ", ".join(found.name for found in inside[:3])
+        more = ", …" if len(inside) > 3 else ""
         raise TraceError(
-            f"{directory}: not a trace, a trace is a directory",
-            "text of a stream or of dmesg goes through: arenatrace import FILE",
+            f"{directory}: holds {len(inside)} traces",
+            f"give one of them, or look at all with summary and faults: {names}{more}",
         )
-    if not (directory / META_NAME).exists():
-        inside = sorted(found.parent for found in directory.glob(f"*/{META_NAME}"))
-        if len(inside) == 1:
-            return inside[0], read_meta(inside[0])
-        if inside:
-            names = ", ".join(found.name for found in inside[:3])
-            more = ", …" if len(inside) > 3 else ""
-            raise TraceError(
-                f"{directory}: holds {len(inside)} traces", f"give one of them: {names}{more}"
-            )
-    return directory, read_meta(directory)
+    return inside[0], read_meta(inside[0])
 
 
 def _sealed(table: str, file: Path) -> pl.LazyFrame:

@@ -171,7 +171,7 @@ def test_a_limit_shortens_the_list_and_says_so(trace: str) -> None:
         ["summary"],
         ["faults", "--limit", "0", "x"],
         ["summary", "--nope", "x"],
-        ["summary", "a", "b"],
+        ["explain", "a", "1", "b"],
     ],
 )
 def test_usage_errors_are_one_line_and_a_hint(arguments: list[str]) -> None:

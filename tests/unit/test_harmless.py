@@ -136,7 +136,7 @@ def test_text_reports_show_hostile_strings_as_they_are() -> None:
     for width in (80, 400):
         out = io.StringIO()
         console = Console(file=out, width=width, markup=False, highlight=False, color_system=None)
-        print_faults([hostile_fault()], 0, console)
+        print_faults([hostile_fault()], {None: 0}, console)
         _assert_plain(out.getvalue())
         assert ":smile:" in "".join(out.getvalue().split())
         out = io.StringIO()
@@ -171,7 +171,7 @@ def test_only_a_terminal_that_wants_it_gets_colour(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", no_color)
     out = _Terminal() if terminal else io.StringIO()
-    print_faults([hostile_fault()], 0, screen(out))
+    print_faults([hostile_fault()], {None: 0}, screen(out))
     text = out.getvalue()
     assert ("\x1b[" in text) is escapes
     if not terminal:
