@@ -50,6 +50,8 @@ class Kind(IntEnum):
     PROG_LOAD = 11
     PROG_UNLOAD = 12
     LOST = 13
+    KERNEL_ALLOC = 14
+    KERNEL_FREE = 15
 
     @property
     def label(self) -> str:
@@ -73,6 +75,23 @@ class Outcome(IntEnum):
     @property
     def label(self) -> str:
         """The outcome as users read it, for example ``scratch-installed``."""
+        return self.name.lower().replace("_", "-")
+
+
+class OopsReason(IntEnum):
+    """Why the kernel did not recover from a kernel-side fault, in its handler's order."""
+
+    NO_PROGRAM = 1
+    NO_ARENA = 2
+    OUTSIDE_ARENA = 3
+    #: The page was mapped: the access was not allowed, and the handler is not asked.
+    PROTECTION = 4
+    #: This kernel does not recover from arena faults at all.
+    NO_HANDLER = 5
+
+    @property
+    def label(self) -> str:
+        """The reason as users read it, for example ``no-program``."""
         return self.name.lower().replace("_", "-")
 
 
@@ -134,7 +153,7 @@ WIRE: tuple[WireField, ...] = (
     WireField("ip", "<u8", 32, "faulting instruction; page operations: hash of the stack or 0"),
     WireField("pid", "<u4", 40, "thread group id"),
     WireField("tid", "<u4", 44, "thread id"),
-    WireField("pages", "<u4", 48, "pages asked for"),
+    WireField("pages", "<u4", 48, "pages asked for or touched; kernel_fault: OopsReason"),
     WireField("error_code", "<u4", 52, "x86 page fault error code; page_alloc: the NUMA node"),
     WireField("stack", "<u4", 56, "1 if a stack note of the same ts_ns, cpu and tid was sent"),
     WireField("cpu", "<u2", 60, "CPU the event happened on"),
@@ -163,14 +182,16 @@ EVENTS: tuple[Column, ...] = (
         "pages",
         "uint32",
         "pages",
-        "pages asked for (page_alloc, page_free, page_reserve); lost: events lost",
+        "pages asked for (page_alloc, page_free, page_reserve) or touched (kernel_alloc, "
+        "kernel_free); lost: events lost",
     ),
     Column(
         "addr",
         "uint64",
         "address",
         "kernel faults and program-side faults: the exact kernel address; page_alloc: the "
-        "user address asked for (0: anywhere); page_free, page_reserve, user_fault: user address",
+        "user address asked for (0: anywhere); page_free, page_reserve, user_fault: user address; "
+        "kernel_alloc, kernel_free: kernel address (0: refused)",
     ),
     Column(
         "uaddr",
@@ -184,13 +205,14 @@ EVENTS: tuple[Column, ...] = (
         "int64",
         "",
         "page_alloc: user address given, 0 if refused; page_reserve, arena_mmap: 0 or -errno; "
-        "user_fault: vm_fault_t; lost: the kind of event that was lost",
+        "user_fault: vm_fault_t; kernel_alloc, kernel_free: bytes; lost: the kind of event that "
+        "was lost",
     ),
     Column("write", "bool", "", "the access was a store"),
     Column(
         "sleepable", "bool", "", "the operation could sleep (a free that could not is deferred)"
     ),
-    Column("error_code", "uint32", "", "x86 page fault error code"),
+    Column("error_code", "uint32", "", "x86 page fault error code; arm64: ESR, low half"),
     Column("ip", "uint64", "address", "faulting instruction"),
     Column("prog", "uint32", "", "index into programs: the program the kernel blamed"),
     Column("stack", "uint32", "", "id in the table stacks"),
@@ -200,6 +222,12 @@ EVENTS: tuple[Column, ...] = (
         "int32",
         "",
         "page_alloc: NUMA node asked for, -1 any; null in traces that did not record it",
+    ),
+    Column(
+        "oops_reason",
+        "uint8",
+        "schema.OopsReason",
+        "why the kernel did not recover (outcome oops); null where it is not known",
     ),
     Column(
         "since_ts_ns",

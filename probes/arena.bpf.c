@@ -51,7 +51,7 @@ BPF_PERCPU_ARRAY(lost_notes, u64, AT_NOTE_MAX);
  * the handler the address, bpf_prog_find_from_stack() the program, the PTE callback whether
  * anything was there. Idle tasks are one per CPU, so the task pointer is enough of a key.
  */
-enum { AT_IN_OOPS = 1, AT_IN_HANDLER = 2, AT_IN_REPORT = 3 };
+enum { AT_IN_OOPS = 1, AT_IN_HANDLER = 2, AT_IN_REPORT = 3, AT_IN_FIXUP = 4 };
 struct at_fault {
 	u64 addr;
 	u64 ip;
@@ -63,6 +63,7 @@ struct at_fault {
 	u8 has_error_code;
 	u8 pte_seen;
 	u8 pte_was_none;
+	u8 oops;
 };
 BPF_HASH(faults, u64, struct at_fault, 16384);
 
@@ -611,6 +612,46 @@ KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int 
 }
 #endif
 
+/*
+ * sched_ext's own memory in an arena: pieces of pages that it allocated like anyone else. Its
+ * pieces are given up on the way in, like pages.
+ */
+static __always_inline void kernel_memory_event(u32 kind, u64 arena, u64 addr, u64 size)
+{
+	struct at_event *e;
+
+	/* a scheduler without an arena: nothing was given */
+	if (!is_recording() || !arena || !is_wanted_arena(arena) || !is_wanted_task())
+		return;
+	e = event_reserve(kind);
+	if (!e)
+		return;
+	e->arena = arena;
+	e->addr = addr;
+	e->ret = size;
+	e->pages = addr ? ((addr & 4095) + size + 4095) >> 12 : 0;
+	e->flags = addr ? AT_F_OK : 0;
+	event_end(e);
+}
+
+#ifdef AT_PROBE_scx_arena_alloc
+KRETFUNC_PROBE(scx_arena_alloc, void *sch, unsigned long size, void *ret)
+{
+	kernel_memory_event(AT_KERNEL_ALLOC, U64_AT(sch, scx_sched__arena_map), (u64)ret, size);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_scx_arena_free
+KFUNC_PROBE(scx_arena_free, void *sch, void *kern_va, unsigned long size)
+{
+	if (kern_va)
+		kernel_memory_event(AT_KERNEL_FREE, U64_AT(sch, scx_sched__arena_map), (u64)kern_va,
+				    size);
+	return 0;
+}
+#endif
+
 #ifdef AT_PROBE_arena_free_worker
 KFUNC_PROBE(arena_free_worker, void *work)
 {
@@ -909,6 +950,7 @@ static __always_inline void fault_event(void *ctx, u32 kind, struct at_fault *f,
 	e->addr = addr;
 	e->ip = ip;
 	e->stack = has_stack;
+	e->pages = f ? f->oops : 0;
 	if (f && f->pte_seen)
 		flags |= AT_F_PTE_SEEN | (f->pte_was_none ? AT_F_PTE_WAS_NONE : 0);
 	if (f && f->has_error_code) {
@@ -932,6 +974,41 @@ KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long
 	f.error_code = error_code;
 	f.has_error_code = 1;
 	f.where = AT_IN_OOPS;
+	/* X86_PF_PROT: the page was there, and the handler is not asked */
+	if (error_code & 1)
+		f.oops = AT_OOPS_PROTECTION;
+#ifndef AT_PROBE_bpf_arena_handle_page_fault
+	else
+		f.oops = AT_OOPS_NO_HANDLER;
+#endif
+	if (f.oops) {
+		/* X86_PF_WRITE */
+		fault_event(ctx, AT_KERNEL_FAULT, &f, address, f.ip, error_code & 2 ? AT_F_WRITE : 0);
+		return 0;
+	}
+	faults.update(&task, &f);
+	return 0;
+}
+#endif
+
+/*
+ * arm64: every fault of the kernel comes by here, most of them to be fixed up. What was a
+ * permission fault cannot be told from those on the way in, and is not recorded.
+ */
+#ifdef AT_PROBE___do_kernel_fault
+KFUNC_PROBE(__do_kernel_fault, unsigned long addr, unsigned long esr, void *regs)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault f = {};
+
+	/* the kernel's half has the highest bit set */
+	if (!is_recording() || (s64)addr >= 0)
+		return 0;
+	f.addr = addr;
+	f.ip = U64_AT(regs, pt_regs__pc);
+	f.error_code = esr;
+	f.has_error_code = 1;
+	f.where = AT_IN_OOPS;
 	faults.update(&task, &f);
 	return 0;
 }
@@ -947,7 +1024,6 @@ KFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write, unsign
 	if (!is_recording())
 		return 0;
 
-	/* arm64 comes here straight from __do_kernel_fault(): no error code to carry over */
 	if (seen && seen->where == AT_IN_OOPS && seen->addr == addr && seen->ip == fault_ip) {
 		seen->where = AT_IN_HANDLER;
 		return 0;
@@ -974,6 +1050,12 @@ KRETFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write,
 		if (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip)
 			f = 0;
 	}
+	/* the handler's own questions, in its order */
+	if (f && !ret)
+		f->oops = !f->prog ? AT_OOPS_NO_PROGRAM :
+			  !U64_AT(U64_AT(f->prog, bpf_prog__aux), bpf_prog_aux__arena) ?
+				     AT_OOPS_NO_ARENA :
+				     AT_OOPS_OUTSIDE_ARENA;
 	fault_event(ctx, AT_KERNEL_FAULT, f, addr, fault_ip,
 		    (is_write ? AT_F_WRITE : 0) | (ret ? AT_F_OK : 0));
 	faults.delete(&task);
@@ -1045,6 +1127,44 @@ KRETFUNC_PROBE(bpf_prog_report_arena_violation, u8 write, unsigned long addr,
 		f = 0;
 	fault_event(ctx, AT_PROG_FAULT, f, addr, fault_ip,
 		    (write ? AT_F_WRITE : 0) | AT_F_ADDR_IS_OFFSET);
+	faults.delete(&task);
+	return 0;
+}
+#endif
+
+/*
+ * Kernels that do not report program-side faults: fixup_exception() knows the address, and
+ * ex_handler_bpf(), which it calls, that it was BPF code that faulted.
+ */
+#ifdef AT_PROBE_fixup_exception
+KFUNC_PROBE(fixup_exception, void *regs, int trapnr, unsigned long error_code,
+	    unsigned long fault_addr)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault f = {};
+
+	/* X86_TRAP_PF, in the kernel's half: copies from and to user space come by here too */
+	if (trapnr != 14 || (s64)fault_addr >= 0 || !is_recording())
+		return 0;
+	f.addr = fault_addr;
+	f.ip = U64_AT(regs, pt_regs__ip);
+	f.error_code = error_code;
+	f.ts_ns = bpf_ktime_get_ns();
+	f.where = AT_IN_FIXUP;
+	faults.update(&task, &f);
+	return 0;
+}
+#endif
+
+#ifdef AT_PROBE_ex_handler_bpf
+KFUNC_PROBE(ex_handler_bpf, void *x, void *regs)
+{
+	u64 task = bpf_get_current_task();
+	struct at_fault *f = faults.lookup(&task);
+
+	if (!f || f->where != AT_IN_FIXUP || f->ip != U64_AT(regs, pt_regs__ip))
+		return 0;
+	fault_event(ctx, AT_PROG_FAULT, f, f->addr, f->ip, f->error_code & 2 ? AT_F_WRITE : 0);
 	faults.delete(&task);
 	return 0;
 }

@@ -26,6 +26,8 @@ enum at_kind {
 	AT_PROG_FAULT = 10,
 	AT_PROG_LOAD = 11,
 	AT_PROG_UNLOAD = 12,
+	AT_KERNEL_ALLOC = 14,
+	AT_KERNEL_FREE = 15,
 	AT_KIND_MAX = 16,
 };
 
@@ -38,6 +40,15 @@ enum at_flag {
 	AT_F_PREEXISTING = 1 << 5,
 	AT_F_PTE_SEEN = 1 << 6,
 	AT_F_HAS_ERROR_CODE = 1 << 7,
+};
+
+/* Why a fault became an oops: the `pages` of a kernel fault that was not recovered. */
+enum at_oops {
+	AT_OOPS_NO_PROGRAM = 1,
+	AT_OOPS_NO_ARENA = 2,
+	AT_OOPS_OUTSIDE_ARENA = 3,
+	AT_OOPS_PROTECTION = 4,
+	AT_OOPS_NO_HANDLER = 5,
 };
 
 #define AT_COMM_LEN 16

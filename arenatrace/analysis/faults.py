@@ -10,6 +10,7 @@ from arenatrace.analysis.attribution import with_attribution
 from arenatrace.analysis.callees import with_callee
 from arenatrace.analysis.diagnosis import with_diagnosis
 from arenatrace.analysis.knowledge import knowledge
+from arenatrace.analysis.oops_reason import with_oops_reason
 from arenatrace.analysis.signatures import with_signature
 from arenatrace.analysis.told_addresses import known_time, real_code, with_told_addresses
 from arenatrace.schema import Kind, Outcome
@@ -59,6 +60,7 @@ def located_faults(trace: Trace) -> pl.LazyFrame:
     rows = with_callee(
         with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
     )
+    rows = with_oops_reason(rows)
     return rows.join(_program_facts(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
         outcome=pl.col("outcome").replace_strict(_OUTCOMES, default=None, return_dtype=pl.String),
@@ -86,6 +88,7 @@ def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         known_time("ts_ns"),
         "side",
         "outcome",
+        "oops_reason",
         "access",
         "kaddr",
         "uaddr",
@@ -100,7 +103,7 @@ def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         attribution="attribution",
         cause="cause",
         confidence="confidence",
-        evidence=pl.concat_list("attribution_evidence", "cause_evidence", "doubt"),
+        evidence=pl.concat_list("oops_evidence", "attribution_evidence", "cause_evidence", "doubt"),
         ended_by="ended_by",
         lifetime_ns="lifetime_ns",
         user_sigsegv=pl.col("user_sigsegv").fill_null(0),

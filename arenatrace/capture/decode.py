@@ -24,6 +24,7 @@ _TURNING_POINTS = (
     Kind.PROG_UNLOAD,
 )
 _FAULTS = (Kind.KERNEL_FAULT, Kind.PROG_FAULT)
+_KERNEL_MEMORY = (Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
 #: Their ``ip`` is the hash of their stack, 0 for none.
 _PAGE_OPERATIONS = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
 
@@ -100,7 +101,7 @@ class Decoder:
         self._stretch(records, slice(done, count), arena, prog, stack, keep)
         if keep.all():
             return records, arena, prog, stack
-        self.unrelated_oopses += int(count - keep.sum())
+        self.unrelated_oopses += int((~keep & (records["kind"] == Kind.KERNEL_FAULT)).sum())
         return records[keep], arena[keep], prog[keep], stack[keep]
 
     def _turn(self, record: Any, at: int, arena: Ints, prog: Ints) -> None:
@@ -160,6 +161,12 @@ class Decoder:
             prog[at] = self._ledger.programs.index(start, note)
         if note is not None:
             stack[at] = self._ledger.stacks.of_fault(note.frames, int(record["ip"]))
+        if record["kind"] == Kind.PROG_FAULT and not record["flags"] & WireFlag.ADDR_IS_OFFSET:
+            # no program was named: the arena is that of the address, and without one BPF code
+            # touched something else
+            touched = self._ledger.arenas.at_address(int(record["addr"]))
+            arena[at] = _NONE if touched is None else touched
+            keep[at] = touched is not None or not self._ledger.arenas.all_placed()
         recovered = record["flags"] & WireFlag.OK
         if record["kind"] == Kind.KERNEL_FAULT and not recovered:
             # the blamed program's arena need not be the one that was touched
@@ -178,9 +185,13 @@ class Decoder:
         kind = records["kind"].astype(np.uint8)
         flags = records["flags"]
         is_fault = _is(kind, *_FAULTS)
-        paged = _is(kind, *_PAGE_OPERATIONS)
+        paged = _is(kind, *_PAGE_OPERATIONS, *_KERNEL_MEMORY)
         addressed = is_fault | paged | (kind == Kind.USER_FAULT)
-        returned = _is(kind, Kind.PAGE_ALLOC, Kind.PAGE_RESERVE, Kind.ARENA_MMAP, Kind.USER_FAULT)
+        returned = _is(
+            kind,
+            *(*_KERNEL_MEMORY, Kind.PAGE_ALLOC, Kind.PAGE_RESERVE),
+            *(Kind.ARENA_MMAP, Kind.USER_FAULT),
+        )
         addr, addr_known = self._addresses(records, arena)
         pgoff, pgoff_known = self._page_offsets(records, kind, arena, addr, addr_known)
         outcome = self._outcomes(records, kind)
@@ -213,6 +224,9 @@ class Decoder:
             "prog": _nullable(prog, prog != _NONE, np.uint32),
             "stack": _nullable(stack, stack != _NONE, np.uint32),
             "outcome": _nullable(outcome, outcome != 0, np.uint8),
+            "oops_reason": _nullable(
+                records["pages"], (outcome == Outcome.OOPS) & (records["pages"] != 0), np.uint8
+            ),
             "since_ts_ns": pa.nulls(len(records), pa.int64()),
             "node": _nullable(
                 records["error_code"].astype(np.int32), kind == Kind.PAGE_ALLOC, np.int32
@@ -236,7 +250,7 @@ class Decoder:
         """Arena page of each record as compute_pgoff() has it, and whether there is one."""
         user = self._per_arena(self._ledger.arenas.user_vm_start, arena)
         kern = self._per_arena(self._ledger.arenas.kern_vm_start, arena)
-        is_fault = _is(kind, *_FAULTS)
+        by_kernel_address = _is(kind, *_FAULTS, *_KERNEL_MEMORY)
         # an allocation without a wish has its place in the result
         wished = np.where(
             (kind == Kind.PAGE_ALLOC) & (records["ret"] != 0),
@@ -244,11 +258,11 @@ class Decoder:
             addr,
         )
         offset = addr - kern
-        low = np.where(is_fault, offset, wished) & np.uint64(_U32)
+        low = np.where(by_kernel_address, offset, wished) & np.uint64(_U32)
         pgoff = ((low - (user & np.uint64(_U32))) & np.uint64(_U32)) // np.uint64(PAGE_SIZE)
         known = (user != 0) & addr_known
         known &= np.where(
-            is_fault,
+            by_kernel_address,
             (kern != 0) & (offset < np.uint64(BAND_SZ)),
             _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
             | ((kind == Kind.PAGE_ALLOC) & (wished != 0)),

@@ -45,6 +45,8 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("btf", ("strings",)),
     ("file", ("private_data",)),
     ("pt_regs", ("ip",)),
+    ("pt_regs", ("pc",)),
+    ("scx_sched", ("arena_map",)),
     ("task_struct", ("comm",)),
     ("vm_area_struct", ("vm_file",)),
     ("vm_fault", ("address",)),
@@ -54,10 +56,12 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 #: Members that may be missing: their value is used by probes that are then left out.
-OPTIONAL: dict[tuple[str, tuple[str, ...]], str] = {
-    ("bpf_arena", ("free_work",)): "arena_free_worker",
-    ("bpf_prog_aux", ("main_prog_aux",)): "bpf_prog_ksym_find",
-    ("pt_regs", ("ip",)): "page_fault_oops",
+OPTIONAL: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
+    ("bpf_arena", ("free_work",)): ("arena_free_worker",),
+    ("bpf_prog_aux", ("main_prog_aux",)): ("bpf_prog_ksym_find",),
+    ("pt_regs", ("ip",)): ("page_fault_oops", "fixup_exception", "ex_handler_bpf"),
+    ("pt_regs", ("pc",)): ("__do_kernel_fault",),
+    ("scx_sched", ("arena_map",)): ("scx_arena_alloc", "scx_arena_free"),
 }
 
 

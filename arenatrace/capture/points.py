@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from arenatrace.capture import host
 from arenatrace.capture.btf import Btf
 from arenatrace.capture.layout import OPTIONAL
 from arenatrace.errors import UnsupportedError
@@ -24,8 +25,15 @@ class Point:
     essential: bool = False
     #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
     per_page_operation: bool = False
+    #: Machine, as uname -m has it, that has such a function; empty: all of them.
+    arch: str = ""
     #: Another point that gives the same and more: with it, this one is left alone.
     instead_of: str = ""
+
+    @property
+    def is_iterator(self) -> bool:
+        """A BPF iterator, which is run, not attached."""
+        return self.function.startswith("bpf_iter_")
 
     @property
     def macro(self) -> str:
@@ -44,7 +52,14 @@ POINTS: tuple[Point, ...] = (
     Point(
         "page_fault_oops",
         ("regs", "error_code", "address"),
-        "the error code of kernel-side faults (x86)",
+        "the error code of kernel-side faults, and oopses that no handler was asked about",
+        arch="x86_64",
+    ),
+    Point(
+        "__do_kernel_fault",
+        ("addr", "esr", "regs"),
+        "the syndrome (ESR) of kernel-side faults",
+        arch="aarch64",
     ),
     Point(
         "apply_range_set_scratch_cb",
@@ -55,6 +70,20 @@ POINTS: tuple[Point, ...] = (
         "bpf_prog_report_arena_violation",
         ("write", "addr", "fault_ip"),
         "program-side faults",
+    ),
+    Point(
+        "fixup_exception",
+        ("regs", "trapnr", "error_code", "fault_addr"),
+        "the address of program-side faults that the kernel does not report",
+        instead_of="bpf_prog_report_arena_violation",
+        arch="x86_64",
+    ),
+    Point(
+        "ex_handler_bpf",
+        ("x", "regs"),
+        "program-side faults that the kernel does not report",
+        instead_of="bpf_prog_report_arena_violation",
+        arch="x86_64",
     ),
     Point(
         "bpf_prog_ksym_find", ("addr",), "the program the kernel blames for a program-side fault"
@@ -97,6 +126,14 @@ POINTS: tuple[Point, ...] = (
         "when deferred frees take effect",
         per_page_operation=True,
     ),
+    Point(
+        "scx_arena_alloc",
+        ("sch", "size"),
+        "memory in an arena that sched_ext takes for itself",
+    ),
+    Point(
+        "scx_arena_free", ("sch", "kern_va", "size"), "memory in an arena that sched_ext gives back"
+    ),
     Point("arena_vm_fault", ("vmf",), "faults of user space in an arena"),
     Point("arena_map_alloc", ("attr",), "arenas created while recording"),
     Point("arena_map_mmap", ("map", "vma"), "the user range of arenas mapped while recording"),
@@ -118,18 +155,22 @@ class PointState:
     why_not: str = ""
 
 
-def survey(btf: Btf, offsets: dict[str, int]) -> list[PointState]:
+def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[PointState]:
     """Find out which points this kernel has.
 
-    ``offsets`` is what :func:`arenatrace.capture.layout.offsets` found: a probe whose
-    optional members are missing is not present.
+    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` is
+    what :func:`arenatrace.capture.layout.offsets` found: a probe whose optional members are
+    missing is not present.
     """
     needs = {
         function: "AT_OFF_" + "__".join((struct_name, *path))
-        for (struct_name, path), function in OPTIONAL.items()
+        for (struct_name, path), functions in OPTIONAL.items()
+        for function in functions
     }
     states: list[PointState] = []
     for point in POINTS:
+        if point.arch not in ("", arch or host.arch()):
+            continue
         function = btf.function(point.function)
         if any(state.present and state.point.function == point.instead_of for state in states):
             # not missing: what it would give comes from the other one

@@ -35,6 +35,14 @@ def lockdown_mode(text: str) -> str:
     return text[start + 1 : end] if 0 <= start < end else "none"
 
 
+def lockdown() -> str | None:
+    """The mode of the lockdown LSM, None without it or where securityfs is not mounted."""
+    try:
+        return lockdown_mode(_LOCKDOWN.read_text())
+    except OSError:
+        return None
+
+
 def require() -> None:
     """Raise UnsupportedError if this process cannot load tracing programs."""
     missing = missing_capabilities(_STATUS.read_text())
@@ -44,11 +52,7 @@ def require() -> None:
             f"recording needs more privileges: {who} lacks {' and '.join(missing)}",
             "run it as root, for example: sudo arenatrace record",
         )
-    try:
-        mode = lockdown_mode(_LOCKDOWN.read_text())
-    except OSError:
-        return  # no lockdown LSM, or securityfs is not mounted
-    if mode == "confidentiality":
+    if lockdown() == "confidentiality":
         raise UnsupportedError(
             "kernel lockdown is in confidentiality mode: BPF programs may not read kernel memory",
             "boot with lockdown=integrity or without lockdown; recorded traces can be read here",

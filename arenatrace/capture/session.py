@@ -223,10 +223,7 @@ class Session:
             for name, why in self._probes.refused.items()
         ]
         if "bpf_arena_handle_page_fault" not in self._probes.attached:
-            notices.append(
-                "this kernel does not recover kernel-side arena faults: each is an oops, none is "
-                "in this trace; see dmesg"
-            )
+            notices.append("this kernel does not recover kernel-side arena faults: each is an oops")
         notices += self._drain.notices()
         writer.update_meta(
             end_ts_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC),

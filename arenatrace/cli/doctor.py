@@ -42,12 +42,14 @@ def doctor(as_json: bool) -> int:
             {
                 "point": state.point.function,
                 "present": state.present,
+                "attachable": found.can_attach(state.point),
                 "essential": state.point.essential,
                 "gives": state.point.gives,
                 "why_not": state.why_not,
             }
             for state in found.points
         ],
+        "stream_readers": [asdict(reader) for reader in found.readers],
     }
     if as_json:
         click.echo(json.dumps(shown))

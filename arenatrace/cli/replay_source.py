@@ -24,8 +24,10 @@ BATCH_ROWS = 128 * 1024
 LOSS_NOTICED_NS = 1_000_000_000
 
 _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
+#: sched_ext's memory lies within pages that it allocated like anyone else.
+_NO_PAGES_CHANGE = (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
 #: Losses of these kinds leave the state of an arena as it is.
-_HARMLESS_LOSSES = [int(kind) for kind in (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.PROG_FAULT)]
+_HARMLESS_LOSSES = [int(kind) for kind in (*_NO_PAGES_CHANGE, Kind.PROG_FAULT)]
 _HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {LOST_NOTES, LOST_STACKS}
 
 

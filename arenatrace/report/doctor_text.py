@@ -29,7 +29,7 @@ def print_doctor(found: Mapping[str, Any], console: Console) -> None:
         detail = Text(harmless(check["detail"]))
         if check["hint"]:
             detail.append(f"\n{harmless(check['hint'])}", style="italic")
-        checks.add_row(check["name"], _mark(check["ok"]), detail)
+        checks.add_row(check["name"], _mark(check["ok"], required=check["required"]), detail)
     console.print(checks)
     console.print()
     points = Table(box=None, pad_edge=False)
@@ -40,9 +40,15 @@ def print_doctor(found: Mapping[str, Any], console: Console) -> None:
         gives = Text(point["gives"])
         if point["why_not"]:
             gives.append(f"\n{harmless(point['why_not'])}", style="italic")
-        points.add_row(point["point"], _mark(point["present"]), gives)
+        elif point["attachable"] is False:
+            gives.append("\nftrace does not list it: no probe can be attached", style="italic")
+        points.add_row(
+            point["point"], _mark(point["present"] and point["attachable"] is not False), gives
+        )
     console.print(points)
 
 
-def _mark(ok: bool) -> Text:
+def _mark(ok: bool, *, required: bool = True) -> Text:
+    if not ok and not required:
+        return Text("note", style="yellow")
     return Text("ok", style="green") if ok else Text("MISSING", style="bold red")

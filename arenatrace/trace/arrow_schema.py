@@ -28,9 +28,10 @@ _SCALARS: dict[str, pa.DataType] = {
     "list<uint64>": pa.list_(pa.uint64()),
 }
 
-_CODES: dict[str, type[schema.Kind] | type[schema.Outcome]] = {
+_CODES: dict[str, type[IntEnum]] = {
     "schema.Kind": schema.Kind,
     "schema.Outcome": schema.Outcome,
+    "schema.OopsReason": schema.OopsReason,
 }
 
 

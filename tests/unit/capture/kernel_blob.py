@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from arenatrace.capture.btf import Btf
 from arenatrace.capture.layout import MEMBERS
@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 def kernel(
     *,
     without: Collection[tuple[str, Path]] = (),
-    functions: dict[str, tuple[str, ...] | None] | None = None,
+    functions: Mapping[str, tuple[str, ...] | None] | None = None,
     map_bits: int = 0,
 ) -> Btf:
     """BTF with every member but ``without`` and with ``functions`` changed (None: gone).
@@ -40,7 +40,7 @@ def kernel(
             rows.append((name, kind, map_bits if name == "map" else 64 * n))
         blob.struct(struct_name, rows)
     wanted: dict[str, tuple[str, ...] | None] = {point.function: point.params for point in POINTS}
-    for function, params in (wanted | (functions or {})).items():
+    for function, params in {**wanted, **(functions or {})}.items():
         if params is not None:
             blob.function(function, params)
     return Btf(blob.encode())

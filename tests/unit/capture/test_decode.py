@@ -11,7 +11,7 @@ from arenatrace.capture.decode import Decoder
 from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.losses import Loss
 from arenatrace.capture.notes import SymbolNote, TraceNote
-from arenatrace.schema import GUARD_SZ, Kind, Outcome, WireFlag
+from arenatrace.schema import GUARD_SZ, Kind, OopsReason, Outcome, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 from tests.unit.capture.make_notes import KERN_VM, PTR, START, arena_note, prog_note, stack_note
 from tests.unit.capture.make_records import event, records
@@ -218,6 +218,56 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ),
     ),
     (
+        "prog_fault that no program was named for",
+        event(Kind.PROG_FAULT, addr=KERN + 0x1000_2ABC),
+        _full(
+            Kind.PROG_FAULT,
+            arena=0,
+            pgoff=2,
+            addr=KERN + 0x1000_2ABC,
+            write=False,
+            ip=IP,
+            outcome=Outcome.ZEROED,
+        ),
+    ),
+    (
+        "kernel_alloc",
+        event(Kind.KERNEL_ALLOC, arena=PTR, addr=KERN + 0x1000_2ABC, ret=72, pages=1),
+        _full(Kind.KERNEL_ALLOC, arena=0, pgoff=2, pages=1, addr=KERN + 0x1000_2ABC, ret=72),
+    ),
+    (
+        "kernel_alloc refused",
+        event(Kind.KERNEL_ALLOC, arena=PTR, addr=0, ret=72, pages=0),
+        _full(Kind.KERNEL_ALLOC, arena=0, pages=0, addr=0, ret=72),
+    ),
+    (
+        "kernel_free",
+        event(Kind.KERNEL_FREE, arena=PTR, addr=KERN + 0x1000_2ABC, ret=72, pages=1),
+        _full(Kind.KERNEL_FREE, arena=0, pgoff=2, pages=1, addr=KERN + 0x1000_2ABC, ret=72),
+    ),
+    (
+        "kernel_fault that was not recovered",
+        event(
+            Kind.KERNEL_FAULT,
+            addr=KERN + 0x1000_2ABC,
+            ret=START,
+            flags=_CODE,
+            pages=OopsReason.NO_ARENA,
+        ),
+        _full(
+            Kind.KERNEL_FAULT,
+            arena=0,
+            pgoff=2,
+            addr=KERN + 0x1000_2ABC,
+            write=False,
+            error_code=2,
+            ip=IP,
+            prog=0,
+            outcome=Outcome.OOPS,
+            oops_reason=OopsReason.NO_ARENA,
+        ),
+    ),
+    (
         "prog_fault without a program",
         event(Kind.PROG_FAULT, addr=0x1000, flags=WireFlag.ADDR_IS_OFFSET | _WRITE),
         _full(Kind.PROG_FAULT, write=True, ip=IP, outcome=Outcome.IGNORED),
@@ -230,6 +280,13 @@ _CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 )
 def test_columns(values: dict[str, Any], expected: dict[str, Any]) -> None:
     assert _row(_decoder(), values) == expected
+
+
+def test_bpf_code_that_touched_no_arena_is_no_arena_fault() -> None:
+    """Where the kernel does not tell them apart, any load of BPF code that faults comes by."""
+    decoder = _decoder()
+    assert decoder.batch(records(event(Kind.PROG_FAULT, addr=0xFFFF_8880_0000_0000))) is None
+    assert decoder.unrelated_oopses == 0
 
 
 def test_every_kind_has_a_case() -> None:

@@ -12,6 +12,7 @@
 #include <linux/btf_ids.h>
 #include <linux/compiler.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 
 __bpf_kfunc_start_defs();
 
@@ -48,6 +49,26 @@ static const struct btf_kfunc_id_set arenapoke_set = {
 	.owner = THIS_MODULE,
 	.set = &arenapoke_ids,
 };
+
+/*
+ * For oopses: "r ADDRESS" reads there, "x ADDRESS" calls it, with no BPF program around.
+ */
+static int touch_set(const char *text, const struct kernel_param *param)
+{
+	unsigned long kaddr;
+	char how;
+
+	if (sscanf(text, "%c %lx", &how, &kaddr) != 2)
+		return -EINVAL;
+	if (how == 'r')
+		arenapoke_read64(kaddr);
+	else if (how == 'x')
+		((void (*)(void))kaddr)();
+	return 0;
+}
+
+static const struct kernel_param_ops touch_ops = { .set = touch_set };
+module_param_cb(touch, &touch_ops, NULL, 0200);
 
 static int __init arenapoke_init(void)
 {

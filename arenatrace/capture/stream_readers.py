@@ -1,0 +1,67 @@
+"""Who may be reading the streams in which the kernel reports arena faults.
+
+Reading a program's stream consumes it: of two readers each gets a part. The recorder reads
+none, but a report that another reader took is missing wherever the streams are looked at. The
+kernel does not tell who reads: what is seen here is who holds programs open, and what runs as
+``bpftool prog tracelog``. Whoever opens a program by its id only to read, once in a while, is
+not seen between two reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """A process that holds BPF programs open; ``tracelog``: it is there to read a stream."""
+
+    pid: int
+    comm: str
+    programs: tuple[int, ...]
+    tracelog: bool
+
+
+def stream_readers(proc: Path = _PROC) -> list[StreamReader]:
+    """Processes that read a stream or could, as far as this user may look; not our own."""
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdecimal() or entry.resolve() == (proc / "self").resolve():
+            continue
+        words = _read(entry / "cmdline").split("\0")
+        tracelog = words[0].rsplit("/", 1)[-1] == "bpftool" and "tracelog" in words
+        programs = _programs(entry / "fdinfo")
+        if programs or tracelog:
+            comm = _read(entry / "comm").rstrip("\n")
+            found.append(StreamReader(int(entry.name), comm, programs, tracelog))
+    return sorted(found, key=lambda reader: reader.pid)
+
+
+def _programs(fdinfo: Path) -> tuple[int, ...]:
+    ids: set[int] = set()
+    try:
+        entries = list(fdinfo.iterdir())
+    except OSError:
+        return ()  # gone, or somebody else's
+    for entry in entries:
+        # links to a program have a prog_id too: they cannot be read from
+        lines = dict(
+            line.split(":\t", 1) for line in _read(entry).splitlines() if line.count(":\t") == 1
+        )
+        if (
+            "prog_type" in lines
+            and "link_type" not in lines
+            and lines.get("prog_id", "").isdecimal()
+        ):
+            ids.add(int(lines["prog_id"]))
+    return tuple(sorted(ids))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return ""
