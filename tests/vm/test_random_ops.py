@@ -54,7 +54,8 @@ class Run:
 
     def tells_program_faults(self) -> bool:
         """Whether this kernel has a point at which program-side faults can be seen."""
-        return open_trace(self.trace).meta.features["bpf_prog_report_arena_violation"]
+        points = {"bpf_prog_report_arena_violation", "ex_handler_bpf"}
+        return not points.isdisjoint(open_trace(self.trace).meta.probes.attached)
 
     def expected(self) -> list[Operation]:
         """What the account says a trace must hold, in order."""

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -25,6 +24,7 @@ static const char *const files[ARENAS] = { "mine.bpf.o", "other.bpf.o" };
 static const char *const maps[ARENAS] = { "oops_mine", "oops_other" };
 static const char *const programs[ARENAS] = { "with_mine", "with_other" };
 static struct bpf_object *objects[ARENAS];
+/* Where the first page of each is for the kernel. */
 static __u64 starts[ARENAS];
 
 static void run(int which, const char *name, struct touch *touch)
@@ -72,6 +72,7 @@ static void perform(const char *how)
 static void prepare(int which)
 {
 	struct touch touch = {};
+	size_t bytes;
 	char *page;
 
 	objects[which] = bpf_object__open_file(files[which], NULL);
@@ -79,17 +80,16 @@ static void prepare(int which)
 		perror(files[which]);
 		exit(2);
 	}
-	/* its low half is 0: kernel and user offsets are the same */
-	page = mmap((void *)((16ULL + which) << 32), 4 * 4096, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_FIXED_NOREPLACE,
-		    bpf_map__fd(bpf_object__find_map_by_name(objects[which], maps[which])), 0);
-	if (page == MAP_FAILED) {
-		perror("mmap");
+	/* libbpf has mapped it already */
+	page = bpf_map__initial_value(
+		bpf_object__find_map_by_name(objects[which], maps[which]), &bytes);
+	if (!page) {
+		perror(maps[which]);
 		exit(2);
 	}
 	*(volatile char *)page = 1;
 	run(which, programs[which], &touch);
-	starts[which] = touch.start;
+	starts[which] = touch.start + (__u32)(unsigned long)page;
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Record everything a kernel can do with arenas, in the guest: random operations, then touches
+# that it does not recover from.
+# usage: kernel-features.sh MODULE RANDOM_OPS OOPS_DIRECTORY
+# Leaves features.atrace, features.log, features.rc, oops.txt (what each touch came to),
+# doctor.json, doctor.txt and dmesg.txt in $LAB_OUT.
+module=$1 random_ops=$2
+cd "$3" || exit 1
+random_ops=$LAB_FILES/${random_ops#files/} module=$LAB_FILES/${module#files/}
+sysctl -q kernel.panic_on_oops=0
+
+cases="no-program protection no-arena outside-arena"
+before="insmod $module" after=true recovery=
+if ! grep -q ' bpf_arena_handle_page_fault$' /proc/kallsyms; then
+    # a touch by the kernel is an oops: the random operations do without the module
+    cases="no-handler protection"
+    before=true after="insmod $module" recovery=--without-recovery
+fi
+arenatrace doctor >"$LAB_OUT/doctor.txt" 2>&1
+arenatrace doctor --json >"$LAB_OUT/doctor.json"
+
+cat >/tmp/operations.sh <<X
+$before
+$random_ops --truth "$LAB_OUT/random.json" --count 3000 --bad-nodes
+$after
+./oops $cases >"$LAB_OUT/oops.txt"
+X
+# shellcheck disable=SC2086 # one word or none
+arenatrace record $recovery --level stacks -o "$LAB_OUT/features.atrace" -- \
+    bash /tmp/operations.sh 2>"$LAB_OUT/features.log"
+echo $? >"$LAB_OUT/features.rc"
+dmesg >"$LAB_OUT/dmesg.txt"
