@@ -19,9 +19,12 @@ _EVENT_OF = {
     "kfunc__vmlinux__bpf_arena_free_pages": Kind.PAGE_FREE,
     "kretfunc__vmlinux__bpf_arena_reserve_pages": Kind.PAGE_RESERVE,
     "kfunc__vmlinux__arena_free_worker": Kind.FREE_DRAIN,
+    "kretfunc__vmlinux__scx_arena_alloc": Kind.KERNEL_ALLOC,
+    "kfunc__vmlinux__scx_arena_free": Kind.KERNEL_FREE,
     "kretfunc__vmlinux__arena_vm_fault": Kind.USER_FAULT,
     "kretfunc__vmlinux__bpf_arena_handle_page_fault": Kind.KERNEL_FAULT,
     "kretfunc__vmlinux__bpf_prog_report_arena_violation": Kind.PROG_FAULT,
+    "kfunc__vmlinux__ex_handler_bpf": Kind.PROG_FAULT,
     "kretfunc__vmlinux__bpf_prog_kallsyms_add": Kind.PROG_LOAD,
     "kfunc__vmlinux__bpf_prog_kallsyms_del_all": Kind.PROG_UNLOAD,
 }

@@ -91,10 +91,10 @@ def test_both_ways_of_losing_make_one_total(counters: _Counters) -> None:
 
 def test_a_kind_of_a_newer_probe_has_its_number_for_a_name(counters: _Counters) -> None:
     counter = _counter(counters)
-    counters.events = {15: [(2, 1100, 1200)]}
+    counters.events = {31: [(2, 1100, 1200)]}
     counters.notes = {"notes": 3}
-    assert counter.look(2000) == [Loss(15, 2, 1100, 1200)]
-    assert counter.totals == {"15": 2, "notes": 3}
+    assert counter.look(2000) == [Loss(31, 2, 1100, 1200)]
+    assert counter.totals == {"31": 2, "notes": 3}
 
 
 def test_every_probe_that_sends_events_is_known_by_its_name() -> None:
