@@ -9,6 +9,7 @@ from arenatrace.analysis.arena_of_fault import with_arena
 from arenatrace.analysis.attribution import with_attribution
 from arenatrace.analysis.callees import with_callee
 from arenatrace.analysis.diagnosis import with_diagnosis
+from arenatrace.analysis.kernel_memory import with_kernel_memory
 from arenatrace.analysis.knowledge import knowledge
 from arenatrace.analysis.oops_reason import with_oops_reason
 from arenatrace.analysis.signatures import with_signature
@@ -43,14 +44,15 @@ def located_faults(trace: Trace) -> pl.LazyFrame:
     """The faults of ``trace`` with who and where, before anything is said about why."""
     arenas, programs = trace.scan("arenas"), trace.scan("programs")
     # The questions below ask for the faults many times over: the events are read once for all.
-    wrong = (
+    seen = (
         trace.scan("events")
-        .filter(pl.col("kind").is_in(list(_SIDES)))
+        .filter(pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)]))
         .collect(engine="streaming")
         .lazy()
     )
     rows = (
-        wrong.sort("ts_ns", "seq", maintain_order=True)
+        seen.filter(pl.col("kind").is_in(list(_SIDES)))
+        .sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("fault", offset=1)
         .with_columns(pl.col("comm").cast(pl.String))
         .rename({"uaddr": "told"})
@@ -61,6 +63,7 @@ def located_faults(trace: Trace) -> pl.LazyFrame:
         with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
     )
     rows = with_oops_reason(rows)
+    rows = with_kernel_memory(rows, seen.filter(pl.col("kind") == int(Kind.KERNEL_ALLOC)))
     return rows.join(_program_facts(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
         outcome=pl.col("outcome").replace_strict(_OUTCOMES, default=None, return_dtype=pl.String),
@@ -103,7 +106,9 @@ def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         attribution="attribution",
         cause="cause",
         confidence="confidence",
-        evidence=pl.concat_list("oops_evidence", "attribution_evidence", "cause_evidence", "doubt"),
+        evidence=pl.concat_list(
+            "oops_evidence", "kernel_evidence", "attribution_evidence", "cause_evidence", "doubt"
+        ),
         ended_by="ended_by",
         lifetime_ns="lifetime_ns",
         user_sigsegv=pl.col("user_sigsegv").fill_null(0),

@@ -21,6 +21,7 @@ from .skipping import need_kernel
 from .test_kernels import KERNELS
 from .test_random_ops import RANDOM_OPS
 
+SCHEDULER = Path(__file__).parent / "scx"
 OOPS = Path(__file__).parent / "oops"
 TIMEOUT = 300.0
 _JOB = Path(__file__).parent / "guest_jobs" / "kernel-features.sh"
@@ -28,6 +29,7 @@ _GUIDE = CHECKOUT / "docs" / "recording.md"
 
 _BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 _SIGKILL = 9
+_CPUS = 2  # of a guest
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ FEATURES: dict[str, Callable[[Run], bool]] = {
     "the program the kernel blames": lambda run: bool(
         len(run.of(Kind.PROG_FAULT)["prog"].drop_nulls())
     ),
-    "sched_ext's own memory": lambda run: "scx_arena_alloc" in run.trace.meta.probes.attached,
+    "sched_ext's own memory": lambda run: bool(
+        len(run.of(Kind.KERNEL_ALLOC)) and len(run.of(Kind.KERNEL_FREE))
+    ),
     "every address predicted by `replay`": lambda run: (
         run.replay["divergences"] == [] and run.replay["predicted_addresses"] > 0
     ),
@@ -97,14 +101,16 @@ def run(request: pytest.FixtureRequest, lab: Lab) -> Run:
     module = lab.prepare(WORKLOAD, f"make module {_BUILD.removeprefix('make ')}", kernel=kernel)
     program = lab.prepare(RANDOM_OPS, _BUILD, kernel=kernel)
     oops = lab.prepare(OOPS, _BUILD, kernel=kernel)
+    scheduler = lab.prepare(SCHEDULER, _BUILD, kernel=kernel)
     places = (
         f"files/{module.name}/build/arenapoke.ko",
         f"files/{program.name}/build/random_ops",
         f"files/{oops.name}/build",
+        f"files/{scheduler.name}/build/arena_sched.bpf.o",
     )
     result = lab.run(
         f"bash files/{_JOB.name} {' '.join(places)}",
-        files=[module, program, oops, _JOB],
+        files=[module, program, oops, scheduler, _JOB],
         kernel=kernel,
         timeout=TIMEOUT,
     )
@@ -192,6 +198,25 @@ def test_the_touched_arena_is_named(run: Run) -> None:
     assert set(touched.values()) == {"oops_mine"}
 
 
+def test_memory_of_sched_ext_lies_in_pages_it_allocated(run: Run) -> None:
+    """One piece for each CPU; given back when the scheduler goes."""
+    given, back = run.of(Kind.KERNEL_ALLOC), run.of(Kind.KERNEL_FREE)
+    if not documented()[run.kernel]["sched_ext's own memory"]:
+        assert not len(given)
+        return
+    assert sorted(given["addr"]) == sorted(back["addr"])
+    assert len(given) == len(set(given["addr"])) == _CPUS
+    assert (given["ret"] > 0).all()
+    (arena,) = set(given["arena"])
+    names = dict(run.trace.scan("arenas").select("arena", "name").collect().iter_rows())
+    assert names[arena] == "sched_arena"
+    pages: set[int] = set()
+    for row in run.of(Kind.PAGE_ALLOC).filter(pl.col("arena") == arena).iter_rows(named=True):
+        if row["ret"]:
+            pages |= set(range(row["pgoff"], row["pgoff"] + row["pages"]))
+    assert set(given["pgoff"]) <= pages
+
+
 def test_a_stack_leads_to_every_allocation(run: Run) -> None:
     """Each begins with its caller, a BPF program, and not with the probe."""
     symbols = dict(run.trace.scan("symbols").select("addr", "name").collect().iter_rows())
@@ -203,7 +228,7 @@ def test_a_stack_leads_to_every_allocation(run: Run) -> None:
     assert allocs
     for stack in allocs:
         names = stacks[stack]
-        assert any(re.search(r"_ops(_burst)?$", name) for name in names), names
+        assert any(re.search(r"_ops(_burst)?$|^scx_", name) for name in names), names
         assert not any("vmlinux__" in name or name.startswith("bpf_trampoline") for name in names)
 
 

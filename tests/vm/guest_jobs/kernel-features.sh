@@ -1,10 +1,10 @@
 #!/bin/bash
 # Record everything a kernel can do with arenas, in the guest: random operations, then touches
 # that it does not recover from.
-# usage: kernel-features.sh MODULE RANDOM_OPS OOPS_DIRECTORY
+# usage: kernel-features.sh MODULE RANDOM_OPS OOPS_DIRECTORY SCHEDULER
 # Leaves features.atrace, features.log, features.rc, oops.txt (what each touch came to),
 # doctor.json, doctor.txt and dmesg.txt in $LAB_OUT.
-module=$1 random_ops=$2
+module=$1 random_ops=$2 scheduler=$LAB_FILES/${4#files/}
 cd "$3" || exit 1
 random_ops=$LAB_FILES/${random_ops#files/} module=$LAB_FILES/${module#files/}
 sysctl -q kernel.panic_on_oops=0
@@ -22,6 +22,13 @@ arenatrace doctor --json >"$LAB_OUT/doctor.json"
 cat >/tmp/operations.sh <<X
 $before
 $random_ops --truth "$LAB_OUT/random.json" --count 3000 --bad-nodes
+if [ -e $scheduler ]; then
+    mkdir -p /sys/fs/bpf/scheduler
+    bpftool struct_ops register $scheduler /sys/fs/bpf/scheduler
+    sleep 1
+    cat /sys/kernel/sched_ext/root/ops
+    rm -r /sys/fs/bpf/scheduler
+fi
 $after
 ./oops $cases >"$LAB_OUT/oops.txt"
 X

@@ -29,8 +29,7 @@ static __u64 starts[ARENAS];
 
 static void run(int which, const char *name, struct touch *touch)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = touch, .ctx_size_in = sizeof(*touch),
-		    .ctx_out = touch, .ctx_size_out = sizeof(*touch));
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = touch, .ctx_size_in = sizeof(*touch));
 	struct bpf_program *prog = bpf_object__find_program_by_name(objects[which], name);
 
 	if (!prog || bpf_prog_test_run_opts(bpf_program__fd(prog), &opts)) {
