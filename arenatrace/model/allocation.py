@@ -78,14 +78,14 @@ def _wrong_place(
     judge: Judge, expected: int, page: int, count: int, observed: str
 ) -> Contradiction | None:
     arena = judge.arena
-    if expected == Refusal.SCRATCHED:
+    if expected == Refusal.SCRATCHED and arena.scratched(page, count) >= 0:
         return over_scratch(page, count, observed)
     taken = arena.freeness(page, count) == Freeness.TAKEN
     if judge.order_doubted and not taken:
         arena.free.lose_order()
         judge.tally.unknown += 1
         return None
-    wanted = pages_named(expected, count) if expected >= 0 else "refused, no free range fits"
+    wanted = pages_named(expected, count) if expected >= 0 else _REFUSED[expected]
     if taken:
         return _live(judge, wanted, page, count, observed)
     return Contradiction(
@@ -110,12 +110,14 @@ def _live(judge: Judge, wanted: str, page: int, count: int, observed: str) -> Co
             observed,
             f"the allocation returned a live page: page {live} is in use{tail}",
             pages=(page, count),
+            of_free_set=True,
         )
     return Contradiction(
         wanted or "other pages",
         observed,
         "the allocation returned a page that is reserved or otherwise not in the free set",
         pages=(page, count),
+        of_free_set=True,
     )
 
 
@@ -152,3 +154,11 @@ def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
     judge.order_doubted = True
     judge.tally.unknown += 1
     return None
+
+
+_REFUSED: dict[int, str] = {
+    Refusal.NO_ROOM: "refused, no free range fits",
+    Refusal.IMPOSSIBLE: "refused, the user range is not as large",
+    Refusal.TAKEN: "refused, the pages are not free",
+    Refusal.SCRATCHED: "refused, the best fit is scratched (-EBUSY inside)",
+}

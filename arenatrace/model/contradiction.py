@@ -17,6 +17,8 @@ class Contradiction:
     #: Pages whose earlier events decide it, (first, count): (0, 0) if no order of events would
     #: make it possible, None if every event of the arena counts.
     pages: tuple[int, int] | None = (0, 0)
+    #: It is about the pages' being free or not, rather than about their page table entries.
+    of_free_set: bool = False
 
 
 def pages_named(page: int, count: int) -> str:

@@ -90,6 +90,7 @@ def page_reserve(judge: Judge, op: int, page: int, count: int, _at: int) -> Cont
                 observed,
                 "pages were reserved that are not in the free set",
                 pages=(page, count),
+                of_free_set=True,
             )
         if freeness == Freeness.UNKNOWN:
             judge.tally.unknown += 1

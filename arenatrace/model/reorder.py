@@ -146,25 +146,6 @@ def _survives(base: Judge, order: list[int], bad: int) -> int:
     return min(len(order), bad + _FOLLOW)
 
 
-def crowded(segment: Segment, order: list[int], at: int, pages: tuple[int, int] | None) -> bool:
-    """Whether threads overlapped so that not finding an order for ``order[at]`` proves nothing.
-
-    ``pages`` (first, count) are those that decide, None if all events do.
-    """
-    bad = order[at]
-    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
-    if pages is None:
-        return _overlaps(segment, near, bad) or threads_overlap(segment, order, at)
-    start, count = pages
-    return any(
-        segment.page[index] < start + count
-        and start < segment.page[index] + max(1, segment.pages[index])
-        and (may_swap(segment, index, bad) if index < bad else may_swap(segment, bad, index))
-        for index in near
-        if index != bad
-    )
-
-
 def worker_overlaps(segment: Segment, order: list[int], at: int) -> bool:
     """Whether the event at position ``at`` overlaps with others, but no two threads besides."""
     near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arenatrace.model.arena import Arena
+from arenatrace.model.certainty import Threads, is_certain
 from arenatrace.model.contradiction import Contradiction
 from arenatrace.model.judge import Judge
 from arenatrace.model.ops import EMPTY, KIND, ArenaFacts, Segment
 from arenatrace.model.profiles import Profile
-from arenatrace.model.reorder import Budget, another_order, crowded, worker_overlaps
+from arenatrace.model.reorder import Budget, another_order, worker_overlaps
 from arenatrace.model.run import run
 from arenatrace.model.tally import Tally
 from arenatrace.schema import Kind
@@ -54,6 +55,7 @@ class ArenaReplay:
         self.judge = Judge(arena)
         self._on_divergence = on_divergence
         self._budget = Budget()
+        self._threads = Threads()
         self._waiting = EMPTY
         self._before = EMPTY
         self._at_before = self.judge.copy()
@@ -99,6 +101,7 @@ class ArenaReplay:
         judge = self.judge
         start = judge.copy()
         judge.segment = chunk
+        self._threads.look(chunk)
         done = run(judge, chunk, 0)
         if done < len(chunk.op):
             whole = self._before.then(chunk)
@@ -131,11 +134,12 @@ class ArenaReplay:
             self._budget.failures -= found.pages != (0, 0)
             if found.excusable:
                 judge.excuse(index)
-            elif found.pages != (0, 0) and crowded(whole, order, at, found.pages):
-                judge.adopt(index, settled=False)
             else:
-                self._diverge(whole, index, found)
-                judge.adopt(index)
+                overlapped = self._threads.overlapped
+                settled = is_certain(whole, order, at, found, overlapped=overlapped)
+                if settled:
+                    self._diverge(whole, index, found)
+                judge.adopt(index, settled=settled)
             at += 1
             # what was decided stays so: nothing before it is looked at again
             start = judge.copy()

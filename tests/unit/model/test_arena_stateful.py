@@ -11,6 +11,7 @@ from arenatrace.model.arena import Arena, Freeness, Refusal
 from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, BPF_F_SEGV_ON_FAULT, PROFILES, Touch
 from arenatrace.model.pte import Pte
 from tests.unit.model.oracles import NaiveArena
+from tests.unit.model.runs import runs
 
 _PAGES = 24
 _PAGE = st.integers(0, _PAGES - 1)
@@ -99,4 +100,4 @@ class ArenaMachine(RuleBasedStateMachine):
 
 
 TestArena = ArenaMachine.TestCase
-TestArena.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestArena.settings = settings(max_examples=runs(1000), stateful_step_count=40, deadline=None)

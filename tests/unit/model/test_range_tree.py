@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from arenatrace.model.range_tree import LowestFit, RangeTree
 from tests.unit.model.oracles import NaiveFree, SizeTree
+from tests.unit.model.runs import runs
 
 _OPERATION = st.tuples(
     st.sampled_from(("take", "take", "clear", "set", "set")),
@@ -15,7 +16,7 @@ _OPERATION = st.tuples(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=runs(1500), deadline=None)
 @given(st.integers(1, 64), st.lists(_OPERATION, max_size=60))
 def test_follows_the_kernel_and_the_list(
     pages: int, operations: list[tuple[str, int, int]]

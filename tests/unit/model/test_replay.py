@@ -9,21 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.model.arena import Arena
+from arenatrace.model.judge import Judge
 from arenatrace.model.mutate import MUTATIONS, make_mutated
 from arenatrace.model.nodes import NodeIs, Nodes
 from arenatrace.model.ops import ArenaFacts
 from arenatrace.model.profiles import PROFILES, with_maple
+from arenatrace.model.run import run
 from arenatrace.model.synth import Plan, SynthEvent, make
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
-from tests.unit.model.events import KERN, USER, Script, facts, replay
+from tests.unit.model.events import KERN, USER, Script, facts, replay, segments
+from tests.unit.model.runs import runs
 
 _INSTALLED = Outcome.SCRATCH_INSTALLED
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=runs(700), deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)), st.sampled_from((64, 700)))
 def test_a_valid_trace_never_diverges(seed: int, profile: str, pages: int) -> None:
-    plan = Plan(seed, events=1500, profile=profile, max_entries=pages)
+    plan = Plan(seed, events=250, profile=profile, max_entries=pages)
     made = replay(*make(plan), profile)
     assert made.divergences == []
     assert made.tally.unknown == made.tally.unexplained == made.tally.reordered == 0
@@ -33,7 +36,7 @@ def test_a_valid_trace_never_diverges(seed: int, profile: str, pages: int) -> No
     assert len(facts_) == plan.arenas
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=runs(15), deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)))
 def test_one_thread_and_the_worker_overlap(seed: int, profile: str) -> None:
     plan = Plan(seed, events=1200, profile=profile, threads=1, jitter_ns=3000)
@@ -41,11 +44,42 @@ def test_one_thread_and_the_worker_overlap(seed: int, profile: str) -> None:
     assert made.divergences == []
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=runs(6), deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from((2, 4)))
 def test_threads_that_overlap_raise_no_false_alarm(seed: int, threads: int) -> None:
     plan = Plan(seed, events=800, threads=threads, jitter_ns=2000)
     assert replay(*make(plan)).divergences == []
+
+
+@settings(max_examples=runs(150), deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)), st.booleans())
+def test_the_plain_loop_does_what_judging_one_by_one_does(
+    seed: int, profile: str, maple: bool
+) -> None:
+    plan = Plan(seed, events=400, arenas=1, profile=profile, max_entries=300)
+    arenas, events = make(plan)
+    (segment,) = segments(arenas, events).values()
+    chosen = with_maple(PROFILES[profile]) if maple else PROFILES[profile]
+    fast, slow = (
+        Judge(Arena(chosen, arenas[0].max_entries, arenas[0].map_flags, user_range=False))
+        for _ in range(2)
+    )
+    fast.segment = slow.segment = segment
+    at = run(fast, segment, 0)
+    assert [slow.judge(index) for index in range(at)] == [None] * at
+    assert fast.tally == slow.tally
+    one, other = fast.arena, slow.arena
+    assert one.free.by_size() == other.free.by_size()
+    assert one.free.ordered == other.free.ordered
+    pages = range(one.max_entries)
+    assert [one.state(page) for page in pages] == [other.state(page) for page in pages]
+    assert [one.freeness(page, 1) for page in pages] == [other.freeness(page, 1) for page in pages]
+    assert (one.queue, one.beyond, one.stray_frees) == (
+        other.queue,
+        other.beyond,
+        other.stray_frees,
+    )
+    assert fast.proofs == slow.proofs
 
 
 _CASES = [(name, profile) for name, (names, _) in MUTATIONS.items() for profile in sorted(names)]
