@@ -7,18 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES
-from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import check
-from arenatrace.trace.columns import misfit
+from arenatrace.trace.columns import Field, misfit
 from arenatrace.trace.folder import trace_directories
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta, read_meta
-from arenatrace.trace.recover import TORN, Tail, batches, torn_notice
+from arenatrace.trace.parquet_footer import columns
+from arenatrace.trace.polars_schema import polars_schema
 
 _DAMAGED = "the file is damaged; copy or record the trace again"
 
@@ -80,17 +78,18 @@ class Trace:
             self.notices.append(f"{table}: the file is missing, the table is taken as empty")
             if table == "events":
                 self.lost["file missing"] = 1
-        return _frame(arrow_schema(table).empty_table()).lazy()
+        return pl.LazyFrame(schema=polars_schema(table))
 
     def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
-        schema = arrow_schema(table)
-        tail = Tail()
-        rows = pa.Table.from_batches(batches(file, schema, tail), schema)
+        # pyarrow takes longer to import than all that a small sealed trace needs.
+        from arenatrace.trace.recover import TORN, recovered, torn_notice
+
+        rows, tail = recovered(table, file)
         if tail.dropped_bytes:
             self.notices.append(torn_notice(table, tail))
             if table == "events":
                 self.lost[TORN] = 1
-        frame = merge_rows(table, _frame(rows).lazy())
+        frame = merge_rows(table, rows.lazy())
         if table == "events":
             frame = frame.sort("ts_ns", "seq")
         return frame
@@ -123,31 +122,28 @@ def _find(directory: Path) -> tuple[Path, Meta]:
 
 
 def _sealed(table: str, file: Path) -> pl.LazyFrame:
+    expected = polars_schema(table)
     try:
-        found = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
+        dtypes = pl.read_parquet_schema(file)
+        found = [Field(name, dtypes.get(name), null) for name, null in columns(file)]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as error:
         raise TraceError(f"{file}: not a whole Parquet file", _DAMAGED) from error
-    expected = arrow_schema(table)
-    reason = misfit(found, expected)
+    reason = misfit(
+        found,
+        [Field(column.name, expected[column.name], column.nullable) for column in TABLES[table]],
+    )
     if reason is not None:
         raise TraceError(
             f"{file}: its columns are not those of this version's table: it {reason}", _DAMAGED
         )
     rows = pl.scan_parquet(file, glob=False)
-    if found.names == expected.names:
+    names = [field.name for field in found]
+    if names == expected.names():
         return rows
-    empty = _frame(expected.empty_table())
     return rows.select(
-        pl.col(name) if name in found.names else pl.lit(None, dtype).alias(name)
-        for name, dtype in empty.schema.items()
+        pl.col(name) if name in names else pl.lit(None, dtype).alias(name)
+        for name, dtype in expected.items()
     )
-
-
-def _frame(rows: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
-    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
-        raise TypeError(type(frame).__name__)
-    return frame
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 
 from arenatrace.errors import TraceError
-from arenatrace.trace.columns import conform, misfit
+from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.columns import Field, misfit
 
 #: The loss a torn tail of the events counts as; how many they were nobody knows.
 TORN = "torn tail"
@@ -25,6 +27,16 @@ class Tail:
 def torn_notice(table: str, tail: Tail) -> str:
     """What a reader is told about the dropped tail of ``table``."""
     return f"{table}: the last {tail.dropped_bytes:,} bytes were torn and are dropped"
+
+
+def recovered(table: str, path: Path) -> tuple[pl.DataFrame, Tail]:
+    """All rows of the stream file ``path`` of ``table``, and what was left unread."""
+    schema = arrow_schema(table)
+    tail = Tail()
+    rows = pl.from_arrow(pa.Table.from_batches(batches(path, schema, tail), schema))
+    if not isinstance(rows, pl.DataFrame):  # from_arrow's type also covers a lone column
+        raise TypeError(type(rows).__name__)
+    return rows, tail
 
 
 def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBatch]:
@@ -55,7 +67,7 @@ def _whole_batches(
     except (pa.ArrowException, OSError):
         tail.dropped_bytes = size
         return
-    reason = misfit(stream.schema, expected)
+    reason = misfit(_fields(stream.schema), _fields(expected))
     if reason is not None:
         raise TraceError(
             f"{path}: its columns are not those of this version's table: it {reason}",
@@ -74,4 +86,21 @@ def _whole_batches(
             tail.dropped_bytes = size - good
             return
         good = source.tell()
-        yield conform(batch, expected)
+        yield _conform(batch, expected)
+
+
+def _fields(schema: pa.Schema) -> list[Field]:
+    return [Field(field.name, field.type, field.nullable) for field in schema]
+
+
+def _conform(batch: pa.RecordBatch, expected: pa.Schema) -> pa.RecordBatch:
+    """``batch``, which is no misfit, with exactly the columns of ``expected``."""
+    if batch.schema.equals(expected, check_metadata=False):
+        return batch
+    columns = [
+        batch.column(field.name)
+        if field.name in batch.schema.names
+        else pa.nulls(batch.num_rows, field.type)
+        for field in expected
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=expected)
