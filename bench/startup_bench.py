@@ -1,0 +1,62 @@
+"""Where the process time of a cold ``arenatrace summary`` of a small trace goes.
+
+    python bench/startup_bench.py [TRACE]
+
+Each step is a process of its own that does all of the steps before it as well; the least user
+and system time of ``ROUNDS`` processes counts, in turns. What a step adds is what it costs. The
+last is the command itself; without TRACE, of a sample trace.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROUNDS = 10
+_ROOT = Path(__file__).resolve().parents[1]
+_STEPS = (
+    ("Python", "pass"),
+    ("click, the command line", "import arenatrace.cli.app"),
+    ("numpy", "import numpy"),
+    ("polars", "import polars"),
+    ("the analysis", "import arenatrace.analysis.summary"),
+    ("rich, the report", "import arenatrace.report.screen, arenatrace.report.summary_text"),
+)
+
+
+def _process_time(command: list[str]) -> float:
+    """User and system time of ``command`` in seconds."""
+    before = os.times()
+    subprocess.run(command, check=False, cwd=_ROOT, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return (
+        after.children_user - before.children_user + after.children_system - before.children_system
+    )
+
+
+def main() -> None:
+    """Print what each step adds."""
+    samples = _ROOT / "sample_traces" / "two-programs.atrace"
+    trace = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else samples
+    commands = []
+    done: list[str] = []
+    for name, code in _STEPS:
+        done.append(code)
+        commands.append((name, [sys.executable, "-c", "\n".join(done)]))
+    whole = [sys.executable, "-m", "arenatrace.cli", "summary", str(trace)]
+    commands.append(("the summary itself", whole))
+    best = {name: float("inf") for name, _ in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands:
+            best[name] = min(best[name], _process_time(command))
+    before = 0.0
+    for name, took in best.items():
+        print(f"{name:<24} {took - before:6.3f} s")
+        before = took
+    print(f"{'together':<24} {before:6.3f} s of process time")
+
+
+if __name__ == "__main__":
+    main()
