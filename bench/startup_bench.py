@@ -28,12 +28,10 @@ _STEPS = (
 
 def _process_time(command: list[str]) -> float:
     """User and system time of ``command`` in seconds."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=False, cwd=_ROOT, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return (
-        after.children_user - before.children_user + after.children_system - before.children_system
-    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main() -> None:

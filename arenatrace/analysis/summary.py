@@ -43,7 +43,8 @@ def summary_of(
             fault_counts.causes(faults),
             fault_counts.signatures(faults),
             programs.select((~pl.col("own").fill_null(value=False)).sum()),
-        ]
+        ],
+        engine="streaming",
     )
     counts = totals.row(0, named=True)
     meta = trace.meta
