@@ -41,6 +41,12 @@ class TraceError(ArenatraceError):
     exit_code = ExitCode.INPUT
 
 
+class IncompleteError(ArenatraceError):
+    """What was written until now is kept and valid, but it is not all: a full disk."""
+
+    exit_code = ExitCode.INCONCLUSIVE
+
+
 class UnsupportedError(ArenatraceError):
     """This kernel, machine or user cannot do what was asked."""
 

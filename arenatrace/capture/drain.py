@@ -12,7 +12,8 @@ from arenatrace.capture.ledger import Ledger, Row
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.losses import LossCounter
 from arenatrace.capture.notes import parse
-from arenatrace.capture.ring import RECORD, MappedRing
+from arenatrace.capture.ring import RECORD
+from arenatrace.capture.rings import open_rings
 from arenatrace.schema import LOST_NOTES, LOST_STACKS
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter
@@ -36,8 +37,8 @@ class Drain:
         self, probes: Probes, ledger: Ledger, decoder: Decoder, writer: TraceWriter | FlightWriter
     ) -> None:
         self._probes = probes
-        self._events = MappedRing(probes.map_fd("events"), probes.ring_sizes.events)
-        self._notes = MappedRing(probes.map_fd("notes"), probes.ring_sizes.notes)
+        self._rings = open_rings(probes)
+        self._events, self._notes = self._rings.events, self._rings.notes
         self._ledger = ledger
         self._decoder = decoder
         self._writer = writer
@@ -46,6 +47,11 @@ class Drain:
         self._losses = LossCounter(probes, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         #: Losses so far, by kind of event or by what lost them.
         self.lost: dict[str, int] = {}
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of the drain before it begins."""
+        return self._rings.notice
 
     def due(self, now_s: float) -> bool:
         """Whether it is time for a pass; ``now_s`` is that of time.monotonic()."""
@@ -60,6 +66,7 @@ class Drain:
         have been read; as long as one of those is still being written, they wait.
         """
         self._took_s = time.monotonic()
+        self._rings.pump()
         until = min(self._events.produced, self._events.consumed + PASS_EVENTS * RECORD.itemsize)
         notes_until = self._notes.produced
         for raw in self._notes.notes():
@@ -82,6 +89,7 @@ class Drain:
     def take_rest(self) -> None:
         """After the probes were told to stop: take all, and count what never gets finished."""
         deadline = time.monotonic() + STRAGGLERS_S
+        self._rings.settle()
         while self._events.consumed < self._events.produced or (
             self._notes.consumed < self._notes.produced
         ):
@@ -102,7 +110,7 @@ class Drain:
 
     def notices(self) -> list[str]:
         """What a reader of the trace must know of how it was drained."""
-        notices = []
+        notices = [self._rings.notice] if self._rings.notice else []
         if self._decoder.unrelated_oopses:
             notices.append(
                 f"{self._decoder.unrelated_oopses} kernel fault(s) outside every arena were left "

@@ -11,7 +11,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +308,23 @@ class Probes:
             if count:
                 missed[name.decode()] = count
         return missed
+
+    def open_callbacks(self, takers: dict[str, Callable[[bytes], None]]) -> None:
+        """Have each record of a ring handed to its taker whenever ``consume`` is called."""
+
+        def callback(take: Callable[[bytes], None]) -> Callable[[Any, int, int], int]:
+            def called(_context: Any, data: int, size: int) -> int:
+                take(ctypes.string_at(data, size))
+                return 0
+
+            return called
+
+        for name, take in takers.items():
+            self._bpf[name.encode()].open_ring_buffer(callback(take))
+
+    def consume(self) -> None:
+        """Call back for every record that is in the rings opened with ``open_callbacks``."""
+        self._bpf.ring_buffer_consume()
 
     def lost_events(self) -> dict[int, list[tuple[int, int, int]]]:
         """Kind of event to what did not fit into the ring, on each CPU.

@@ -135,6 +135,9 @@ class Session:
             writer = self._writer(self._meta(start_ns))
             try:
                 self._drain = Drain(self._probes, self._decoder.ledger, self._decoder, writer)
+                if self._drain.notice:
+                    self._plan.on_status(self._drain.notice)
+                    writer.update_meta(notices=(self._drain.notice,))
                 with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
                     status = self._record(writer)
                 self._plan.on_status("sealing")

@@ -26,8 +26,9 @@ Examples:
   sudo arenatrace record --dry-run          # would it work here?
   arenatrace summary run.atrace             # then look at it
 \b
-Exit code: 0 if all was recorded, 4 if events were lost. How the command
-ended is printed and kept in the trace, it does not change the exit code.
+Exit code: 0 if all was recorded, 4 if events were lost or the disk was
+full (what was recorded until then is kept). How the command ended is
+printed and kept in the trace, it does not change the exit code.
 """
 
 

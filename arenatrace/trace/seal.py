@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from arenatrace.errors import ArenatraceError
+from arenatrace.errors import IncompleteError
 from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
@@ -43,7 +43,7 @@ def seal(directory: Path) -> None:
     """Seal the trace in ``directory``; one that is sealed already is only tidied.
 
     A torn tail is dropped and said so in the notices. Raises TraceError if the trace is not
-    readable, and ArenatraceError if the disk is full or fails: the trace is then still
+    readable, and IncompleteError if the disk is full or fails: the trace is then still
     there, unsealed.
     """
     meta = read_meta(directory)
@@ -63,7 +63,7 @@ def seal(directory: Path) -> None:
         for table in TABLES:
             (directory / f"{table}.arrows").unlink(missing_ok=True)
     except OSError as error:
-        raise ArenatraceError(
+        raise IncompleteError(
             f"{directory}: cannot seal: {error.strerror or error}",
             "the trace can be read as it is; free some space to seal it",
         ) from error

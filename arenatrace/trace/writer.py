@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from arenatrace.errors import ArenatraceError, UsageError
+from arenatrace.errors import ArenatraceError, IncompleteError, UsageError
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta, write_meta
@@ -131,7 +131,7 @@ class TraceWriter:
         else:
             message = f"{self.path}: cannot be written: {error.strerror or error}"
             hint = "what was recorded until now is kept"
-        self._failure = ArenatraceError(message, hint)
+        self._failure = IncompleteError(message, hint)
         return self._failure
 
     def _say(self, notice: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class LabError(Exception):
     """The lab itself could not do its work; the message says which part and why."""
@@ -24,6 +26,7 @@ class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn'
         stdout: what the command had written to stdout by then.
         stderr: what the command had written to stderr by then.
         stillborn: it died by itself before the command began, so nothing was done.
+        out_dir: what was on its disk of $LAB_OUT, if that was asked for.
     """
 
     TAIL_LINES = 40
@@ -32,6 +35,7 @@ class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn'
         self, reason: str, *, console: str, stdout: str, stderr: str, stillborn: bool = False
     ) -> None:
         self.stillborn = stillborn
+        self.out_dir: Path | None = None
         self.reason = reason
         self.console = console
         self.stdout = stdout

@@ -24,6 +24,7 @@ class Job:
         workload: directory to be seen as /job/workload, if it exists.
         files: files and directories to be seen in /job/files under their own names.
         disk_mib: size of the disk in MiB; it is sparse.
+        journal: give its file system one, so that it outlives a crash of the guest.
     """
 
     command: str | None
@@ -31,6 +32,7 @@ class Job:
     workload: Path | None = None
     files: tuple[Path, ...] = ()
     disk_mib: int = 2048
+    journal: bool = False
 
 
 def command_line(command: str | Sequence[str]) -> str:
@@ -59,8 +61,13 @@ def write_disk(job: Job, disk: Path, scratch: Path) -> None:
             shutil.copytree(tree, scratch / name, symlinks=True, ignore=IGNORED)
     for file in job.files:
         _copy(file, scratch / "files" / file.name)
-    # Lazy, and without a journal: the disk lives as long as one guest.
-    lazy = ["-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0"]
+    # Lazy, and mostly without a journal: the disk lives as long as one guest.
+    lazy = [
+        "-O",
+        "has_journal" if job.journal else "^has_journal",
+        "-E",
+        "lazy_itable_init=1,root_owner=0:0",
+    ]
     _tool(["mke2fs", "-q", "-t", "ext4", *lazy, "-d", scratch, "-F", disk, f"{job.disk_mib}M"])
 
 
@@ -73,6 +80,19 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
     else:
         raise LabError(f"no such file for the guest: {source}")
+
+
+def repair(disk: Path) -> None:
+    """Replays the journal of a disk whose guest crashed, as its next boot would.
+
+    Raises:
+        LabError: e2fsck could not.
+    """
+    argv = ["e2fsck", "-f", "-y", str(disk)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    # 1: errors were corrected
+    if done.returncode not in (0, 1):
+        raise LabError(f"e2fsck ended with status {done.returncode}: {done.stdout.strip()}")
 
 
 def read_results(disk: Path, target: Path) -> None:

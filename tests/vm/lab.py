@@ -14,7 +14,7 @@ from .boot import Echo, boot
 from .cache import Cache, cache_root
 from .errors import VmLost
 from .image import Image, ensure_image
-from .job import Job, command_line, read_results, write_disk
+from .job import Job, command_line, read_results, repair, write_disk
 from .machine import Accel, Machine, RunFiles, qemu_command
 from .namespace import DIE_WITH_PARENT
 from .prepare import prepare
@@ -109,6 +109,7 @@ class Lab:
         kernel: str | None = None,
         out_dir: Path | None = None,
         echo: Echo | None = None,
+        survivor: bool = False,
     ) -> VmResult:
         """Boots a guest, runs one command in it, and brings its results back.
 
@@ -126,6 +127,7 @@ class Lab:
             kernel: beginning of the kernel's version, if not the lab's own.
             out_dir: where results go; by default a new directory below `results`.
             echo: receives output while the command runs.
+            survivor: keep what is on the disk of a guest that crashes: VmLost has it.
 
         Raises:
             KernelUnavailable: no package of that kernel can be had.
@@ -146,10 +148,14 @@ class Lab:
         for attempt in range(1, BOOT_ATTEMPTS + 1):
             with run_directory(self.cache) as directory:
                 run = RunFiles(directory)
-                self._write_disk(command_line(cmd), files, run)
+                self._write_disk(command_line(cmd), files, run, journal=survivor)
                 try:
                     outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
                 except VmLost as lost:
+                    if survivor and not lost.stillborn:
+                        repair(run.disk)
+                        read_results(run.disk, target)
+                        lost.out_dir = target
                     if not lost.stillborn or attempt == BOOT_ATTEMPTS:
                         raise
                     print(
@@ -197,7 +203,16 @@ class Lab:
                 read_results(run.disk, out_dir)
         return status
 
-    def _write_disk(self, command: str | None, files: Sequence[Path], run: RunFiles) -> None:
+    def _write_disk(
+        self,
+        command: str | None,
+        files: Sequence[Path],
+        run: RunFiles,
+        *,
+        journal: bool = False,
+    ) -> None:
         site = project_site(self.cache, CHECKOUT) if self.with_project else None
-        job = Job(command=command, site=site, workload=WORKLOAD, files=tuple(files))
+        job = Job(
+            command=command, site=site, workload=WORKLOAD, files=tuple(files), journal=journal
+        )
         write_disk(job, run.disk, run.directory / "job")

@@ -23,7 +23,7 @@ STORM = Path(__file__).parent / "storm"
 PAIRS = int(os.environ.get("ARENATRACE_VM_PAIRS") or "100000")
 
 _JOB = Path(__file__).parent / "guest_jobs" / "storm.sh"
-_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
+BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Storm:
 @pytest.fixture(scope="module")
 def storms(lab: Lab) -> dict[str, Storm]:
     """Both storms, in one boot."""
-    built = lab.prepare(STORM, _BUILD)
+    built = lab.prepare(STORM, BUILD)
     result = lab.run(
         f"sh files/{_JOB.name} files/{built.name}/build/storm {PAIRS}",
         files=[built, _JOB],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from arenatrace.capture import drain
+from arenatrace.capture import drain, rings
 from arenatrace.capture.command import check_command
 from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.loader import Probes
@@ -144,6 +145,16 @@ class _FakeProbes:
     def map_fd(self, name: str) -> int:
         """The ring's file."""
         return self.rings[name].fd
+
+    def open_callbacks(self, takers: dict[str, Callable[[bytes], None]]) -> None:
+        """Remember who takes what."""
+        self.takers = takers
+
+    def consume(self) -> None:
+        """Call back for every record, as libbpf does: ring by ring, up to one not finished."""
+        for name, take in self.takers.items():
+            for record in self.rings[name].open().notes():
+                take(record)
 
     def own_program_ids(self) -> set[int]:
         """No programs."""
@@ -338,3 +349,57 @@ def test_asked_twice_it_is_told_to_end(probes: _FakeProbes, tmp_path: Path) -> N
 
     plan = Plan(tmp_path / "run.atrace", command=("sleep", "600"), on_progress=twice)
     assert _run(probes, plan).command_status == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("why", ["refused", "asked"])
+def test_rings_that_cannot_be_mapped_give_the_same_trace(
+    probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    def refuse(_fd: int, _size: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if why == "asked":
+        monkeypatch.setenv(rings.UNMAPPED, "1")
+    else:
+        monkeypatch.setattr(rings, "MappedRing", refuse)
+    probes.rings["notes"].produce(_arena_note(900))
+    probes.rings["notes"].produce(b"not a note")
+    probes.send(
+        event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001),
+        event(Kind.PAGE_ALLOC, arena=PTR, ts_ns=1002, addr=0, ret=USER + 0x1000),
+    )
+    probes.late = [event(Kind.PAGE_FREE, arena=PTR, ts_ns=1003, addr=USER)]
+    said: list[str] = []
+    path = tmp_path / "run.atrace"
+    result = _run(probes, Plan(path, duration_s=0.01, on_status=said.append))
+    rows = [(row["kind"], row["arena"], row["pgoff"], row["comm"]) for row in _events(path)]
+    assert rows == [
+        (Kind.ARENA_CREATE, 0, None, "task"),
+        (Kind.PAGE_ALLOC, 0, 1, "task"),
+        (Kind.PAGE_FREE, 0, 0, "task"),
+    ]
+    (notice,) = [each for each in result.notices if "cannot be mapped" in each]
+    assert {"asked": "is set", "refused": "Operation not permitted"}[why] in notice
+    assert notice in said
+    assert notice in open_trace(path).meta.notices
+
+
+def test_called_back_events_wait_for_the_notes_of_the_next_call(
+    probes: _FakeProbes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(rings.UNMAPPED, "1")
+    opened = rings.open_rings(cast(Probes, probes))
+    slow = probes.rings["notes"].reserve(4)
+    assert slow is not None
+    probes.rings["notes"].produce(b"of the event")
+    probes.send(event(Kind.ARENA_CREATE, arena=PTR))
+    opened.pump()
+    assert list(opened.notes.notes()) == []
+    assert opened.events.produced == 0
+    probes.rings["notes"].commit(slow, b"slow")
+    opened.pump()
+    assert list(opened.notes.notes()) == [b"slow", b"of the event"]
+    got, position = opened.events.events(opened.events.produced)
+    assert got["arena"].tolist() == [PTR]
+    opened.events.advance(position)
+    assert opened.events.consumed == opened.events.produced
