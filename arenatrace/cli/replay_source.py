@@ -14,7 +14,7 @@ from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES
 from arenatrace.model.evidence import Hints
 from arenatrace.model.nodes import Nodes
-from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind, Outcome
+from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind, OopsReason, Outcome
 from arenatrace.trace.reader import Trace
 
 #: Rows read at a time: one row group of a sealed trace.
@@ -126,12 +126,14 @@ def segments(
     trace: Trace, found: Survey, arenas: Collection[int]
 ) -> Iterator[tuple[int, ops.Segment]]:
     """(arena, segment) for each batch of the trace and each of ``arenas`` in it."""
-    events = trace.scan("events").select(*COLUMNS)
+    events = trace.scan("events").select(*COLUMNS, "oops_reason")
     programs = trace.scan("programs").select("prog", "arena").collect()
     owner = _owners(programs)
-    wanted = pl.col("kind").is_in(_KINDS) & (
-        pl.col("arena").is_in(list(arenas)) | (pl.col("kind") == int(Kind.LOST))
-    )
+    wanted = (
+        pl.col("kind").is_in(_KINDS)
+        # no page was missing: there is nothing in the model that this could contradict
+        & pl.col("oops_reason").ne_missing(int(OopsReason.PROTECTION))
+    ) & (pl.col("arena").is_in(list(arenas)) | (pl.col("kind") == int(Kind.LOST)))
     total = int(trace.scan("events").select(pl.len()).collect().item())
     for offset in range(0, total, BATCH_ROWS):
         rows = events.slice(offset, BATCH_ROWS).collect().filter(wanted)

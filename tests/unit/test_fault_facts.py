@@ -46,6 +46,21 @@ def test_without_a_reason_none_is_made_up(tmp_path: Path) -> None:
         assert not any(text.startswith("not recovered") for text in row["evidence"])
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"), [(OopsReason.PROTECTION, 0), (OopsReason.NO_HANDLER, 1), (None, 1)]
+)
+def test_only_an_access_that_was_not_allowed_oopses_on_a_mapped_page(
+    reason: OopsReason | None, code: int, tmp_path: Path
+) -> None:
+    builder = TraceBuilder(sample_meta(profile="pre-scratch"))
+    builder.arena()
+    user = USER + 4096
+    builder.event(Kind.PAGE_ALLOC, arena=0, pgoff=1, pages=1, addr=user, ret=user, sleepable=True)
+    number = None if reason is None else int(reason)
+    builder.kernel_fault(outcome=int(Outcome.OOPS), oops_reason=number)
+    assert run(["replay", str(builder.write(tmp_path / "t.atrace"))]) == code
+
+
 def test_a_page_that_sched_ext_took_memory_in_is_said_to_be_its(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
