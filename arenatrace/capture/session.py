@@ -18,7 +18,6 @@ from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.points import level_macros
-from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
 from arenatrace.capture.urgency import ahead_of_others
@@ -52,12 +51,7 @@ def record(plan: Plan) -> Result:
     check_command(plan.command)
     plan.rings.require_memory()
     plan.on_status("compiling and attaching probes")
-    probes = Probes(
-        kernel.states,
-        kernel.offsets,
-        plan.rings,
-        macros=(*level_macros(plan.level), *plan.filters.macros()),
-    )
+    probes = _compile(plan, kernel)
     try:
         return Session(plan, probes, kernel).run()
     except OSError as exc:
@@ -74,22 +68,33 @@ def record(plan: Plan) -> Result:
             give(plan.path, owner)
 
 
-def dry_run(
-    level: str = "pages", rings: RingSizes = DEFAULT_RINGS
-) -> tuple[list[str], dict[str, str]]:
-    """Attach every probe of ``level`` and detach it again; nothing is recorded or written.
+def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
+    """Attach every probe that ``plan`` wants and detach it again; nothing is recorded or written.
 
-    Returns the points that were attached, and those refused with the kernel's reason.
-    Raises UnsupportedError as ``record`` does.
+    Returns the points that were attached, and those refused with the kernel's reason. Raises
+    UnsupportedError as ``record`` does, and UsageError for filters that mean nothing.
     """
-    kernel = Kernel.look(level)
-    rings.require_memory()
-    probes = Probes(kernel.states, kernel.offsets, rings, macros=level_macros(level))
+    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
+    plan.rings.require_memory()
+    probes = _compile(plan, kernel)
     try:
         probes.attach()
+        _choose(plan, probes)
         return probes.attached, probes.refused
     finally:
         probes.close()
+
+
+def _compile(plan: Plan, kernel: Kernel) -> Probes:
+    macros = (*level_macros(plan.level), *plan.filters.macros())
+    return Probes(kernel.states, kernel.offsets, plan.rings, macros=macros)
+
+
+def _choose(plan: Plan, probes: Probes) -> None:
+    """Tell the probes what is wanted; UsageError for what is not there."""
+    if plan.filters:
+        probes.choose(plan.filters)
+        plan.filters.check(probes.existing())
 
 
 def check_output(path: Path) -> None:
@@ -125,7 +130,7 @@ class Session:
         """
         with self._stops:
             self._probes.attach()
-            self._choose()
+            _choose(self._plan, self._probes)
             start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             types = {
                 value: name.removeprefix("BPF_PROG_TYPE_").lower()
@@ -164,12 +169,6 @@ class Session:
     def _streams(self) -> str:
         """Pattern of the files being written, below the output."""
         return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.*"
-
-    def _choose(self) -> None:
-        """Tell the probes what is wanted; UsageError for what is not there."""
-        if self._plan.filters:
-            self._probes.choose(self._plan.filters)
-            self._plan.filters.check(self._probes.existing())
 
     def _record(self, writer: TraceWriter | FlightWriter) -> int | None:
         """Everything between the first event and the last; the command's exit status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from arenatrace.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from arenatrace.capture.plan import Progress, Result
+    from arenatrace.capture.plan import Plan, Progress, Result
 
 _EPILOG = """\b
 Examples:
@@ -170,29 +171,26 @@ def record(
     flight = None
     if keep is not None:
         flight = flight_plan(keep, max_windows, max_size)
-    if dry_run:
-        _try_probes(level, rings)
-        return ExitCode.OK
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     kind = "atrace" if flight is None else "flight"
     path = output or Path(time.strftime(f"arenatrace-%Y%m%d-%H%M%S.{kind}"))
+    plan = Plan(
+        path,
+        duration_s=duration,
+        command=command,
+        level=level,
+        command_as_root=as_root,
+        without_recovery=without_recovery,
+        filters=filters,
+        flight=flight,
+        rings=rings,
+    )
+    if dry_run:
+        _try_probes(plan)
+        return ExitCode.OK
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     screen = _Screen(console, shared=bool(command))
     try:
-        result = run(
-            Plan(
-                path,
-                duration_s=duration,
-                command=command,
-                level=level,
-                command_as_root=as_root,
-                without_recovery=without_recovery,
-                filters=filters,
-                flight=flight,
-                rings=rings,
-                on_progress=screen.progress,
-                on_status=screen.status,
-            )
-        )
+        result = run(replace(plan, on_progress=screen.progress, on_status=screen.status))
     finally:
         screen.close()
     for line in _closing_lines(result):
@@ -200,11 +198,11 @@ def record(
     return ExitCode.INCONCLUSIVE if result.lost else ExitCode.OK
 
 
-def _try_probes(level: str, rings: RingSizes) -> None:
+def _try_probes(plan: Plan) -> None:
     from arenatrace.capture.session import dry_run
     from arenatrace.report.harmless import harmless
 
-    attached, refused = dry_run(level, rings)
+    attached, refused = dry_run(plan)
     click.echo(f"arenatrace: {len(attached)} probe points attached and detached", err=True)
     for point, why in refused.items():
         click.echo(f"arenatrace: refused: {point}: {harmless(why)}", err=True)

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include "oops.h"
 
-#define TOUCH "/sys/module/arenapoke/parameters/touch"
+#define TOUCH "/proc/arenapoke"
 
 enum { MINE, OTHER, ARENAS };
 

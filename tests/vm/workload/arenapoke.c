@@ -12,7 +12,8 @@
 #include <linux/btf_ids.h>
 #include <linux/compiler.h>
 #include <linux/module.h>
-#include <linux/moduleparam.h>
+#include <linux/proc_fs.h>
+#include <linux/uaccess.h>
 
 __bpf_kfunc_start_defs();
 
@@ -51,32 +52,45 @@ static const struct btf_kfunc_id_set arenapoke_set = {
 };
 
 /*
- * For oopses: "r ADDRESS" reads there, "x ADDRESS" calls it, with no BPF program around.
+ * For oopses: "r ADDRESS" reads there, "x ADDRESS" calls it, with no BPF program around. A file
+ * in /proc, because a task that is killed in here must not hold a lock the next one needs.
  */
-static int touch_set(const char *text, const struct kernel_param *param)
+static ssize_t touch_write(struct file *file, const char __user *from, size_t size, loff_t *at)
 {
 	unsigned long kaddr;
+	char text[32] = {};
 	char how;
 
+	if (size >= sizeof(text) || copy_from_user(text, from, size))
+		return -EINVAL;
 	if (sscanf(text, "%c %lx", &how, &kaddr) != 2)
 		return -EINVAL;
 	if (how == 'r')
 		arenapoke_read64(kaddr);
 	else if (how == 'x')
 		((void (*)(void))kaddr)();
-	return 0;
+	return size;
 }
 
-static const struct kernel_param_ops touch_ops = { .set = touch_set };
-module_param_cb(touch, &touch_ops, NULL, 0200);
+static const struct proc_ops touch_ops = { .proc_write = touch_write };
+static struct proc_dir_entry *touch_file;
 
 static int __init arenapoke_init(void)
 {
-	return register_btf_kfunc_id_set(BPF_PROG_TYPE_UNSPEC, &arenapoke_set);
+	int error;
+
+	touch_file = proc_create("arenapoke", 0200, NULL, &touch_ops);
+	if (!touch_file)
+		return -ENOMEM;
+	error = register_btf_kfunc_id_set(BPF_PROG_TYPE_UNSPEC, &arenapoke_set);
+	if (error)
+		proc_remove(touch_file);
+	return error;
 }
 
 static void __exit arenapoke_exit(void)
 {
+	proc_remove(touch_file);
 }
 
 module_init(arenapoke_init);
