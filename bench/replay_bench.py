@@ -1,73 +1,121 @@
 """How fast a trace is replayed, against the bare cost of looping over its columns in Python.
 
-    python bench/replay_bench.py [EVENTS]
+    python bench/replay_bench.py [EVENTS ...]
 
 Two workloads, both made by the model: ``heap`` is what a program with an arena allocator does,
 nearly all single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial
-and overlapping frees, reservations and faults. Times are CPU time of one process, best of
-three. ``bare`` reads the columns that replay reads into Python lists and loops over the rows.
-Memory is the peak of a process that replays, less that of one that replays a tenth.
+and overlapping frees, reservations and faults. Long traces repeat a block of 250,000 events
+that leaves its arenas as it found them.
+
+``replay`` and ``bare`` are events per second of CPU time in one process, best of three, side by
+side. ``bare`` reads the columns that replay reads into Python lists and loops over the rows,
+nothing else; ``ratio`` is how many times as long replay takes. ``peak`` is the resident memory
+of a process that does nothing but replay. ``2 jobs`` is how many times as fast, in wall time,
+two processes are as one.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import random
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+import polars as pl
 
 from arenatrace.cli.replay_columns import COLUMNS
 from arenatrace.cli.replay_run import replay_trace
 from arenatrace.cli.replay_source import BATCH_ROWS
 from arenatrace.cli.synth_trace import write_trace
-from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.synth import Plan, Recorder, SynthEvent, make, workloads
+from arenatrace.model.recorder import Plan, Recorder, SynthEvent
+from arenatrace.model.synth import workloads
+from arenatrace.model.workload import Workload
+from arenatrace.schema import Kind
+from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.reader import Trace, open_trace
+from arenatrace.trace.writer import TraceWriter
 
 _PROFILE = "scratch-replace"
 _ROUNDS = 3
 _LIVE_PAGES = 2000
+_BLOCK = 250_000
+_FAULTS = (Kind.KERNEL_FAULT, Kind.PROG_FAULT)
 
 
-def heap(events: int) -> tuple[list[ArenaFacts], Iterator[SynthEvent]]:
+def heap_step(work: Workload) -> None:
     """Single pages that come and go, few of them deferred, and a fault now and then."""
-    plan = Plan(seed=1, events=events, arenas=2, profile=_PROFILE, max_entries=1 << 16)
+    roll = work.rng.random()
+    if roll < 0.02:
+        work.try_prog_touch()
+    elif roll < 0.03:
+        work.try_drain()
+    elif len(work.live) < min(_LIVE_PAGES, work.arena.max_entries // 2) and roll < 0.6:
+        work.alloc(1)
+    elif (found := work.take_live()) is not None:
+        work.free(*found, sleepable=roll < 0.97)
+
+
+#: Workload -> pages of its largest arena, and one step of it.
+_WORKLOADS: dict[str, tuple[int, Callable[[Workload], None]]] = {
+    "heap": (1 << 16, heap_step),
+    "mixed": (4096, Workload.step),
+}
+
+
+def write(path: Path, name: str, events: int) -> None:
+    """Make a trace of about ``events`` events."""
+    pages, step = _WORKLOADS[name]
+    plan = Plan(seed=1, events=min(events, _BLOCK), arenas=2, profile=_PROFILE, max_entries=pages)
     rng = random.Random(plan.seed)  # noqa: S311 -- the same workload in every run
     recorder = Recorder(plan, rng)
     arenas = workloads(plan, rng, recorder.record)
-
-    def run() -> Iterator[SynthEvent]:
-        seq = 0
-        for work in arenas:
-            work.begin()
-        while seq < events:
-            work = rng.choice(arenas)
-            roll = rng.random()
-            room = min(_LIVE_PAGES, work.arena.max_entries // 2)
-            if roll < 0.02:
-                work.try_prog_touch()
-            elif roll < 0.03:
-                work.try_drain()
-            elif len(work.live) < room and roll < 0.6:
-                work.alloc(1)
-            else:
-                found = work.take_live()
-                if found is not None:
-                    work.free(*found, sleepable=roll < 0.97)
-            for event in recorder.taken():
-                yield SynthEvent(**{**vars(event), "seq": seq})
-                seq += 1
-
-    return [work.facts for work in arenas], run()
+    for work in arenas:
+        work.begin()
+    begun = recorder.taken()
+    block: list[SynthEvent] = []
+    while len(block) < plan.events:
+        step(rng.choice(arenas))
+        # scratch outside the user range would still be there in the next block
+        block += [
+            one for one in recorder.taken() if one.kind not in _FAULTS or _inside(one, arenas)
+        ]
+    for work in arenas:
+        work.drain()
+        work.free(0, work.arena.max_entries)
+    block += recorder.taken()
+    numbered = [SynthEvent(**{**vars(one), "seq": seq}) for seq, one in enumerate([*begun, *block])]
+    facts = [work.facts for work in arenas]
+    if events <= _BLOCK:
+        write_trace(path, facts, numbered, profile=_PROFILE, note="benchmark")
+        return
+    once = path.with_suffix(".once")
+    write_trace(once, facts, numbered, profile=_PROFILE, note="benchmark")
+    _repeat(open_trace(once), path, len(begun), events)
 
 
-def mixed(events: int) -> tuple[list[ArenaFacts], Iterator[SynthEvent]]:
-    """What ``arenatrace synth`` makes."""
-    return make(Plan(seed=1, events=events, arenas=2, profile=_PROFILE))
+def _inside(event: SynthEvent, arenas: list[Workload]) -> bool:
+    return event.pgoff is not None and event.pgoff < arenas[event.arena].arena.max_entries
+
+
+def _repeat(once: Trace, path: Path, begun: int, events: int) -> None:
+    rows = once.scan("events").collect()
+    schema = arrow_schema("events")
+    length = int(rows["ts_ns"][-1]) - int(rows["ts_ns"][0]) + 1_000_000
+    with TraceWriter(path, once.meta) as writer:
+        for table in ("programs", "arenas"):
+            whole = once.scan(table).collect().to_arrow().cast(arrow_schema(table))
+            for batch in whole.to_batches():
+                writer.append(table, batch)
+        for turn in range(max(1, round(events / (rows.height - begun)))):
+            shifted = rows[begun if turn else 0 :].with_columns(
+                ts_ns=pl.col("ts_ns") + turn * length,
+                seq=pl.col("seq") + turn * rows.height,
+            )
+            for batch in shifted.to_arrow().cast(schema).combine_chunks().to_batches():
+                writer.append("events", batch)
 
 
 def bare(trace: Trace) -> int:
@@ -82,52 +130,64 @@ def bare(trace: Trace) -> int:
     return rows
 
 
-def replayed(trace: Trace) -> int:
-    """Replay in this process; how many events there were. Exits if they are not consistent."""
-    result = replay_trace(trace, jobs=1)
+def replayed(trace: Trace, jobs: int = 1) -> int:
+    """Replay; how many events there were. Exits if they are not consistent."""
+    result = replay_trace(trace, jobs=jobs)
     if result.verdict != "consistent":
         sys.exit(f"the replay is {result.verdict}")
     return result.tally.events
 
 
-def seconds(work: Callable[[Trace], int], path: Path) -> tuple[float, int]:
-    """Best CPU time of ``work`` in seconds, and what it returned."""
-    best, count = float("inf"), 0
-    for _ in range(_ROUNDS):
-        trace = open_trace(path)
-        start = time.process_time()
-        count = work(trace)
-        best = min(best, time.process_time() - start)
-    return best, count
+def side_by_side(path: Path, rounds: int) -> tuple[int, float, float]:
+    """Events, and the best CPU seconds of replay and of the bare loop, turn by turn."""
+    count, best = 0, [float("inf")] * 2
+    for _ in range(rounds):
+        for which, work in enumerate((replayed, bare)):
+            trace = open_trace(path)
+            start = time.process_time()
+            count = work(trace)
+            best[which] = min(best[which], time.process_time() - start)
+    return count, best[0], best[1]
 
 
 def _peak_kib(path: Path) -> int:
     replayed(open_trace(path))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # unlike ru_maxrss not inherited from the process that started this one
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def _wall_s(path: Path, jobs: int, rounds: int) -> float:
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        replayed(open_trace(path), jobs)
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 def main() -> None:
-    """Print one line for each workload."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
-    print(f"{'workload':8} {'events':>9} {'replay':>12} {'bare':>12} {'ratio':>6} {'memory':>9}")
+    """Print one line for each workload and length."""
+    lengths = [int(text.replace(",", "").replace("_", "")) for text in sys.argv[1:]] or [1_000_000]
+    print(
+        f"{'workload':8} {'events':>11} {'replay':>12} {'bare':>12} {'ratio':>6} {'peak':>9}"
+        f" {'2 jobs':>7}"
+    )
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as directory:
-        for name, source in (("heap", heap), ("mixed", mixed)):
-            paths = []
-            for size in (events, events // 10):
-                path = Path(directory) / f"{name}-{size}.atrace"
-                facts, made = source(size)
-                write_trace(path, facts, made, profile=_PROFILE, note="benchmark")
-                paths.append(path)
-            took, count = seconds(replayed, paths[0])
-            plain, _ = seconds(bare, paths[0])
-            peaks = []
-            for path in paths:
+    for name in _WORKLOADS:
+        for length in lengths:
+            rounds = _ROUNDS if length <= 2_000_000 else 1
+            with tempfile.TemporaryDirectory() as directory:
+                path = Path(directory) / "bench.atrace"
+                write(path, name, length)
+                count, took, plain = side_by_side(path, rounds)
                 with context.Pool(1) as pool:
-                    peaks.append(pool.apply(_peak_kib, (path,)))
+                    peak = pool.apply(_peak_kib, (path,)) / 1024
+                gain = _wall_s(path, 1, rounds) / _wall_s(path, 2, rounds)
             print(
-                f"{name:8} {count:9,} {count / took:10,.0f}/s {count / plain:10,.0f}/s "
-                f"{took / plain:6.2f} {(peaks[0] - peaks[1]) / 1024:+6.1f} MiB"
+                f"{name:8} {count:11,} {count / took:10,.0f}/s {count / plain:10,.0f}/s "
+                f"{took / plain:6.2f} {peak:5.0f} MiB {gain:6.2f}x",
+                flush=True,
             )
 
 

@@ -16,8 +16,8 @@ from arenatrace.model.result import Part, Replay, merge
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import Trace, open_trace
 
-#: A process costs about as much as this many events.
-WORTH_A_PROCESS = 300_000
+#: Fewer events than this are not worth a process, which has to import its libraries first.
+WORTH_A_PROCESS = 1_500_000
 
 #: What a replay rests on, and the probe points either of which records it: without these
 #: events the trace lacks changes of an arena's state.

@@ -84,7 +84,8 @@ def synth(
     from arenatrace.errors import UsageError
     from arenatrace.model.mutate import make_mutated
     from arenatrace.model.profiles import profile_named
-    from arenatrace.model.synth import Plan, make
+    from arenatrace.model.recorder import Plan
+    from arenatrace.model.synth import make
 
     profile_named(profile)
     plan = Plan(seed, events, arenas, profile, threads, jitter)

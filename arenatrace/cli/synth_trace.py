@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from arenatrace import __version__
 from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.synth import SYNTH_NODES, SynthEvent
+from arenatrace.model.recorder import SynthEvent
+from arenatrace.model.synth import SYNTH_NODES
 from arenatrace.schema import PAGE_SIZE, Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta

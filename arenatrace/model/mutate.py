@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from arenatrace.errors import UsageError
-from arenatrace.model.arena import BAND_PAGES
+from arenatrace.model import defects_of_faults as faults
+from arenatrace.model import defects_of_pages as pages
 from arenatrace.model.ops import ArenaFacts
 from arenatrace.model.profiles import BPF_F_SEGV_ON_FAULT, PROFILES, Touch
-from arenatrace.model.pte import Pte
+from arenatrace.model.recorder import Plan, Recorder, SynthEvent
 from arenatrace.model.reorder import REORDER_WINDOW_NS
-from arenatrace.model.synth import Plan, Recorder, SynthEvent, Workload, workloads
-from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+from arenatrace.model.synth import workloads
+from arenatrace.model.workload import Workload
+from arenatrace.schema import Kind
 
 _PAUSE_NS = 3 * REORDER_WINDOW_NS
 _ANY = frozenset(PROFILES)
@@ -27,289 +29,37 @@ _SCRATCH = frozenset(name for name, one in PROFILES.items() if one.empty_touch =
 Defect = Callable[[Workload], bool]
 
 
-def _live_page(work: Workload) -> bool:
-    """An allocation returns a page that is in use."""
-    page = work.alloc(1)
-    if page >= 0:
-        work.alloc_event(page, 1, 0, work.uaddr(page))
-    return page >= 0
-
-
-def _worse_fit(work: Workload) -> bool:
-    """An allocation returns free pages, but not those of the best fit."""
-    by_size = work.arena.free.by_size()
-    if not by_size or by_size[0][1] < 4 * by_size[-1][1]:
-        return False
-    # another order among equals would not explain this one
-    work.alloc_event(by_size[0][0], 1, 0, work.uaddr(by_size[0][0]))
-    return True
-
-
-def _outside(work: Workload) -> bool:
-    """An allocation returns pages behind the user range."""
-    page = work.arena.max_entries
-    work.alloc_event(page, 1, 0, work.uaddr(page))
-    return True
-
-
-def _reserved_page(work: Workload) -> bool:
-    """An allocation returns a reserved page."""
-    page = work.arena.place(None, 1)
-    if page < 0:
-        return False
-    work.reserve(page, 1)
-    work.alloc_event(page, 1, 0, work.uaddr(page))
-    return True
-
-
-def _deferred_page(work: Workload) -> bool:
-    """An allocation returns a page whose free still waits for the worker."""
-    page = work.alloc(1)
-    if page < 0:
-        return False
-    work.free(page, 1, sleepable=False)
-    work.alloc_event(page, 1, 0, work.uaddr(page))
-    return True
-
-
-def _lost_alloc(work: Workload) -> bool:
-    """An allocation is missing, and the next one does not get its page."""
-    # with one range left, no other order of earlier events explains it
-    work.free(0, work.arena.max_entries)
-    work.live.clear()
-    page = work.arena.place(None, 1)
-    if page < 0:
-        return False
-    work.arena.allocate(page, 1)
-    return work.alloc(1) >= 0
-
-
-def _lost_free(work: Workload) -> bool:
-    """A free is missing, and its page is handed out again."""
-    page = work.alloc(1)
-    if page < 0:
-        return False
-    work.arena.release(page, 1)
-    return work.alloc(1, page) >= 0
-
-
-def _misaligned_alloc(work: Workload) -> bool:
-    """An allocation at an address that is no page's is granted."""
-    page = work.arena.place(None, 1)
-    if page < 0:
-        return False
-    work.alloc_event(page, 1, work.uaddr(page) + 8, work.uaddr(page))
-    return True
-
-
-def _bad_node(work: Workload) -> bool:
-    """An allocation on a NUMA node that cannot be is granted."""
-    page = work.arena.place(None, 1)
-    if page < 0:
-        return False
-    work.alloc_event(page, 1, 0, work.uaddr(page), node=-2)
-    return True
-
-
-def _reserve_live(work: Workload) -> bool:
-    """A page in use is reserved."""
-    page = work.alloc(1)
-    if page >= 0:
-        work.reserve_event(page, 1, 0)
-    return page >= 0
-
-
-def _reserve_inside(work: Workload) -> bool:
-    """A reservation inside the user range is called out of range."""
-    work.reserve_event(work.some_page(), 1, -22)
-    return True
-
-
-def _reserve_outside(work: Workload) -> bool:
-    """A reservation outside the user range succeeds."""
-    work.reserve_event(work.arena.max_entries, 1, 0)
-    return True
-
-
-def _zero_alloc(work: Workload) -> bool:
-    """An allocation of no pages."""
-    work.alloc_event(None, 0, 0, 0)
-    return True
-
-
-def _zero_free(work: Workload) -> bool:
-    """A free of no pages."""
-    work.free_event(work.some_page(), 0)
-    return True
-
-
-def _bad_page(work: Workload) -> bool:
-    """A page number that no arena has."""
-    page = work.some_page()
-    work.event(Kind.PAGE_FREE, pgoff=BAND_PAGES + 5, pages=1, addr=work.uaddr(page), sleepable=True)
-    return True
-
-
-def _other_page(work: Workload) -> bool:
-    """A page number that is not that of the address."""
-    page = work.some_page()
-    work.event(
-        Kind.USER_FAULT, pgoff=page ^ 1, addr=work.uaddr(page), ret=0, outcome=Outcome.MAPPED
-    )
-    return True
-
-
-def _scratch_over_page(work: Workload) -> bool:
-    """Scratch is installed on a page in use."""
-    page = work.alloc(1)
-    if page >= 0:
-        work.kernel_event(page, Outcome.SCRATCH_INSTALLED)
-    return page >= 0
-
-
-def _mapped_nowhere(work: Workload) -> bool:
-    """A kernel fault finds an empty page mapped."""
-    page = _empty_page(work)
-    if page is not None:
-        work.kernel_event(page, Outcome.ALREADY_MAPPED)
-    return page is not None
-
-
-def _oops_recoverable(work: Workload) -> bool:
-    """A kernel fault oopses that the handler must recover."""
-    page = _empty_page(work)
-    if page is not None:
-        work.kernel_event(page, Outcome.OOPS)
-    return page is not None
-
-
-def _recovered_in_guard(work: Workload) -> bool:
-    """A kernel fault in the lower guard is recovered."""
-    start = work.facts.kern_vm_start or 0
-    work.event(
-        Kind.KERNEL_FAULT,
-        addr=start - 2 * PAGE_SIZE,
-        write=False,
-        outcome=Outcome.SCRATCH_INSTALLED,
-        prog=work.facts.arena,
-    )
-    return True
-
-
-def _recovered_early(work: Workload) -> bool:
-    """A kernel fault is recovered by a kernel that has no scratch pages."""
-    page = _empty_page(work, Pte.NONE, Pte.GARBAGE)
-    if page is not None:
-        work.kernel_event(page, Outcome.SCRATCH_INSTALLED)
-    return page is not None
-
-
-def _user_scratch(work: Workload) -> bool:
-    """User space maps a scratched page."""
-    page = _empty_page(work)
-    if page is None:
-        return False
-    work.kernel_touch(page)
-    work.user_event(page, Outcome.MAPPED)
-    return True
-
-
-def _user_refused(work: Workload) -> bool:
-    """User space gets SIGSEGV for a page in use."""
-    page = work.alloc(1)
-    if page >= 0:
-        work.user_event(page, Outcome.SIGSEGV)
-    return page >= 0
-
-
-def _user_filled(work: Workload) -> bool:
-    """A user fault fills a page of an arena with BPF_F_SEGV_ON_FAULT."""
-    if not work.facts.map_flags & BPF_F_SEGV_ON_FAULT:
-        return False
-    page = _empty_page(work, Pte.NONE, Pte.GARBAGE)
-    if page is not None:
-        work.user_event(page, Outcome.MAPPED)
-    return page is not None
-
-
-def _prog_on_page(work: Workload) -> bool:
-    """A program faults on a page in use."""
-    page = work.alloc(1)
-    if page >= 0:
-        work.prog_event(page)
-    return page >= 0
-
-
-def _prog_store_zeroed(work: Workload) -> bool:
-    """A program's store gives 0, or its load is ignored."""
-    page = _empty_page(work)
-    if page is not None:
-        work.prog_event(page, right=False)
-    return page is not None
-
-
-def _after_destroy(work: Workload) -> bool:
-    """An allocation in an arena that was destroyed."""
-    page = work.arena.place(None, 1)
-    if page < 0:
-        return False
-    work.end()
-    work.alloc_event(page, 1, 0, work.uaddr(page))
-    return True
-
-
-def _sticky_replaced(work: Workload) -> bool:
-    """An allocation replaces scratch on a kernel that refuses to."""
-    page = work.arena.place(None, 1)
-    if page < 0 or work.arena.state(page) != Pte.NONE:
-        return False
-    work.kernel_touch(page)
-    work.alloc_event(page, 1, 0, work.uaddr(page))
-    return True
-
-
-def _empty_page(work: Workload, *states: Pte) -> int | None:
-    """A page that is empty beyond doubt: freed once more, whenever the worker ran before."""
-    wanted = states or (Pte.NONE,)
-    for _ in range(200):
-        page = work.rng.randrange(work.arena.max_entries)
-        if work.arena.state(page) in wanted:
-            work.free(page, 1)
-            return page
-    return None
-
-
 _NO_SCRATCH = _ANY - _SCRATCH
 #: Class -> (profiles it is a defect under, what it does).
 MUTATIONS: dict[str, tuple[frozenset[str], Defect]] = {
-    "live-page": (_ANY, _live_page),
-    "worse-fit": (_ANY, _worse_fit),
-    "outside-range": (_ANY, _outside),
-    "reserved-page": (_ANY, _reserved_page),
-    "deferred-page": (_ANY, _deferred_page),
-    "lost-alloc": (_ANY, _lost_alloc),
-    "lost-free": (_ANY, _lost_free),
-    "misaligned-alloc": (_ANY, _misaligned_alloc),
-    "bad-node": (_ANY, _bad_node),
-    "reserve-live": (_ANY, _reserve_live),
-    "reserve-inside": (_ANY, _reserve_inside),
-    "reserve-outside": (_ANY, _reserve_outside),
-    "zero-alloc": (_ANY, _zero_alloc),
-    "zero-free": (_ANY, _zero_free),
-    "bad-page": (_ANY, _bad_page),
-    "other-page": (_ANY, _other_page),
-    "user-refused": (_ANY, _user_refused),
-    "user-filled": (_ANY, _user_filled),
-    "prog-on-page": (_ANY, _prog_on_page),
-    "after-destroy": (_ANY, _after_destroy),
-    "prog-store-zeroed": (_ANY - {"map-always"}, _prog_store_zeroed),
-    "user-scratch": (_SCRATCH, _user_scratch),
-    "scratch-over-page": (_SCRATCH, _scratch_over_page),
-    "mapped-nowhere": (_SCRATCH, _mapped_nowhere),
-    "oops-recoverable": (_SCRATCH, _oops_recoverable),
-    "recovered-in-guard": (_SCRATCH, _recovered_in_guard),
-    "recovered-early": (_NO_SCRATCH, _recovered_early),
-    "sticky-replaced": (frozenset({"scratch-sticky"}), _sticky_replaced),
+    "live-page": (_ANY, pages.live_page),
+    "worse-fit": (_ANY, pages.worse_fit),
+    "outside-range": (_ANY, pages.outside),
+    "reserved-page": (_ANY, pages.reserved_page),
+    "deferred-page": (_ANY, pages.deferred_page),
+    "lost-alloc": (_ANY, pages.lost_alloc),
+    "lost-free": (_ANY, pages.lost_free),
+    "misaligned-alloc": (_ANY, pages.misaligned_alloc),
+    "bad-node": (_ANY, pages.bad_node),
+    "reserve-live": (_ANY, pages.reserve_live),
+    "reserve-inside": (_ANY, pages.reserve_inside),
+    "reserve-outside": (_ANY, pages.reserve_outside),
+    "zero-alloc": (_ANY, pages.zero_alloc),
+    "zero-free": (_ANY, pages.zero_free),
+    "bad-page": (_ANY, pages.bad_page),
+    "other-page": (_ANY, faults.other_page),
+    "user-refused": (_ANY, faults.user_refused),
+    "user-filled": (_ANY, faults.user_filled),
+    "prog-on-page": (_ANY, faults.prog_on_page),
+    "after-destroy": (_ANY, pages.after_destroy),
+    "prog-store-zeroed": (_ANY - {"map-always"}, faults.prog_store_zeroed),
+    "user-scratch": (_SCRATCH, faults.user_scratch),
+    "scratch-over-page": (_SCRATCH, faults.scratch_over_page),
+    "mapped-nowhere": (_SCRATCH, faults.mapped_nowhere),
+    "oops-recoverable": (_SCRATCH, faults.oops_recoverable),
+    "recovered-in-guard": (_SCRATCH, faults.recovered_in_guard),
+    "recovered-early": (_NO_SCRATCH, faults.recovered_early),
+    "sticky-replaced": (frozenset({"scratch-sticky"}), faults.sticky_replaced),
 }
 
 

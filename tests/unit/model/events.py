@@ -7,9 +7,9 @@ from typing import Any
 
 from arenatrace.model.ops import ArenaFacts, Segment, encode
 from arenatrace.model.profiles import PROFILES, Profile
+from arenatrace.model.recorder import SynthEvent
 from arenatrace.model.replay import ArenaReplay
 from arenatrace.model.result import Part
-from arenatrace.model.synth import SynthEvent
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 KERN = 0xFFFF_C900_0000_8000

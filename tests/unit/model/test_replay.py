@@ -14,8 +14,9 @@ from arenatrace.model.mutate import MUTATIONS, make_mutated
 from arenatrace.model.nodes import NodeIs, Nodes
 from arenatrace.model.ops import ArenaFacts
 from arenatrace.model.profiles import PROFILES, with_maple
+from arenatrace.model.recorder import Plan, SynthEvent
 from arenatrace.model.run import run
-from arenatrace.model.synth import Plan, SynthEvent, make
+from arenatrace.model.synth import make
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from tests.unit.model.events import KERN, USER, Script, facts, replay, segments
 from tests.unit.model.runs import runs
