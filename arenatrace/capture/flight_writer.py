@@ -108,6 +108,8 @@ class FlightWriter:
             }
             self._lost = dict(changes.pop("lost"))
             changes["lost"] = {what: count for what, count in fresh.items() if count > 0}
+        if "notices" in changes:
+            self.meta = replace(self.meta, notices=changes["notices"])
         self._writer.update_meta(**changes)
 
     def close(self, seal: bool = True) -> Path:

@@ -142,7 +142,7 @@ class Session:
                 self._drain = Drain(self._probes, self._decoder.ledger, self._decoder, writer)
                 if self._drain.notice:
                     self._plan.on_status(self._drain.notice)
-                    writer.update_meta(notices=(self._drain.notice,))
+                    writer.update_meta(notices=(*self._limits(), self._drain.notice))
                 with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
                     status = self._record(writer)
                 self._plan.on_status("sealing")
@@ -214,19 +214,14 @@ class Session:
     def _flush(self, writer: TraceWriter | FlightWriter) -> None:
         before = dict(self._drain.lost)
         self._drain.count_losses()
-        writer.flush()
         if self._drain.lost != before:
-            # a recorder that is killed later has said so by then
+            # a recorder that is killed later has said so by then; a flight recorder may turn to
+            # its next segment at the flush
             writer.update_meta(lost=dict(self._drain.lost))
+        writer.flush()
 
     def _seal(self, writer: TraceWriter | FlightWriter, status: int | None) -> Result:
-        notices = [
-            f"probe refused by the kernel: {name}: {why}"
-            for name, why in self._probes.refused.items()
-        ]
-        if "bpf_arena_handle_page_fault" not in self._probes.attached:
-            notices.append("this kernel does not recover kernel-side arena faults: each is an oops")
-        notices += self._drain.notices()
+        notices = [*self._limits(), *self._drain.notices()]
         writer.update_meta(
             end_ts_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC),
             lost=dict(self._drain.lost),
@@ -243,6 +238,16 @@ class Session:
                 notices.append(f"{writer.dropped} older window(s) were dropped to make room")
         lost = dict(self._drain.lost)
         return Result(self._plan.path, counts, lost, notices, status, windows)
+
+    def _limits(self) -> list[str]:
+        """What this kernel keeps the whole recording from knowing."""
+        said = [
+            f"probe refused by the kernel: {name}: {why}"
+            for name, why in self._probes.refused.items()
+        ]
+        if "bpf_arena_handle_page_fault" not in self._probes.attached:
+            said.append("this kernel does not recover kernel-side arena faults: each is an oops")
+        return said
 
     def _progress(self, elapsed_s: float) -> Progress:
         return Progress(elapsed_s, dict(self._decoder.counts), sum(self._drain.lost.values()))
@@ -277,6 +282,7 @@ class Session:
             command=self._plan.command or None,
             features={**points, **self._features},
             profile=profile.detect(self._features),
+            notices=tuple(self._limits()),
             filters=self._plan.filters.as_meta(),
             nr_node_ids=host.nr_node_ids(),
             online_nodes=host.online_nodes(),

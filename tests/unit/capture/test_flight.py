@@ -216,6 +216,16 @@ def test_losses_belong_to_the_windows_they_happened_in(flight: Flight) -> None:
     ]
 
 
+def test_what_the_whole_recording_cannot_know_is_in_every_window(flight: Flight) -> None:
+    flight.open()
+    flight.writer.update_meta(notices=("a probe was refused",))
+    flight.wait(50)
+    flight.event(Kind.KERNEL_FAULT)
+    flight.writer.close()
+    (window,) = flight.windows()
+    assert window.notices.count("a probe was refused") == 1
+
+
 def test_the_oldest_windows_make_room(flight: Flight) -> None:
     flight.plan = FlightPlan(4.0, max_windows=2)
     flight.open()
