@@ -10,6 +10,7 @@ from arenatrace.model.profiles import (
     BPF_F_ARENA_MAP_ALWAYS,
     BPF_F_SEGV_ON_FAULT,
     PROFILES,
+    Touch,
     profile_named,
     with_maple,
 )
@@ -18,6 +19,37 @@ from arenatrace.schema import Outcome
 from tests.unit.model.events import Script, facts
 
 _INSTALLED, _OOPS = Outcome.SCRATCH_INSTALLED, Outcome.OOPS
+
+
+#: The table of generations. What a kernel-side touch of an empty page comes to, and what an
+#: allocation, a free and user space then make of the page that was touched.
+_TABLE = {
+    #                   touch                alloc over it    free over it        user touch
+    "pre-scratch": ("oops", "page", "stays unmapped", "mapped"),
+    "map-always": ("no fault", "page", "stays backed by the garbage page", "mapped"),
+    "scratch-sticky": ("scratch installed", "refused", "stays scratched", "SIGSEGV"),
+    "scratch-replace": ("scratch installed", "page", "unmapped", "SIGSEGV"),
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_table_of_generations(profile: str) -> None:
+    def touched() -> tuple[Arena, str]:
+        arena = Arena(PROFILES[profile], 16, BPF_F_ARENA_MAP_ALWAYS)
+        if arena.state(3) != Pte.NONE:
+            return arena, "no fault"
+        if arena.touch != Touch.SCRATCH:
+            return arena, "oops"
+        arena.note(3, Pte.SCRATCH)
+        return arena, "scratch installed"
+
+    arena, touch = touched()
+    alloc = "page" if arena.place(3, 1) == 3 else "refused"
+    before = arena.state(3)
+    arena.release(3, 1)
+    free = ("stays " if arena.state(3) == before else "") + arena.state(3).label
+    user = "mapped" if touched()[0].user_fault(3) == Pte.REAL else "SIGSEGV"
+    assert (touch, alloc, free, user) == _TABLE[profile]
 
 
 def _script(profile: str, flags: int = 0) -> Script:
