@@ -71,7 +71,7 @@ class Storm:
 
 @pytest.fixture(scope="module")
 def storms(lab: Lab) -> dict[str, Storm]:
-    """Both storms, in one boot."""
+    """All storms, in one boot."""
     built = lab.prepare(STORM, BUILD)
     result = lab.run(
         f"sh files/{_JOB.name} files/{built.name}/build/storm {PAIRS}",
@@ -87,7 +87,7 @@ def storms(lab: Lab) -> dict[str, Storm]:
             int((left / f"{name}.rc").read_text()),
             (left / f"{name}.log").read_text(),
         )
-        for name in ("default", "tiny")
+        for name in ("default", "tiny", "unmapped")
     }
 
 
@@ -198,3 +198,15 @@ def test_verdicts_that_rest_on_lossy_stretches_say_so(storms: dict[str, Storm]) 
         assert fault["confidence"] != "certain", fault
         assert any("lost" in text for text in fault["evidence"]), fault
     assert "lost" in arenatrace("explain", storm.trace, str(faults[0]["fault"]))
+
+
+def test_rings_that_are_not_mapped_give_the_same(storms: dict[str, Storm]) -> None:
+    storm = storms["unmapped"]
+    captured, produced = storm.captured(), storm.produced()
+    assert {kind: captured[kind] for kind in produced} == dict(produced)
+    assert "nothing lost" in storm.log
+    assert storm.status == 0, storm.log
+    (notice,) = [each for each in open_trace(storm.trace).meta.notices if "mapped" in each]
+    assert storm.log.count(notice) >= 1
+    faults = [json.loads(line) for line in arenatrace("faults", storm.trace, "--json").splitlines()]
+    assert {fault["attribution"] for fault in faults} == {"agreed"}

@@ -4,6 +4,7 @@
 # usage: storm.sh STORM PAIRS
 storm=$1 pairs=$2
 
+# Records one storm.
 record() { # NAME OPTION... -- STORM-OPTION...
     name=$1
     shift
@@ -20,3 +21,6 @@ record default -- --pairs "$pairs"
 # a ring of some 700 records, and interrupts that break into the probes
 record tiny --ring-size 64K --notes-ring-size 64K -- \
     --pairs 20000 --reserve-every 10 --touch-every 50 --tick 2000
+# the other way of reading the rings
+export ARENATRACE_UNMAPPED_RINGS=1
+record unmapped -- --pairs 10000 --touch-every 100

@@ -1,0 +1,166 @@
+"""Recorders that are killed, a kernel that panics, a disk that is full: what is left is true."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from arenatrace.schema import Kind
+from arenatrace.trace.reader import Trace, open_trace
+
+from .errors import VmLost
+from .lab import Lab
+from .recordings import status_of
+from .test_storm import BUILD, STORM
+
+SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
+ROUNDS = 20
+#: By docs/recording.md: about so much (s) is lost by a kill, and by a crash of the kernel. The
+#: emulated guest is slow, so both are allowed to be late.
+KILL_LOSES_S = 1.0
+CRASH_LOSES_S = 2.0
+SLACK_S = 1.5
+
+_JOBS = Path(__file__).parent / "guest_jobs"
+_DRIVER, _FULL = _JOBS / "crash_recorder.py", _JOBS / "full-disk.sh"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A recording that was cut off: its trace, and what had happened by then."""
+
+    path: Path
+    sealing: bool
+    ended_ns: int
+    produced: int
+    flushed: int
+    flushed_ns: int
+
+    def trace(self) -> Trace:
+        """The trace; TraceError would be a failure of the test."""
+        return open_trace(self.path)
+
+    def kept(self, trace: Trace) -> pl.DataFrame:
+        """The rows that are there."""
+        return trace.scan("events").collect()
+
+
+def _cuts(directory: Path, said: str) -> list[Cut]:
+    rows: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
+    return [
+        Cut(
+            directory / f"{row['name']}.atrace",
+            **{name: row[name] for name in ("sealing", "ended_ns", "produced")},
+            flushed=row["flushed"],
+            flushed_ns=row["flushed_ns"],
+        )
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def guest(lab: Lab) -> tuple[list[Cut], Path]:
+    """The killed recorders, and where the results are, of one boot."""
+    built = lab.prepare(STORM, BUILD)
+    storm = f"files/{built.name}/build/storm"
+    result = lab.run(
+        f"sh files/{_FULL.name} {storm}; python files/{_DRIVER.name} {storm} {SEED} {ROUNDS}",
+        files=[built, _DRIVER, _FULL],
+        timeout=500,
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
+    return _cuts(result.out_dir, result.stdout), result.out_dir
+
+
+def _check(cut: Cut) -> tuple[int, float]:
+    """What is there is whole up to the cut; events and seconds that were lost."""
+    trace = cut.trace()
+    rows = cut.kept(trace)
+    # the ring's order, from its first event on, without a hole: nothing but the end is missing
+    assert sorted(rows["seq"]) == list(range(len(rows)))
+    assert len(rows) >= cut.flushed
+    if not trace.meta.sealed:
+        assert any("not sealed" in notice for notice in trace.notices), trace.notices
+    assert Kind.LOST not in set(rows["kind"])
+    status, _ = status_of("summary", cut.path, "--json")
+    assert status in (0, 1, 4)
+    last = max(rows["ts_ns"].to_list(), default=trace.meta.start_ts_ns)
+    return cut.produced - len(rows), (cut.ended_ns - last) / 1e9
+
+
+def test_whatever_the_moment_the_trace_opens_and_has_all_that_was_flushed(
+    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cuts, _ = guest
+    assert len(cuts) == ROUNDS
+    lost = [(cut, *_check(cut)) for cut in cuts]
+    recording = [(events, seconds) for cut, events, seconds in lost if not cut.sealing]
+    sealing = [cut for cut in cuts if cut.sealing]
+    with capsys.disabled():
+        print(f"\nkilled at {len(recording)} moments while recording, seed {SEED}: lost at most")
+        print(f"  {max(s for _, s in recording):.2f} s, {max(e for e, _ in recording):,} events;")
+        print(f"  {sum(s for _, s in recording) / len(recording):.2f} s on average")
+        done = sum(cut.trace().meta.sealed for cut in sealing)
+        print(f"killed at {len(sealing)} moments while sealing: {done} were sealed all the same")
+    for _, seconds in recording:
+        assert seconds < KILL_LOSES_S + SLACK_S
+
+
+def test_what_was_recorded_is_all_there_when_it_is_killed_while_sealing(
+    guest: tuple[list[Cut], Path],
+) -> None:
+    for cut in guest[0]:
+        if cut.sealing:
+            assert len(cut.kept(cut.trace())) >= cut.flushed > 0
+
+
+def test_a_full_disk_ends_the_recording_with_a_valid_trace(
+    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = guest[1]
+    said = (left / "full.err").read_text().splitlines()
+    assert int((left / "full.rc").read_text()) == 4, said
+    assert said[-2] == (
+        "arenatrace: error: /tmp/small/full.atrace: no space left on the device, recording stopped"
+    )
+    assert said[-1].startswith("hint: ")
+    trace = open_trace(left / "full.atrace")
+    rows = trace.scan("events").collect()
+    assert sorted(rows["seq"]) == list(range(len(rows)))
+    assert len(rows) > 1000
+    assert any("no space left" in notice for notice in trace.notices), trace.notices
+    assert status_of("summary", left / "full.atrace", "--json")[0] in (0, 1, 4)
+    with capsys.disabled():
+        print(f"\na disk of 2 MiB: {len(rows):,} events kept")
+
+
+def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    built = lab.prepare(STORM, BUILD)
+    with pytest.raises(VmLost) as caught:
+        lab.run(
+            f"python files/{_DRIVER.name} files/{built.name}/build/storm {SEED} panic",
+            files=[built, _DRIVER],
+            append="oops=panic",
+            timeout=300,
+            survivor=True,
+        )
+    lost = caught.value
+    assert "panic" in lost.reason.lower(), lost.reason
+    assert lost.out_dir is not None
+    (cut,) = _cuts(lost.out_dir, lost.stdout)
+    assert cut.flushed > 0
+    trace = cut.trace()
+    rows = cut.kept(trace)
+    assert sorted(rows["seq"]) == list(range(len(rows)))
+    assert any("not sealed" in notice for notice in trace.notices)
+    assert status_of("summary", cut.path, "--json")[0] in (0, 1, 4)
+    seconds = (cut.ended_ns - rows["ts_ns"].to_list()[-1]) / 1e9
+    with capsys.disabled():
+        print(f"\na panic: {cut.produced - len(rows):,} events, {seconds:.2f} s lost")
+    assert seconds < CRASH_LOSES_S + SLACK_S
