@@ -9,7 +9,7 @@ import polars as pl
 
 from arenatrace.analysis import fault_counts
 from arenatrace.analysis.faults import faults as fault_rows
-from arenatrace.analysis.totals import arena_totals, event_totals, lost
+from arenatrace.analysis.totals import arena_totals, lost, sum_of_arenas
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.reader import Trace
 
@@ -35,18 +35,18 @@ def summary_of(
     """
     arenas, programs = trace.scan("arenas"), trace.scan("programs")
     events = trace.scan("events") if events is None else events
-    totals, by_program, by_arena, by_cause, by_signature, others = pl.collect_all(
+    # In a stream and once: collected with the rest, the events would be held for both uses.
+    activity = arena_totals(events).collect(engine="streaming")
+    by_program, by_arena, by_cause, by_signature, others = pl.collect_all(
         [
-            event_totals(events),
             fault_counts.programs(faults, programs),
-            _arenas(events, arenas, faults),
+            _arenas(activity.lazy(), arenas, faults),
             fault_counts.causes(faults),
             fault_counts.signatures(faults),
             programs.select((~pl.col("own").fill_null(value=False)).sum()),
-        ],
-        engine="streaming",
+        ]
     )
-    counts = totals.row(0, named=True)
+    counts = sum_of_arenas(activity).row(0, named=True)
     meta = trace.meta
     return {
         "schema": SCHEMA,
@@ -82,7 +82,7 @@ def duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
     return None if end is None or end < 0 else max(0, end - meta.start_ts_ns)
 
 
-def _arenas(events: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) -> pl.LazyFrame:
+def _arenas(activity: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) -> pl.LazyFrame:
     numbers = ["faults", *fault_counts.COUNTS, "allocs", "frees", "reserves"]
     return (
         arenas.select(
@@ -97,7 +97,7 @@ def _arenas(events: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) ->
             "destroy_ts_ns",
         )
         .join(fault_counts.fault_counts(faults, "arena"), on="arena", how="left")
-        .join(arena_totals(events), on="arena", how="left")
+        .join(activity.select("arena", "allocs", "frees", "reserves"), on="arena", how="left")
         .with_columns(pl.col(*numbers).fill_null(0))
         .sort("faults", "arena", descending=[True, False])
     )

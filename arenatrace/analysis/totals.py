@@ -24,6 +24,20 @@ def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
     recorded is in neither. ``events`` leaves out the marks of a loss.
     ``last_ts_ns`` is the time of the last event, null if there is none.
     """
+    return events.select(_counts())
+
+
+def arena_totals(events: pl.LazyFrame) -> pl.LazyFrame:
+    """The members of ``event_totals``, one row per arena index and one for events of none."""
+    return events.group_by("arena").agg(_counts())
+
+
+def sum_of_arenas(totals: pl.DataFrame) -> pl.DataFrame:
+    """The row of ``event_totals`` from the rows of ``arena_totals``."""
+    return totals.drop("arena").select(pl.exclude("last_ts_ns").sum(), pl.col("last_ts_ns").max())
+
+
+def _counts() -> list[pl.Expr]:
     fault = _kind(Kind.KERNEL_FAULT) | _kind(Kind.PROG_FAULT)
     alloc, reserve = _kind(Kind.PAGE_ALLOC), _kind(Kind.PAGE_RESERVE)
     ret = pl.col("ret")
@@ -40,11 +54,11 @@ def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
         "reserves": reserve & (ret == 0),
         "reserves_refused": reserve & (ret != 0),
     }
-    return events.select(
+    return [
         (~_kind(Kind.LOST)).sum().alias("events"),
         *(condition.sum().alias(name) for name, condition in conditions.items()),
         pl.col("ts_ns").max().alias("last_ts_ns"),
-    )
+    ]
 
 
 def lost(trace: Trace) -> int:
@@ -53,7 +67,7 @@ def lost(trace: Trace) -> int:
     Some losses are known only at the end, some only as marks among the events (the meta.json
     of a killed recorder is behind): the larger number is right in both cases.
     """
-    marked: int = trace.scan("events").select(_lost_marked()).collect().item()
+    marked: int = trace.scan("events").select(_lost_marked()).collect(engine="streaming").item()
     return max(marked, sum(trace.lost.values()))
 
 
@@ -61,17 +75,3 @@ def _lost_marked() -> pl.Expr:
     # A mark of a loss carries how many events it stands for in ``pages``; at least one.
     each = pl.col("pages").fill_null(1).cast(pl.Int64)
     return pl.when(_kind(Kind.LOST)).then(each).sum()
-
-
-def arena_totals(events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per arena index: ``allocs``, ``frees`` and ``reserves``, successful events."""
-    ret = pl.col("ret")
-    return (
-        events.filter(pl.col("arena").is_not_null())
-        .group_by("arena")
-        .agg(
-            allocs=(_kind(Kind.PAGE_ALLOC) & (ret != 0)).sum(),
-            frees=_kind(Kind.PAGE_FREE).sum(),
-            reserves=(_kind(Kind.PAGE_RESERVE) & (ret == 0)).sum(),
-        )
-    )
