@@ -237,6 +237,50 @@ def test_nothing_is_reordered_outside_the_window() -> None:
     assert script.wrong() == [wrong]
 
 
+def _free_against_user_fault(others: int, *, alone: bool) -> Script:
+    """Whether page 0 is mapped afterwards depends on which was first; it shows much later."""
+    script = Script()
+    script.alloc(0)
+    script.tid += not alone
+    script.free(0)
+    script.tid -= not alone
+    script.user(0, Outcome.MAPPED)
+    for _ in range(others):
+        script.alloc(1, at=True)
+        script.free(1)
+    script.prog(0)
+    return script
+
+
+def test_a_race_that_shows_soon_is_settled() -> None:
+    made = _free_against_user_fault(20, alone=False).replay()
+    assert made.divergences == []
+    assert (made.tally.reordered, made.tally.unsettled) == (1, 0)
+
+
+def test_a_race_that_shows_late_is_unsettled_and_no_divergence() -> None:
+    made = _free_against_user_fault(700, alone=False).replay()
+    assert made.divergences == []
+    assert made.tally.unsettled == 1
+
+
+@pytest.mark.parametrize("others", [20, 700])
+def test_without_a_race_it_is_a_divergence(others: int) -> None:
+    script = _free_against_user_fault(others, alone=True)
+    assert script.wrong() == [len(script.events) - 1]
+
+
+def test_an_allocation_although_the_best_fit_is_scratched() -> None:
+    script = Script()
+    script.alloc(0, 4)
+    script.free(1)
+    script.kernel(1, _INSTALLED)
+    wrong = script.alloc(4)
+    (found,) = script.replay("scratch-sticky").divergences
+    assert (found.seq, found.page) == (wrong, 4)
+    assert "best fit is scratched" in found.expected
+
+
 def test_an_event_after_the_end_of_the_arena() -> None:
     script = Script()
     script.add(Kind.ARENA_DESTROY)
