@@ -72,8 +72,8 @@ class MappedRing:
     def events(self, until: int) -> tuple[Records, int]:
         """All finished events before ``until``, and the position after them.
 
-        The records are a copy, so the caller may advance at once or after storing them.
-        Stops at the first record that is still being written; skips discarded ones.
+        The records are those in the ring and are good until ``advance``. Stops at the first
+        record that is still being written; skips discarded ones.
         """
         start = self.consumed
         count = max(0, until - start) // RECORD.itemsize
@@ -86,9 +86,10 @@ class MappedRing:
         busy = np.flatnonzero(headers & BUSY)
         if busy.size:
             count = int(busy[0])
-            headers = headers[:count]
-        records = view[:count][(headers & DISCARD) == 0].copy()
-        return records, start + count * RECORD.itemsize
+            headers, view = headers[:count], view[:count]
+        if (headers & DISCARD).any():
+            view = view[(headers & DISCARD) == 0]
+        return view, start + count * RECORD.itemsize
 
     def unfinished(self) -> int:
         """How many records are reserved and not consumed; their lengths are known already."""

@@ -33,7 +33,7 @@ class Ring(Protocol):
         """How full the ring is, 0 to 1."""
 
     def events(self, until: int) -> tuple[Records, int]:
-        """Finished events before ``until``, and the position after them."""
+        """Finished events before ``until``, good until ``advance``, and the position after."""
 
     def notes(self) -> Iterator[bytes]:
         """Finished records of any length, consumed as they are handed out."""

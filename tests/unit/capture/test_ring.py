@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arenatrace.capture.decode import Decoder
+from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.ring import HEADER_BYTES, RECORD, MappedRing
-from arenatrace.schema import EVENT_SIZE
+from arenatrace.schema import EVENT_SIZE, Kind
+from tests.unit.capture.make_records import event, records
 from tests.unit.capture.ring_file import RingFile
 
 SIZE = 4096
@@ -28,8 +31,9 @@ def _event(number: int) -> bytes:
 
 def _take(ring: MappedRing) -> list[int]:
     records, position = ring.events(ring.produced)
+    numbers = [int(number) for number in records["ts_ns"]]
     ring.advance(position)
-    return [int(number) for number in records["ts_ns"]]
+    return numbers
 
 
 @pytest.fixture
@@ -109,13 +113,19 @@ def test_nothing_after_the_given_position(file: RingFile) -> None:
     assert position == until
 
 
-def test_records_are_a_copy(file: RingFile) -> None:
-    file.produce(_event(1))
+def test_decoded_rows_outlive_the_ring(file: RingFile) -> None:
+    """Producers may write over records as soon as the reader has advanced past them."""
+    for record in records(event(Kind.PAGE_ALLOC, ret=0x1000), event(Kind.PAGE_FREE)):
+        file.produce(record.tobytes()[HEADER_BYTES:])
     ring = file.open()
-    records, position = ring.events(ring.produced)
+    taken, position = ring.events(ring.produced)
+    batch = Decoder(Ledger({}, set())).batch(taken)
+    assert batch is not None
+    rows = batch.to_pylist()
     ring.advance(position)
-    file._put(HEADER_BYTES, _event(99))
-    assert records["ts_ns"].tolist() == [1]
+    file._put(0, b"\xff" * 2 * RECORD.itemsize)
+    assert (taken["ts_ns"] != 1000).all()
+    assert batch.to_pylist() == rows
 
 
 def test_until_advanced_the_space_is_not_given_back(file: RingFile) -> None:
