@@ -8,6 +8,7 @@ To make them anew after a change that is meant, and review the difference:
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _check(name: str, found: str, *, text: bool) -> None:
         assert all(char.isprintable() or char == "\n" for char in found)
 
 
-@pytest.mark.parametrize(
+_FORMS = pytest.mark.parametrize(
     ("command", "form"),
     [
         ("summary", "txt"),
@@ -130,6 +131,9 @@ def _check(name: str, found: str, *, text: bool) -> None:
         ("faults", "csv"),
     ],
 )
+
+
+@_FORMS
 @pytest.mark.parametrize("case", list(_CASES))
 def test_output_is_as_reviewed(
     case: str,
@@ -143,6 +147,32 @@ def test_output_is_as_reviewed(
     monkeypatch.chdir(tmp_path)
     run([command, *([f"--{form}"] if form != "txt" else []), f"{case}.atrace"])
     _check(f"{case}-{command}.{form}", capsys.readouterr().out, text=form == "txt")
+
+
+@_FORMS
+def test_several_traces_are_as_reviewed(
+    form: str,
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two of one boot, one of another host, and one that cannot be read."""
+    later, earlier, other = _busy(), _hostile(), _busy()
+    earlier.meta = replace(earlier.meta, hostname="one", start_ts_ns=100, end_ts_ns=900_000_000)
+    later.meta = replace(later.meta, hostname="one")
+    other.meta = replace(
+        other.meta, hostname="two\x1b[0m", boot_id="b0000000", wall_offset_ns=1 << 60, arch="arm64"
+    )
+    (tmp_path / "all" / "d.atrace").mkdir(parents=True)
+    (tmp_path / "all" / "d.atrace" / "meta.json").write_text("{}")
+    for name, builder in (("a", later), ("b", earlier), ("c", other)):
+        builder.write(tmp_path / "all" / f"{name}.atrace")
+    monkeypatch.chdir(tmp_path)
+    run([command, *([f"--{form}"] if form != "txt" else []), "all"])
+    captured = capsys.readouterr()
+    _check(f"several-{command}.{form}", captured.out, text=form == "txt")
+    assert "left out: all/d.atrace/meta.json: " in captured.err
 
 
 @pytest.mark.parametrize(
