@@ -33,14 +33,17 @@ def faults(trace: Trace) -> pl.LazyFrame:
     return fault_contract(diagnosed_faults(trace).lazy())
 
 
-def diagnosed_faults(trace: Trace) -> pl.DataFrame:
-    """The faults of ``trace`` with everything that is known about them, ``faults`` and more."""
-    rows = located_faults(trace).collect()
+def diagnosed_faults(trace: Trace, first: int = 1) -> pl.DataFrame:
+    """The faults of ``trace`` with everything that is known about them, ``faults`` and more.
+
+    ``first`` is the number of the first one.
+    """
+    rows = located_faults(trace, first).collect()
     known = knowledge(trace.meta, trace.lost, trace.scan("events"))
     return with_signature(with_diagnosis(rows, trace, known).lazy()).sort("fault").collect()
 
 
-def located_faults(trace: Trace) -> pl.LazyFrame:
+def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
     """The faults of ``trace`` with who and where, before anything is said about why."""
     arenas, programs = trace.scan("arenas"), trace.scan("programs")
     # The questions below ask for the faults many times over: the events are read once for all.
@@ -53,7 +56,7 @@ def located_faults(trace: Trace) -> pl.LazyFrame:
     rows = (
         seen.filter(pl.col("kind").is_in(list(_SIDES)))
         .sort("ts_ns", "seq", maintain_order=True)
-        .with_row_index("fault", offset=1)
+        .with_row_index("fault", offset=first)
         .with_columns(pl.col("comm").cast(pl.String))
         .rename({"uaddr": "told"})
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +25,23 @@ class Trace:
     """An open trace: its ``meta``, its tables, and ``notices``, what a user must be told.
 
     ``lost`` counts events by what lost them: those of ``meta`` and, as at least one each, a
-    torn tail of the events and a missing events file.
+    torn tail of the events and a missing events file. ``tables``, if given, are all tables as
+    ``scan`` gives them: nothing is read then.
     """
 
-    def __init__(self, path: Path, meta: Meta) -> None:
+    def __init__(
+        self, path: Path, meta: Meta, tables: Mapping[str, pl.LazyFrame] | None = None
+    ) -> None:
         self.path = path
         self.meta = meta
         self.notices: list[str] = list(meta.notices)
         self.lost: dict[str, int] = dict(meta.lost)
-        self._tables: dict[str, pl.LazyFrame] = {}
         if meta.filters:
             words = [f"--{kind} {word}" for kind, of in meta.filters.items() for word in of]
             self.notices.append(f"filtered when it was recorded: {' '.join(words)}")
+        self._tables: dict[str, pl.LazyFrame] = dict(tables or {})
+        if tables is not None:
+            return
         if not meta.sealed:
             self.notices.append("not sealed: the recorder is still running or was killed")
         for table in TABLES:

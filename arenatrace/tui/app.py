@@ -19,10 +19,12 @@ from textual.widgets import ContentSwitcher, Footer, Static
 from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
 from arenatrace.tui.help_screen import HelpScreen
+from arenatrace.tui.keep_screen import KeepScreen
 from arenatrace.tui.map_view import MapView
 from arenatrace.tui.overview import Overview
 from arenatrace.tui.programs_view import ProgramsView
 from arenatrace.tui.progress_line import ProgressLine
+from arenatrace.tui.recorder import Recorder
 from arenatrace.tui.replay_view import ReplayView
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.snapshot import Snapshot
@@ -54,12 +56,17 @@ class ArenatraceApp(App[None]):
         ),
         Binding("escape,backspace", "return", "Back"),
         Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("k", "keep", "Keep"),
+        Binding("S", "stop", "Stop"),
         Binding("q", "leave", "Quit"),
         Binding("ctrl+c", "leave", "Quit", show=False),
     ]
 
-    def __init__(self, source: Source, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, source: Source, *, recorder: Recorder | None = None, clock: Clock = time.monotonic
+    ) -> None:
         super().__init__()
+        self._recorder = recorder
         self.theme = "ansi-dark"
         self._source = source
         self._clock = clock
@@ -104,6 +111,9 @@ class ArenatraceApp(App[None]):
     def _draw(self) -> None:
         snapshot = self._latest
         if snapshot is None or snapshot is self._drawn:
+            return
+        if snapshot.over:
+            self.exit()
             return
         self._drawn = snapshot
         self.query_one(TitleBar).show(snapshot)
@@ -179,9 +189,41 @@ class ArenatraceApp(App[None]):
         if self._way:
             self._switch(self._way.pop())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that make no sense here are not offered."""
+        del parameters
+        if action == "keep":
+            return self._recorder is not None and not self._recorder.asked
+        return action != "stop" or (self._recorder is not None and self._recorder.running)
+
     def action_leave(self) -> None:
-        """End."""
-        self.exit()
+        """End; ask first what is to become of a recording."""
+        recorder = self._recorder
+        if recorder is None or recorder.stays or not recorder.path.is_dir():
+            self.exit()
+            return
+        self.push_screen(KeepScreen(recorder.path), self._answered)
+
+    def _answered(self, keep: bool | None) -> None:
+        if keep is not None and self._recorder is not None:
+            self._recorder.keep = keep
+            self.exit()
+
+    def action_keep(self) -> None:
+        """Keep the trace of this recording, or leave it open again."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        recorder.keep = not recorder.keep
+        kept = f"the trace stays: {recorder.path}"
+        self.notify(kept if recorder.stays else "you will be asked at the end", markup=False)
+
+    def action_stop(self) -> None:
+        """End the recording, and look at what it recorded."""
+        if self._recorder is not None:
+            self._recorder.stop()
+            self.notify("ending the recording")
+            self.refresh_bindings()
 
     def on_tab_chosen(self, message: Tab.Chosen) -> None:
         """A view was clicked."""

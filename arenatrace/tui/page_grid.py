@@ -22,10 +22,10 @@ class PageGrid(Widget, can_focus=True):
     """The picture of an arena; each cell stands for ``scale`` pages."""
 
     BINDINGS = [
-        Binding("left,h", "move(-1)", "Move", show=False),
-        Binding("right,l", "move(1)", "Move", show=False),
-        Binding("up,k", "row(-1)", "Move", show=False),
-        Binding("down,j", "row(1)", "Move", show=False),
+        Binding("left", "move(-1)", "Move", show=False),
+        Binding("right", "move(1)", "Move", show=False),
+        Binding("up", "row(-1)", "Move", show=False),
+        Binding("down", "row(1)", "Move", show=False),
         Binding("pageup", "screen(-1)", "Page up", show=False),
         Binding("pagedown", "screen(1)", "Page down", show=False),
         Binding("home", "first", "First page", show=False),

@@ -18,15 +18,17 @@ def moment_of(rows: pl.DataFrame, number: int) -> Moment | None:
     return found.row(0) if len(found) else None
 
 
-def picture(trace: Trace, rows: pl.DataFrame, arena: int, at: Moment) -> Picture:
+def picture(trace: Trace, rows: pl.DataFrame | None, arena: int, at: Moment) -> Picture:
     """The pages of ``arena`` just before ``at``, and those of ``rows`` that had faulted."""
+    ranges = address_space(trace, arena, at)
+    if rows is None:
+        return picture_of(arena, at, ranges.iter_rows(named=True), ())
     ts_ns, seq = at
     faulted = rows.filter(
         (pl.col("arena") == arena)
         & pl.col("page").is_not_null()
         & ((pl.col("ts_ns") < ts_ns) | ((pl.col("ts_ns") == ts_ns) & (pl.col("seq") < seq)))
     )
-    ranges = address_space(trace, arena, at)
     return picture_of(arena, at, ranges.iter_rows(named=True), faulted["page"].to_list())
 
 

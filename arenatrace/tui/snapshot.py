@@ -46,6 +46,7 @@ class Snapshot:
     signatures are provisional. ``unlisted`` counts faults older than the first row, which a
     source that follows a recording has let go. ``stage`` says what is being worked out, empty
     when nothing is, ``progress`` how far it is, from 0 to 1, None where nobody knows.
+    ``over``: the recorder could not begin, there is nothing to look at.
     ``totals`` are those of ``summary``, as far as they are known. Times are CLOCK_MONOTONIC ns.
     """
 
@@ -67,6 +68,7 @@ class Snapshot:
     verdict: Verdict = Verdict()
     recording: Recording | None = None
     error: str = ""
+    over: bool = False
 
     @property
     def lost(self) -> int:

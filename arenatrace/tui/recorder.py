@@ -1,0 +1,120 @@
+"""The recorder of a live view: `arenatrace record` as a child, and what becomes of its trace."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from arenatrace.errors import ArenatraceError, ExitCode
+
+#: Lines of what the child said that are held.
+_LINES = 200
+_PREFIX = "arenatrace: "
+_ERROR = "arenatrace: error: "
+_HINT = "hint: "
+
+
+class RecorderError(ArenatraceError):
+    """The recorder gave up; message, hint and exit code are its own."""
+
+    def __init__(self, message: str, hint: str, code: int) -> None:
+        super().__init__(message, hint)
+        known = code in ExitCode.__members__.values()
+        self.exit_code = ExitCode(code) if known else ExitCode.INTERNAL
+
+
+class Recorder:
+    """Runs ``command``, which records into ``path``.
+
+    The trace stays if it was asked for (``-o``: ``asked``), if ``keep`` was set, or if there
+    was a fault (``faulted``); else ``finish`` deletes it.
+    """
+
+    def __init__(self, command: Sequence[str], path: Path, *, asked: bool) -> None:
+        self.path = path
+        self.asked = asked
+        self.keep = False
+        self.faulted = False
+        self._command = list(command)
+        self._said: deque[str] = deque(maxlen=_LINES)
+        self._child: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the trace will be there afterwards."""
+        return self.asked or self.keep or self.faulted
+
+    @property
+    def running(self) -> bool:
+        """Whether the child lives."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """The child's exit code, None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> None:
+        """Start the child; call it from a thread that stays until the end (the main thread).
+
+        The child dies with us (``PR_SET_PDEATHSIG``) where setpriv is there to see to it: a
+        recorder that nobody looks at would record on for good.
+        """
+        setpriv = shutil.which("setpriv")
+        leash = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+        self._child = subprocess.Popen(
+            [*leash, *self._command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._child is not None  # noqa: S101 - start() made it
+        assert self._child.stdout is not None  # noqa: S101 - as start() asks
+        for line in self._child.stdout:
+            self._said.append(line.rstrip("\n"))
+
+    @property
+    def status(self) -> str:
+        """What the recorder said last of what it does."""
+        said = [line for line in list(self._said) if line.startswith(_PREFIX)]
+        return said[-1].removeprefix(_PREFIX) if said else "starting the recorder"
+
+    def failure(self) -> RecorderError | None:
+        """Why the child ended without recording, None if it did not."""
+        code = self.returncode
+        if code in (None, ExitCode.OK, ExitCode.INCONCLUSIVE):
+            return None
+        if self._listener is not None:
+            self._listener.join(1.0)
+        said = list(self._said)
+        errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+        hints = [line.removeprefix(_HINT) for line in said if line.startswith(_HINT)]
+        message = errors[-1] if errors else f"the recorder ended with status {code}"
+        return RecorderError(message, hints[-1] if hints else "", code or 0)
+
+    def stop(self) -> None:
+        """Ask the child to end its recording and seal the trace."""
+        if self._child is not None and self.running:
+            self._child.send_signal(signal.SIGINT)
+
+    def finish(self) -> None:
+        """End the recording, wait for the seal, and delete the trace if it is not to stay."""
+        if self._child is None:
+            return
+        self.stop()
+        self._child.wait()
+        if not self.stays and self.path.is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
