@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from typing import NoReturn
 
 
@@ -10,4 +12,11 @@ def main() -> NoReturn:
     """Run the command line of this process and exit with its code (``errors.ExitCode``)."""
     from arenatrace.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if threading.active_count() > 1:
+        # A screen that was left in the middle of a query: the interpreter must not be taken
+        # down under its threads, and nobody wants to wait for them.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)

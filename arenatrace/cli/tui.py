@@ -1,34 +1,67 @@
-"""arenatrace tui: a trace on the terminal, to look through."""
+"""arenatrace tui: a trace on the terminal, to look through; or a recording, live."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from arenatrace.cli.record import record
+from arenatrace.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from arenatrace.tui.app import ArenatraceApp
 
 _EPILOG = """\b
 Examples:
   arenatrace tui run.atrace
+  sudo arenatrace tui --live                       # until q
+  sudo arenatrace tui --live -- ./my_workload
+  sudo arenatrace tui --live -o run.atrace --as-root -- ./my_scheduler
 
 \b
 Keys: Enter opens a row, Escape goes back, ? shows all keys, q ends.
 
 \b
-Exit code: 0. Where there is no terminal to draw on, the summary is
-printed instead and the exit code is that of `arenatrace summary`.
+Exit code: 0 when you end it; with --live 4 if events were lost, and 2 or
+5 where `arenatrace record` has them. Where there is no terminal to draw
+on, the summary is printed, with the exit code of `arenatrace summary`.
 """
 
+_WORDS = "TRACE | --live [-- CMD ...]"
 
-@click.command(epilog=_EPILOG)
-@click.argument("trace", type=click.Path(path_type=Path))
-def tui(trace: Path) -> int:
-    """Look through a trace on the terminal."""
+#: Options of record that make no sense when somebody looks at the recording.
+_NOT_LIVE = ("dry_run", "keep", "max_windows", "max_size")
+_RECORD_OPTIONS = [
+    option
+    for option in record.params
+    if isinstance(option, click.Option) and option.name not in _NOT_LIVE
+]
+
+
+@click.pass_context
+def _tui(ctx: click.Context, /, live: bool, words: tuple[str, ...], **values: Any) -> int:
+    """Look through a trace on the terminal, or through a recording while it is made.
+
+    A trace that is still being written is followed. With --live, records
+    as `arenatrace record` does, with its options, and shows what comes;
+    a recording with faults is kept, one without is kept if you say so.
+    """
+    if live:
+        return _live(words, values)
+    given = [
+        name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is for a recording: add --live")
+    if len(words) != 1:
+        raise click.UsageError("give one trace, or --live")
+    trace = Path(words[0])
     reason = no_terminal()
     if reason:
         from arenatrace.cli.summary import show_summary
@@ -36,11 +69,88 @@ def tui(trace: Path) -> int:
         click.echo(f"arenatrace: {reason}: this is the summary", err=True)
         click.echo("hint: run arenatrace tui in a terminal that can place its cursor", err=True)
         return show_summary(trace, as_json=False)
-    from arenatrace.trace.reader import open_trace
+    return _look(trace)
+
+
+tui = click.Command(
+    "tui",
+    callback=_tui,
+    epilog=_EPILOG,
+    params=[
+        click.Option(["--live"], is_flag=True, help="Record, and show what comes."),
+        *_RECORD_OPTIONS,
+        click.Argument(
+            ["words"], metavar="TRACE | --live [-- CMD ...]", nargs=-1, type=click.UNPROCESSED
+        ),
+    ],
+    help=_tui.__doc__,
+    context_settings={"allow_interspersed_args": False},
+)
+
+
+def _look(trace: Path) -> int:
+    from arenatrace.cli.replay_child import replay_in_child
+    from arenatrace.trace.meta import read_meta
+    from arenatrace.trace.reader import find_trace, open_trace
     from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.live_source import LiveSource
     from arenatrace.tui.trace_source import TraceSource
 
-    return run_app(ArenatraceApp(TraceSource(open_trace(trace), replay_in_child)))
+    path = find_trace(trace)
+    if read_meta(path).sealed:
+        return _run(ArenatraceApp(TraceSource(open_trace(path), replay_in_child)))
+    return _run(ArenatraceApp(LiveSource(path, replay=replay_in_child)))
+
+
+def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
+    reason = no_terminal()
+    if reason:
+        raise UsageError(f"--live needs a terminal: {reason}", "record it: arenatrace record")
+    from arenatrace.capture.command import check_command
+    from arenatrace.capture.kernel import Kernel
+    from arenatrace.capture.session import check_output
+    from arenatrace.cli.replay_child import replay_in_child
+    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.live_source import LiveSource
+    from arenatrace.tui.recorder import Recorder
+
+    # what record would refuse is refused before there is a screen
+    Kernel.look(values["level"], without_recovery=values["without_recovery"])
+    path = values["output"] or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
+    check_output(path)
+    check_command(command)
+    words = [sys.executable, "-m", "arenatrace.cli", "record"]
+    words += _as_words({**values, "output": path})
+    recorder = Recorder([*words, "--", *command], path, asked=values["output"] is not None)
+    source = LiveSource(path, recorder=recorder, replay=replay_in_child)
+    try:
+        code = _run(ArenatraceApp(source, recorder=recorder))
+    finally:
+        if recorder.running:
+            click.echo("arenatrace: ending the recording", err=True)
+        recorder.finish()
+    failure = recorder.failure()
+    if failure is not None:
+        raise failure
+    if recorder.stays:
+        click.echo(f"arenatrace: the trace is {path}; see: arenatrace tui {path}", err=True)
+    lossy = recorder.returncode == ExitCode.INCONCLUSIVE
+    return code or (ExitCode.INCONCLUSIVE if lossy else ExitCode.OK)
+
+
+def _as_words(values: dict[str, Any]) -> list[str]:
+    """``values`` of options of record as they are written on its command line."""
+    words: list[str] = []
+    for option in _RECORD_OPTIONS:
+        value = values[option.name or ""]
+        name = max(option.opts, key=len)
+        if option.is_flag:
+            words += [name] if value else []
+        elif option.multiple:
+            words += [word for one in value for word in (name, str(one))]
+        elif value is not None:
+            words += [name, str(value)]
+    return words
 
 
 def no_terminal() -> str:
@@ -52,37 +162,10 @@ def no_terminal() -> str:
     return ""
 
 
-def run_app(app: Any) -> int:
+def _run(app: ArenatraceApp) -> int:
     """Run the application to its end; what ended it badly is raised anew. The exit code."""
     app.run()
+    app.ended()
     if app.failure is not None:
         raise app.failure
     return app.return_code or 0
-
-
-def replay_in_child(trace: Path) -> Mapping[str, Any]:
-    """The object of ``replay --json``, from a process of its own: it is pure Python and long.
-
-    Raises ArenatraceError with what that process complained about.
-    """
-    from arenatrace.errors import ArenatraceError
-
-    command = [
-        sys.executable,
-        "-m",
-        "arenatrace.cli",
-        "replay",
-        "--json",
-        "--jobs",
-        "1",
-        str(trace),
-    ]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise ArenatraceError(f"replay: {said[0]}") from error
-    return found

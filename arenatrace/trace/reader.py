@@ -114,6 +114,15 @@ def open_trace(path: str | Path) -> Trace:
         raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", _DAMAGED) from error
 
 
+def find_trace(path: str | Path) -> Path:
+    """The trace directory that ``open_trace`` would open; TraceError as it does."""
+    directory = Path(path)
+    try:
+        return _find(directory)[0]
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", _DAMAGED) from error
+
+
 def _find(directory: Path) -> tuple[Path, Meta]:
     inside = trace_directories(directory)
     if len(inside) > 1:

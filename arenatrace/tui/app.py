@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +37,8 @@ from arenatrace.tui.title_bar import VIEWS, Tab, TitleBar
 LEAST_SIZE = (60, 16)
 #: The screen is drawn anew at most so often, s.
 REDRAW_S = 0.1
+#: The terminal may take so long to be left after a signal, s.
+_PATIENCE_S = 10.0
 
 Clock = Callable[[], float]
 
@@ -65,8 +69,10 @@ class ArenatraceApp(App[None]):
     def __init__(
         self, source: Source, *, recorder: Recorder | None = None, clock: Clock = time.monotonic
     ) -> None:
-        super().__init__()
+        # known from the beginning, or NO_COLOR would be taken for a wish for shades of grey
+        super().__init__(ansi_color=True)
         self._recorder = recorder
+        self._patience: threading.Timer | None = None
         self.theme = "ansi-dark"
         self._source = source
         self._clock = clock
@@ -93,12 +99,12 @@ class ArenatraceApp(App[None]):
 
     def on_mount(self) -> None:
         """Start the source and the clock of the screen."""
-        self.screen.query_one("#signatures").focus()
-        self.query_one(TitleBar).mark("overview")
+        self._home.query_one("#signatures").focus()
+        self._home.query_one(TitleBar).mark("overview")
         self._hear_signals()
         self.set_interval(REDRAW_S, self._draw)
         self._source.start(self._publish)
-        self._draw()
+        self.call_after_refresh(self._draw)
 
     def on_unmount(self) -> None:
         """End what the source started."""
@@ -110,20 +116,20 @@ class ArenatraceApp(App[None]):
 
     def _draw(self) -> None:
         snapshot = self._latest
-        if snapshot is None or snapshot is self._drawn:
+        if snapshot is None or snapshot is self._drawn or not self.is_running:
             return
         if snapshot.over:
             self.exit()
             return
         self._drawn = snapshot
-        self.query_one(TitleBar).show(snapshot)
-        self.query_one(ProgressLine).show(snapshot)
-        self.query_one(Overview).show(snapshot)
-        self.query_one(FaultsView).show(snapshot)
-        self.query_one(FaultView).show(snapshot)
-        self.query_one(MapView).show(snapshot)
-        self.query_one(ProgramsView).show(snapshot)
-        self.query_one(ReplayView).show(snapshot)
+        self._home.query_one(TitleBar).show(snapshot)
+        self._home.query_one(ProgressLine).show(snapshot)
+        self._home.query_one(Overview).show(snapshot)
+        self._home.query_one(FaultsView).show(snapshot)
+        self._home.query_one(FaultView).show(snapshot)
+        self._home.query_one(MapView).show(snapshot)
+        self._home.query_one(ProgramsView).show(snapshot)
+        self._home.query_one(ReplayView).show(snapshot)
 
     def _hear_signals(self) -> None:
         """Leave the terminal as it was when something else ends the program."""
@@ -135,7 +141,21 @@ class ArenatraceApp(App[None]):
                 return  # not the main thread, as in a test that runs the app elsewhere
 
     def _ended_by(self, number: int) -> None:
+        # A terminal that has gone can keep the last words from ever being written.
+        self._patience = threading.Timer(_PATIENCE_S, os._exit, (128 + number,))
+        self._patience.daemon = True
+        self._patience.start()
         self.exit(return_code=128 + number)
+
+    def ended(self) -> None:
+        """The terminal is as it was: what comes now may take its time."""
+        if self._patience is not None:
+            self._patience.cancel()
+
+    @property
+    def _home(self) -> Screen[object]:
+        """The screen with the views; others may lie on top of it."""
+        return self.screen_stack[0]
 
     @property
     def failure(self) -> Exception | None:
@@ -157,7 +177,7 @@ class ArenatraceApp(App[None]):
     @property
     def view(self) -> str:
         """The view on the screen."""
-        return self.query_one(ContentSwitcher).current or "overview"
+        return self._home.query_one(ContentSwitcher).current or "overview"
 
     def go(self, view: str) -> None:
         """Show ``view``; Escape leads back."""
@@ -168,11 +188,11 @@ class ArenatraceApp(App[None]):
     def _switch(self, view: str) -> None:
         if self.focused is not None:
             self._focus_of[self.view] = self.focused
-        self.query_one(ContentSwitcher).current = view
-        self.query_one(TitleBar).mark(view)
+        self._home.query_one(ContentSwitcher).current = view
+        self._home.query_one(TitleBar).mark(view)
         if view == "map":
-            self.query_one(MapView).begin()
-        inside = self.query_one(f"#{view}").walk_children(Widget)
+            self._home.query_one(MapView).begin()
+        inside = self._home.query_one(f"#{view}").walk_children(Widget)
         focusable = [widget for widget in inside if widget.focusable and widget.display]
         before = self._focus_of.get(view)
         if focusable:
@@ -184,7 +204,7 @@ class ArenatraceApp(App[None]):
 
     def action_return(self) -> None:
         """Where one came from."""
-        if self.view == "faults" and self.query_one(FaultsView).end_search():
+        if self.view == "faults" and self._home.query_one(FaultsView).end_search():
             return
         if self._way:
             self._switch(self._way.pop())
@@ -233,41 +253,45 @@ class ArenatraceApp(App[None]):
         """From a row of the overview to what is behind it."""
         row = message.row
         if message.what == "arena":
-            self.query_one(MapView).visit(row)
+            self._home.query_one(MapView).visit(row)
             self.go("map")
             return
         selections = {
             "signature": lambda: Selection(signature=row["signature"]),
             "program": lambda: Selection(program=row["prog"]),
         }
-        self.query_one(FaultsView).select(selections[message.what]())
+        self._home.query_one(FaultsView).select(selections[message.what]())
         self.go("faults")
 
     def on_faults_view_chosen(self, message: FaultsView.Chosen) -> None:
         """Open a fault."""
-        self.query_one(FaultView).open(message.number, self.query_one(FaultsView).numbers)
+        self._open(message.number)
         self.go("fault")
+
+    def _open(self, number: int) -> None:
+        listed = self._home.query_one(FaultsView).numbers
+        self._home.query_one(FaultView).open(number, listed)
 
     def on_fault_view_map_wanted(self, message: FaultView.MapWanted) -> None:
         """A fault on the map."""
-        self.query_one(MapView).visit_fault(message.row)
+        self._home.query_one(MapView).visit_fault(message.row)
         self.go("map")
 
     def on_map_view_chosen(self, message: MapView.Chosen) -> None:
         """Open a fault of the map."""
-        self.query_one(FaultView).open(message.number, self.query_one(FaultsView).numbers)
+        self._open(message.number)
         self.go("fault")
 
     def on_programs_view_chosen(self, message: ProgramsView.Chosen) -> None:
         """The faults of a program."""
-        self.query_one(FaultsView).select(Selection(program=message.prog))
+        self._home.query_one(FaultsView).select(Selection(program=message.prog))
         self.go("faults")
 
     def on_replay_view_chosen(self, message: ReplayView.Chosen) -> None:
         """The arena just before an event that cannot be."""
         event = message.divergence
         moment = (event["ts_ns"], event["seq"])
-        self.query_one(MapView).visit_event(event["arena"], moment, event["page"])
+        self._home.query_one(MapView).visit_event(event["arena"], moment, event["page"])
         self.go("map")
 
     def action_help(self) -> None:
@@ -285,10 +309,11 @@ class ArenatraceApp(App[None]):
         """Say so where there is no room."""
         width, height = event.size
         small = width < LEAST_SIZE[0] or height < LEAST_SIZE[1]
-        self.screen.set_class(small, "-too-small")
-        self.query_one("#too-small", Static).update(
-            f"{width} x {height} is too small:\n{LEAST_SIZE[0]} x {LEAST_SIZE[1]} are needed"
-        )
+        self._home.set_class(small, "-too-small")
+        for message in self._home.query("#too-small").results(Static):
+            message.update(
+                f"{width} x {height} is too small:\n{LEAST_SIZE[0]} x {LEAST_SIZE[1]} are needed"
+            )
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """What the command palette offers."""

@@ -72,7 +72,10 @@ class FollowSource:
         self._rows: pl.DataFrame | None = None
         self._latest: Snapshot | None = None
         self._publish: Publish = lambda _snapshot: None
-        self._at_tip = threading.Event()
+        #: Set when a table has been read to its end of the moment.
+        self._tips = {table: threading.Event() for table in TABLES}
+        self._over: set[str] = set()
+        self._later: list[pl.DataFrame] = []
         self._error = ""
         self._began = clock()
 
@@ -101,9 +104,17 @@ class FollowSource:
     # threads
 
     def _read(self, table: str) -> None:
-        waits = self._wait if table == "events" else lambda _: None
+        tip = self._tips[table]
+
+        def waits(pending: int) -> None:
+            tip.set()
+            if table == "events" and pending != self._torn[0]:
+                self._torn = (pending, self._clock())
+
         try:
             for batch in follow(self._path, table, self._stopped, waits):
+                if table == "events":
+                    tip.clear()
                 frame = frame_of(batch)
                 while not self._stopped.is_set():
                     try:
@@ -113,11 +124,8 @@ class FollowSource:
                         continue
         except ArenatraceError as error:
             self._error = error.message
-
-    def _wait(self, pending: int) -> None:
-        self._at_tip.set()
-        if pending != self._torn[0]:
-            self._torn = (pending, self._clock())
+        finally:
+            self._over.add(table)
 
     def _notices(self) -> tuple[str, ...]:
         """Those of the recorder, and one if the end of the stream stays unfinished."""
@@ -131,23 +139,24 @@ class FollowSource:
     def _work(self) -> None:
         rate = _Rate(self._clock())
         next_tick = next_meta = next_look = self._clock()
-        looked_at = -1
+        changes, looked_at, news = 0, -1, False
         while not self._stopped.is_set():
             batches = self._take()
             with self._lock:
                 for table, frame in batches:
                     self._held().add(table, frame)
+            changes += len(batches)
+            news = news or any(table != "events" for table, _ in batches)
             now = self._clock()
             rate.count(self._held().totals.get("events", 0), now)
             if now >= next_meta:
                 next_meta = now + _META_S
                 if self._look_at_meta():
                     return
-            seen = self._held().totals.get("events", 0)
-            due = self._faults_came() or looked_at < 0 or now >= next_look + _IDLE_S
-            if now >= next_look and seen != looked_at and due:
+            due = news or self._faults_came() or now >= next_look + _IDLE_S
+            if now >= next_look and changes != looked_at and due:
                 self._diagnose()
-                looked_at = seen
+                looked_at, news = changes, False
                 cost = self._clock() - now
                 next_look = self._clock() + cost / _SHARE
             if now >= next_tick:
@@ -155,21 +164,44 @@ class FollowSource:
                 self._show(rate.per_s)
 
     def _take(self) -> Batches:
-        """What has been read, at most so much, tables before the events that point at them."""
+        """What has been read, at most so much, tables before the events that point at them.
+
+        A recorder writes those tables before the events. So a table that is read to its end
+        after the events were has all that they point at.
+        """
         found: dict[str, list[pl.DataFrame]] = {}
+        if self._later:
+            found["events"], self._later = self._later, []
+        self._drain(found, _TICK_S)
+        if "events" in found:
+            others = [name for name in TABLES if name != "events"]
+            for name in others:
+                self._tips[name].clear()
+            aside: dict[str, list[pl.DataFrame]] = {}
+            while not self._stopped.is_set() and not all(
+                self._tips[name].is_set() or name in self._over for name in others
+            ):
+                self._drain(aside, _TICK_S / 10)
+            self._drain(aside, 0)
+            self._later = aside.pop("events", [])
+            for name, frames in aside.items():
+                found.setdefault(name, []).extend(frames)
+        order = [*(name for name in TABLES if name != "events"), "events"]
+        return [(name, pl.concat(found[name])) for name in order if name in found]
+
+    def _drain(self, found: dict[str, list[pl.DataFrame]], timeout: float) -> None:
+        """Add what is in the queue to ``found``, up to so many rows; wait for the first."""
         rows = 0
         try:
-            table, frame = self._queue.get(timeout=_TICK_S)
+            table, frame = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
             while True:
                 found.setdefault(table, []).append(frame)
                 rows += len(frame)
                 if rows >= _AT_ONCE:
-                    break
+                    return
                 table, frame = self._queue.get_nowait()
         except queue.Empty:
-            pass
-        order = [name for name in TABLES if name != "events"] + ["events"]
-        return [(name, pl.concat(found[name])) for name in order if name in found]
+            return
 
     def _held(self) -> Recent:
         assert self._recent is not None  # noqa: S101 - start() made it
@@ -232,7 +264,7 @@ class FollowSource:
 
     def state(self) -> str:
         """What is going on, in a word."""
-        return self._told() if self._at_tip.is_set() else "catching up"
+        return self._told() if self._tips["events"].is_set() else "catching up"
 
     def _change(self, **changes: Any) -> None:
         if self._latest is None or self._stopped.is_set():

@@ -124,6 +124,8 @@ class Grid(Widget, can_focus=True):
     ) -> None:
         """Show ``count`` rows; ``rows`` gives the cells of one and is asked as they are drawn."""
         self._rows = rows
+        if count != self._count and self.styles.height is not None and self.styles.height.is_auto:
+            self.refresh(layout=True)
         self._count = count
         self._sorted_by = sorted_by
         if empty is not None:
@@ -195,7 +197,7 @@ class Grid(Widget, can_focus=True):
         visible = self._visible()
         self._top = max(0, min(self._top, self._cursor, max(0, self._count - visible)))
         self._top = max(self._top, self._cursor - visible + 1)
-        self.refresh(layout=self.styles.height is not None and self.styles.height.is_auto)
+        self.refresh()
 
     def _heading_at(self, x: int) -> str:
         place = len(_MARK)

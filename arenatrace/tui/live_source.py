@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from arenatrace.analysis.moments import Moment
-from arenatrace.errors import ArenatraceError
-from arenatrace.trace.meta import META_NAME, Meta
+from arenatrace.errors import ArenatraceError, TraceError
+from arenatrace.trace.meta import META_NAME, Meta, read_meta
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.follow_source import FollowSource
 from arenatrace.tui.picture import Picture
@@ -93,7 +93,10 @@ class LiveSource:
         return self._quiet_s() < _QUIET_S and not self._is_sealed()
 
     def _is_sealed(self) -> bool:
-        return not (self._path / "events.arrows").exists()
+        try:
+            return read_meta(self._path).sealed
+        except TraceError:
+            return False
 
     def _quiet_s(self) -> float:
         """How long ago anybody wrote to the trace, s."""
@@ -118,7 +121,8 @@ class LiveSource:
     def _open(self) -> None:
         """Show the whole trace, until it grows."""
         try:
-            source = TraceSource(open_trace(self._path), self._replay)
+            trace = open_trace(self._path)
+            source = TraceSource(trace, self._replay)
         except ArenatraceError as error:
             self._publish(replace(self._waiting("cannot be read"), error=error.message))
             self._stopped.wait()
@@ -126,7 +130,9 @@ class LiveSource:
         self._begin(source)
         size = self._size()
         while not self._stopped.wait(_POLL_S):
-            if self._size() > size:
+            if trace.meta.sealed:
+                continue  # nobody writes to it any more
+            if self._size() > size or self._is_sealed():
                 break
         source.stop()
 

@@ -83,8 +83,9 @@ class Recorder:
     def _listen(self) -> None:
         assert self._child is not None  # noqa: S101 - start() made it
         assert self._child.stdout is not None  # noqa: S101 - as start() asks
-        for line in self._child.stdout:
-            self._said.append(line.rstrip("\n"))
+        with self._child.stdout as stream:
+            for line in stream:
+                self._said.append(line.rstrip("\n"))
 
     @property
     def status(self) -> str:
@@ -116,5 +117,7 @@ class Recorder:
             return
         self.stop()
         self._child.wait()
+        if self._listener is not None:
+            self._listener.join(1.0)
         if not self.stays and self.path.is_dir():
             shutil.rmtree(self.path, ignore_errors=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need on Debian: QEMU, debootstrap, mke2fs and a C compiler.
+# What the tests need on Debian: QEMU, debootstrap, mke2fs, a C compiler and tmux.
 set -eu
 
 missing=""
@@ -8,6 +8,8 @@ command -v debootstrap >/dev/null || missing="$missing debootstrap"
 command -v mke2fs >/dev/null || [ -x /sbin/mke2fs ] || missing="$missing e2fsprogs"
 # the tests hold the probes' C header against the Python side of it
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
+# the terminal interface is looked at in a real terminal
+command -v tmux >/dev/null || missing="$missing tmux"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then
