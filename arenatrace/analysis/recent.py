@@ -12,7 +12,8 @@ from arenatrace.analysis.totals import arena_totals, event_totals
 from arenatrace.schema import KEYED, TABLES, Kind
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
-from arenatrace.trace.reader import Trace, empty_frame
+from arenatrace.trace.polars_schema import polars_schema
+from arenatrace.trace.reader import Trace
 
 #: Faults that are held; older ones are only tallied.
 FAULTS = 2_000
@@ -32,6 +33,7 @@ _FAULT_KINDS = [int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)]
 _PAGE_KINDS = [
     int(kind) for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
 ]
+_KERNEL_KINDS = [int(Kind.KERNEL_ALLOC), int(Kind.KERNEL_FREE)]
 _DRAIN, _LOST = int(Kind.FREE_DRAIN), int(Kind.LOST)
 _ORDER = ["ts_ns", "seq"]
 
@@ -58,13 +60,14 @@ class Recent:
         self.forgotten_ns: int | None = None
         self.tally = Tally()
         self._rows: pl.DataFrame | None = None
-        self._faults = empty_frame("events")
-        self._held = empty_frame("events")
+        self._faults = _empty("events")
+        self._held = _empty("events")
         self._fresh: list[pl.DataFrame] = []
-        self._losses = empty_frame("events")
+        self._losses = _empty("events")
+        self._kernel = _empty("events")
         self._each = EACH
         self._operations = arena_totals(self._held.lazy()).collect()
-        self._tables = {name: empty_frame(name) for name in TABLES if name != "events"}
+        self._tables = {name: _empty(name) for name in TABLES if name != "events"}
 
     def add(self, table: str, rows: pl.DataFrame) -> None:
         """Take a batch."""
@@ -88,7 +91,8 @@ class Recent:
 
     def trace(self) -> Trace:
         """What is held, as a trace."""
-        events = pl.concat([self._held, *self._fresh, self._faults, self._losses]).sort(_ORDER)
+        held = [self._held, *self._fresh, self._faults, self._kernel, self._losses]
+        events = pl.concat(held).sort(_ORDER)
         tables = {name: rows.lazy() for name, rows in self._tables.items()}
         tables["events"] = events.lazy()
         if self.forgotten_ns is not None:
@@ -126,6 +130,9 @@ class Recent:
             count = int(lost["pages"].fill_null(1).cast(pl.Int64).sum())
             self.totals["lost"] = self.totals.get("lost", 0) + count
             self._losses = pl.concat([self._losses, lost]).tail(LOSSES)
+        beside = rows.filter(kind.is_in(_KERNEL_KINDS))
+        if len(beside):
+            self._kernel = pl.concat([self._kernel, beside]).tail(FAULTS)
         wrong = rows.filter(kind.is_in(_FAULT_KINDS))
         if len(wrong):
             self._faults = pl.concat([self._faults, wrong])
@@ -171,6 +178,10 @@ class Recent:
             used = pl.concat([frames, self._faults["ip"]]).drop_nulls().unique()
             return rows.filter(pl.col("addr").is_in(used.implode()) | new)
         return rows if table in KEYED else rows.tail(ROWS)
+
+
+def _empty(table: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=polars_schema(table))
 
 
 def last_operations(rows: pl.DataFrame, each: int) -> pl.DataFrame:

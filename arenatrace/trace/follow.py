@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
+import polars as pl
 import pyarrow as pa
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.columns import conform, misfit
+from arenatrace.trace.columns import misfit
+from arenatrace.trace.recover import conform, fields
 
 #: Seconds between two looks at a file that has not grown.
 POLL_S = 0.05
@@ -81,10 +83,18 @@ def follow(
             ) from error
 
 
+def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
+    """A batch of a table as polars sees it in a trace."""
+    frame = pl.from_arrow(pa.Table.from_batches([batch]))
+    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
+        raise TypeError(type(frame).__name__)
+    return frame
+
+
 def _batches(tail: _Tail, path: Path, table: str) -> Iterator[pa.RecordBatch]:
     expected = arrow_schema(table)
     stream = pa.ipc.open_stream(pa.PythonFile(tail, mode="r"))
-    reason = misfit(stream.schema, expected)
+    reason = misfit(fields(stream.schema), fields(expected))
     if reason is not None:
         raise TraceError(
             f"{path}: its columns are not those of this version's table: it {reason}",

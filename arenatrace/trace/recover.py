@@ -67,7 +67,7 @@ def _whole_batches(
     except (pa.ArrowException, OSError):
         tail.dropped_bytes = size
         return
-    reason = misfit(_fields(stream.schema), _fields(expected))
+    reason = misfit(fields(stream.schema), fields(expected))
     if reason is not None:
         raise TraceError(
             f"{path}: its columns are not those of this version's table: it {reason}",
@@ -86,14 +86,15 @@ def _whole_batches(
             tail.dropped_bytes = size - good
             return
         good = source.tell()
-        yield _conform(batch, expected)
+        yield conform(batch, expected)
 
 
-def _fields(schema: pa.Schema) -> list[Field]:
+def fields(schema: pa.Schema) -> list[Field]:
+    """The columns of an Arrow schema, for ``misfit``."""
     return [Field(field.name, field.type, field.nullable) for field in schema]
 
 
-def _conform(batch: pa.RecordBatch, expected: pa.Schema) -> pa.RecordBatch:
+def conform(batch: pa.RecordBatch, expected: pa.Schema) -> pa.RecordBatch:
     """``batch``, which is no misfit, with exactly the columns of ``expected``."""
     if batch.schema.equals(expected, check_metadata=False):
         return batch

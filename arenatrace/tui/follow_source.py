@@ -19,9 +19,9 @@ from arenatrace.analysis.page_story import page_story
 from arenatrace.analysis.recent import Recent
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.schema import TABLES
-from arenatrace.trace.follow import follow
+from arenatrace.trace.follow import follow, frame_of
 from arenatrace.trace.meta import Meta, read_meta
-from arenatrace.trace.reader import Trace, frame_of
+from arenatrace.trace.reader import Trace
 from arenatrace.tui import questions
 from arenatrace.tui.live_tables import arena_rows, program_rows
 from arenatrace.tui.picture import Picture

@@ -11,10 +11,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from terminal import Terminal  # type: ignore[import-not-found]  # beside this file in the guest
+import terminal as beside  # type: ignore[import-not-found]
+
+#: The file terminal.py lies beside this one in the guest.
+Terminal: Any = beside.Terminal
 
 OUT = Path(os.environ["LAB_OUT"])
 TRACE = OUT / "live.atrace"
@@ -31,14 +36,8 @@ def live(terminal: Any, build: Path) -> None:
     """The fault appears, is opened, tells its program and line; then the end."""
     terminal.type(f"arenatrace tui --live -o {TRACE}")
     keep("waiting", terminal.see("recording", "faults appear here", patience_s=PATIENT_S))
-    workload: list[str | Path] = [
-        build / "wl",
-        "two",
-        "--truth",
-        OUT / "two.json",
-        "--streams",
-        OUT / "two.streams",
-    ]
+    told = ["--truth", str(OUT / "two.json"), "--streams", str(OUT / "two.streams")]
+    workload = [str(build / "wl"), "two", *told]
     subprocess.run(workload, check=True, stdout=subprocess.DEVNULL)
     terminal.see("25 arena faults", "use-after-free", patience_s=PATIENT_S)
     keep("overview", terminal.see("alpha_arena", "beta_arena", patience_s=PATIENT_S))
@@ -72,7 +71,11 @@ def main() -> int:
     build = Path(sys.argv[1])
     subprocess.run(["insmod", build / "arenapoke.ko"], check=True)
     environment = {"TERM": "tmux-256color", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
-    for name, scene in (("live", lambda t: live(t, build)), ("killed", killed)):
+    scenes: dict[str, Callable[[Any], None]] = {
+        "live": partial(live, build=build),
+        "killed": killed,
+    }
+    for name, scene in scenes.items():
         with Terminal(Path(f"/run/tmux-{name}"), (120, 40), environment) as terminal:
             terminal.see("ready>")
             try:
