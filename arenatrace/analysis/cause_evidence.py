@@ -44,6 +44,9 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
         pl.when(reason.is_in(["mapped-meanwhile", "just-mapped", "mapped-next"])).then(
             _mapped_about_now(names)
         ),
+        pl.when(reason.is_in(["mapped-meanwhile", "just-mapped"])).then(
+            pl.lit("the page was mapped when the kernel saw to the fault: the access came first")
+        ),
         pl.when(reason == "mapped-by-something").then(
             pl.lit("the handler found the page mapped, by what is not recorded")
         ),

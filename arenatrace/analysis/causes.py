@@ -11,10 +11,14 @@ from arenatrace.analysis.knowledge import Knowledge
 from arenatrace.analysis.page_operations import LIVE_OPS, Op
 from arenatrace.schema import BAND_SZ, PAGE_SIZE
 
-#: Two things that happen to a page within this many ns are taken as concurrent. A kernel-side
-#: fault is stamped when ``bpf_arena_handle_page_fault`` returns, after it has written a stack
-#: into the program's stream: two CPUs that fault at once are up to 0.15 ms apart.
+#: Two things that happen to a page within this many ns are taken as concurrent. A fault is
+#: stamped when the kernel looks at the page's entry, an allocation when ``arena_alloc_pages``
+#: returns, a free when ``arena_free_pages`` begins: each up to the time it takes apart.
 RACE_NS = 1_000_000
+
+#: How long a CPU may be kept between an access that faults and the report of it, in ns: the
+#: host of a virtual machine may take the CPU away. Only allocations are looked for so far back.
+STALL_NS = 100_000_000
 
 #: How many pages past or before a live allocation count as its bounds overrun.
 OUT_OF_BOUNDS_PAGES = 1
@@ -40,12 +44,15 @@ def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, known: Knowledge) -> 
         from_start=~pl.col("preexisting")
         & ~known.gaps_since(rows["create_ts_ns"], rows["ts_ns"])
         & pl.lit(known.partial is None),
+        birth_gap=known.gaps_since(
+            rows.select(_fact("birth", "ts_ns").alias("ns"))["ns"], rows["ts_ns"]
+        ),
     )
     rows = rows.with_columns(reason=_reason(blind=known.blind is not None))
     rows = rows.with_columns(cause=pl.col("reason").replace(_CAUSE_OF), since_ns=_decided_by_ns())
     rows = rows.with_columns(gap=known.gaps_since(rows["since_ns"], rows["ts_ns"]))
     return rows.with_columns(confidence=_confidence(known), doubt=_doubt(known)).drop(
-        "gap", "since_ns", "from_start"
+        "gap", "since_ns", "from_start", "birth_gap"
     )
 
 
@@ -104,7 +111,10 @@ def _reason(*, blind: bool) -> pl.Expr:
     band = pl.col("band")
     already = (pl.col("outcome") == "already-mapped").fill_null(value=False)
     alone = already & ~pl.col("twin")
-    born = _within(pl.col("ts_ns") - _fact("birth", "ts_ns")) & _live()
+    age = pl.col("ts_ns") - _fact("birth", "ts_ns")
+    # A program-side fault is not looked at again: what is seen is when it was reported.
+    stalled = (pl.col("side") == "prog") & (age <= STALL_NS) & ~pl.col("birth_gap")
+    born = (_within(age) | stalled.fill_null(value=False)) & _live()
     next_born = _within(_fact("next_map", "ts_ns") - pl.col("ts_ns"))
     just_freed = _within(pl.col("ts_ns") - _fact("death", "ts_ns")) & _other_task("death")
     was_live = pl.col("birth").is_not_null()
@@ -118,14 +128,15 @@ def _reason(*, blind: bool) -> pl.Expr:
         .then(pl.lit("outside-user-range"))
         .when(band.is_null())
         .then(pl.lit("no-place"))
-        .when(pl.lit(blind))
-        .then(pl.lit("no-history"))
-        .when(alone & (born | next_born))
+        # The entry was empty when the CPU looked and full when the handler did.
+        .when(alone & (_live() | next_born))
         .then(pl.lit("mapped-meanwhile"))
         .when(alone & pl.col("scratched_by").is_not_null())
         .then(pl.lit("stale"))
         .when(alone)
         .then(pl.lit("mapped-by-something"))
+        .when(pl.lit(blind))
+        .then(pl.lit("no-history"))
         .when(_live() & pl.col("queued").is_not_null())
         .then(pl.lit("free-queued"))
         .when(born)
@@ -174,6 +185,8 @@ def _decided_by_ns() -> pl.Expr:
         .then(_fact("cleared", "ts_ns"))
         .when(by == "stale")
         .then(pl.col("scratched_ts_ns"))
+        .when(by == "mapped-meanwhile")
+        .then(pl.coalesce(pl.when(_live()).then(_fact("birth", "ts_ns")), "ts_ns"))
         .when(by == "reserved")
         .then(_fact("reserved", "ts_ns"))
         .when(by == "free-queued")
@@ -183,7 +196,9 @@ def _decided_by_ns() -> pl.Expr:
 
 
 #: Reasons that need no history.
-_AT_SIGHT = ("null-page", "guard-band", "outside-user-range", "mapped-meanwhile")
+_AT_SIGHT = ("null-page", "guard-band", "outside-user-range")
+#: Reasons that a trace without allocations and frees can give, if less surely.
+_FROM_THE_OUTCOME = ("mapped-meanwhile", "stale", "mapped-by-something")
 _NEEDS_START = ("never-allocated", "out-of-bounds")
 _INFERRED = ("just-mapped", "mapped-by-something", "mapped-next", "just-freed", "freed-only")
 
@@ -195,7 +210,8 @@ def _confidence(known: Knowledge) -> pl.Expr:
     outside = pl.col("band") == "kernel-band"
     unused = pl.col("from_start") & (pl.col("band") == "user-range") & pl.lit(known.blind is None)
     ambiguous = is_null_page() & ~(outside | unused & (by == "null-page")).fill_null(value=False)
-    sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~ambiguous
+    unseen = by.is_in(_FROM_THE_OUTCOME) & pl.lit(known.blind is not None)
+    sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~ambiguous & ~unseen
     return (
         pl.when(pl.col("cause") == "unknown")
         .then(pl.lit("unknown"))
@@ -213,9 +229,14 @@ def _doubt(known: Knowledge) -> pl.Expr:
         pl.when(by == "no-place").then(
             pl.lit("the address lies in no arena whose place and size are known")
         ),
-        pl.when(by == "no-history").then(pl.lit(known.blind)),
+        pl.when(by.is_in(["no-history", *_FROM_THE_OUTCOME])).then(pl.lit(known.blind)),
         pl.when(by.is_in(["too-old", "freed-only"]) & pl.col("preexisting")).then(
-            pl.lit("the arena is older than the recording: what it held before is not known")
+            pl.lit(
+                "the arena is older than the recording, or its creation was lost: what it held "
+                "before is not known"
+                if known.losses or known.unmarked
+                else "the arena is older than the recording: what it held before is not known"
+            )
         ),
         pl.when((by == "freed-only") & ~pl.col("preexisting")).then(
             pl.lit("what had mapped the page before that free was not recorded")

@@ -47,7 +47,17 @@ def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.D
     rows = rows.join(arenas.select("arena", "max_entries", "kern_vm_start"), on="arena", how="left")
     rows = _with_refused(rows, events)
     rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
-    return with_scratch_life(rows, arenas, blind=known.blind is not None).sort("fault")
+    rows = _with_unknown_numbers(rows, known)
+    return with_scratch_life(rows, arenas, known).sort("fault")
+
+
+def _with_unknown_numbers(faults: pl.DataFrame, known: Knowledge) -> pl.DataFrame:
+    """``faults`` with counts of what is not recorded null, and 0 where nothing was found."""
+    seen = {"user_sigsegv": known.user_faults, "allocs_refused": known.blind is None}
+    return faults.with_columns(
+        pl.col(name).fill_null(0) if recorded else pl.lit(None, pl.UInt32).alias(name)
+        for name, recorded in seen.items()
+    )
 
 
 def _with_refused(faults: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:

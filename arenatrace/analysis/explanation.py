@@ -11,6 +11,7 @@ from arenatrace.analysis.call_stack import call_stack
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
 from arenatrace.analysis.page_operations import Op
 from arenatrace.analysis.page_story import DID, page_story
+from arenatrace.analysis.totals import lost
 from arenatrace.trace.reader import Trace
 
 #: Entries of the page's history that are told; the rest are counted.
@@ -23,9 +24,10 @@ def explanation(trace: Trace, number: int) -> dict[str, Any] | None:
     """What ``explain`` tells of fault ``number``, made of plain values; None if there is none.
 
     ``fault`` is its object of ``faults``; ``total`` how many there are; ``stack``, ``allocated``
-    (with ``stack`` where one was recorded) and ``freed``; ``history`` of its page with times in
-    ns relative to the fault, ``earlier`` entries left out; ``space``, the ranges of its arena
-    just before the fault; ``victims``, the first SIGSEGVs on its scratch page; ``arena`` facts.
+    and ``freed`` (each with ``stack``, ``program`` and ``by_user``); ``history`` of its page
+    with times in ns relative to the fault, ``earlier`` entries left out; ``space``, the ranges
+    of its arena just before the fault; ``victims``, the first SIGSEGVs on its scratch page;
+    ``arena`` facts.
     """
     return explain_fault(trace, diagnosed_faults(trace), number)
 
@@ -44,7 +46,7 @@ def explain_fault(trace: Trace, rows: pl.DataFrame, number: int) -> dict[str, An
         "same_signature": rows.filter(pl.col("signature") == seen["signature"]).height,
         "stack": call_stack(trace, seen["stack"], fault["ip"], seen["ts_ns"]),
         "allocated": _with_stack(trace, seen["birth"]) if _past(seen) else None,
-        "freed": _with_stack(trace, seen["death"] or seen["freed"]) if _past(seen) else None,
+        "freed": _freed(trace, seen) if _past(seen) else None,
         "history": history,
         "earlier": earlier,
         "space": _space(trace, seen),
@@ -54,6 +56,7 @@ def explain_fault(trace: Trace, rows: pl.DataFrame, number: int) -> dict[str, An
             "level": trace.meta.level,
             "start_ts_ns": trace.meta.start_ts_ns,
             "has_stacks": seen["stack"] is not None,
+            "lost": lost(trace),
         },
     }
 
@@ -63,12 +66,32 @@ def _past(seen: dict[str, Any]) -> bool:
     return seen["cause"] in ("use-after-free", "free-race", "refault", "alloc-race", "unknown")
 
 
+def _freed(trace: Trace, seen: dict[str, Any]) -> dict[str, Any] | None:
+    """The free that took away what was there: one before the last mapping says nothing."""
+    queued = seen["queued"] if seen["reason"] == "free-queued" else None
+    free = queued or seen["death"] or seen["freed"]
+    if free is None or (seen["birth"] and seen["birth"]["ts_ns"] > free["ts_ns"]):
+        return None
+    return _with_stack(trace, free)
+
+
 def _with_stack(trace: Trace, operation: dict[str, Any] | None) -> dict[str, Any] | None:
+    """``operation`` with ``stack`` as frames, ``program`` by name, ``by_user`` for a touch."""
     if operation is None:
         return None
-    stack = operation["stack"]
+    stack, prog = operation["stack"], operation["prog"]
     frames = [] if stack is None else call_stack(trace, stack, None, operation["called_ts_ns"])
-    return {**operation, "stack": frames}
+    return {
+        **operation,
+        "stack": frames,
+        "program": None if prog is None else _name(trace, prog),
+        "by_user": operation["op"] == int(Op.USER_MAP),
+    }
+
+
+def _name(trace: Trace, prog: int) -> str | None:
+    names = trace.scan("programs").filter(pl.col("prog") == prog).select("name").collect()
+    return names["name"][0] if len(names) else None
 
 
 def _space(trace: Trace, seen: dict[str, Any]) -> list[dict[str, Any]]:

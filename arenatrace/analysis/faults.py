@@ -65,7 +65,7 @@ def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
     rows = with_callee(
         with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
     )
-    rows = with_oops_reason(rows)
+    rows = with_oops_reason(rows, programs, arenas, trace.meta.profile)
     rows = with_kernel_memory(rows, seen.filter(pl.col("kind") == int(Kind.KERNEL_ALLOC)))
     return rows.join(_program_facts(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
@@ -114,8 +114,8 @@ def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
         ),
         ended_by="ended_by",
         lifetime_ns="lifetime_ns",
-        user_sigsegv=pl.col("user_sigsegv").fill_null(0),
-        allocs_refused=pl.col("allocs_refused").fill_null(0),
+        user_sigsegv="user_sigsegv",
+        allocs_refused="allocs_refused",
         task=pl.struct("pid", "tid", "comm"),
         signature="signature",
         arena="arena",

@@ -49,13 +49,15 @@ class Knowledge:
 
     ``blind`` says why nothing is known about pages, ``partial`` what part is not recorded; both
     null if all is. ``losses`` are the stretches of time in ns, ascending and apart, in which
-    events about pages were lost; ``unmarked`` that some were lost nobody knows when.
+    events about pages were lost; ``unmarked`` that some were lost nobody knows when;
+    ``user_faults`` whether faults of user space are recorded.
     """
 
     blind: str | None = None
     partial: str | None = None
     losses: tuple[tuple[int, int], ...] = ()
     unmarked: bool = False
+    user_faults: bool = True
 
     def gaps_since(self, since_ns: pl.Series, until_ns: pl.Series) -> pl.Series:
         """Whether events about pages may be lost between two times; null ``since`` is long ago."""
@@ -88,6 +90,7 @@ def knowledge(meta: Meta, lost: dict[str, int], events: pl.LazyFrame) -> Knowled
         _partial(meta),
         _stretches(relevant.select("since_ts_ns", "ts_ns").sort("since_ts_ns")),
         counted > marks["pages"].cast(pl.Int64).sum(),
+        not meta.imported and not meta.filters.get("cgroup") and _has_probe(meta, "vm_fault"),
     )
 
 

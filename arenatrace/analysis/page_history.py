@@ -9,7 +9,10 @@ from arenatrace.analysis.page_operations import LIVE_OPS, STATE_OPS, Op
 _PAGE = ["arena", "page"]
 
 #: Members of the struct that tells of one operation.
-OPERATION = ("ts_ns", "called_ts_ns", "op", "pgoff", "pages", "pid", "tid", "comm", "prog", "stack")
+OPERATION = (
+    *("ts_ns", "called_ts_ns", "drained", "op", "pgoff", "pages"),
+    *("pid", "tid", "comm", "prog", "stack"),
+)
 
 #: Columns of ``page_history`` that are such structs.
 ROLES = ("birth", "death", "cleared", "freed", "reserved", "queued", "next_map", "end")

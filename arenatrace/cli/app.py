@@ -42,6 +42,7 @@ Exit codes:
         "summary": ("arenatrace.cli.summary:summary", "How bad is it, who did it, and where?"),
         "faults": ("arenatrace.cli.faults:faults", "List every fault with its program and line."),
         "explain": ("arenatrace.cli.explain:explain", "Explain one fault: why, and what then?"),
+        "arenas": ("arenatrace.cli.arenas:arenas", "Which pages of an arena are in use, and how?"),
         "tui": ("arenatrace.cli.tui:tui", "Look through a trace on the terminal."),
         "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),
         "synth": (

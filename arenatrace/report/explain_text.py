@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from arenatrace.report.harmless import harmless
-from arenatrace.report.memory_map import LEGEND, memory_map
-from arenatrace.report.units import address, count, duration, since
+from arenatrace.report.memory_map import LEGEND, UNSURE_LEGEND, memory_map
+from arenatrace.report.units import address, count, duration, origin, since
 
 #: What a kernel-side or a program-side fault cannot show, whatever is recorded.
 _BLIND_SPOTS = (
@@ -85,8 +85,8 @@ def sections(told: Mapping[str, Any], columns: int = 80) -> Iterator[tuple[str, 
         ("", [*_headline(told), *_place(told)]),
         ("Call stack, innermost first", _stack(told["stack"])),
         ("Why", _sentences(fault["evidence"], columns)),
-        ("Allocated", _operation(told["allocated"], fault, columns)),
-        ("Freed", _operation(told["freed"], fault, columns)),
+        ("Allocated by", _operation(told["allocated"], fault, columns)),
+        ("Freed by", _operation(told["freed"], fault, columns)),
         ("History of the page", _history(told)),
         ("Pages around it, just before", _map(told)),
         ("Consequences", _consequences(told, columns)),
@@ -100,9 +100,10 @@ def sections(told: Mapping[str, Any], columns: int = 80) -> Iterator[tuple[str, 
 
 def _headline(told: Mapping[str, Any]) -> Iterator[Text]:
     fault = told["fault"]
+    oops = fault["outcome"] == "oops"
     title = f"{_TITLES[fault['cause']]} ({_HOW_SURE[fault['confidence']]})"
-    style = "bold red" if fault["outcome"] == "oops" else "bold yellow"
-    yield Text(title[0].upper() + title[1:], style)
+    title = f"kernel oops: {title}" if oops else title
+    yield Text(title[0].upper() + title[1:], "bold red" if oops else "bold yellow")
     yield Text(harmless(fault["title"]), "bold")
 
 
@@ -120,7 +121,7 @@ def _place(told: Mapping[str, Any]) -> Iterator[Text]:
     yield _field("address", f"{fault['access'] or 'access'} at {_address(fault)}")
     if arena is not None:
         name = harmless(arena["name"] or "unnamed")
-        old = ", older than the recording" if arena["preexisting"] else ""
+        old = f", {origin(lost=told['trace']['lost'])}" if arena["preexisting"] else ""
         number = "?" if arena["map_id"] is None else arena["map_id"]
         size = (
             "unknown size" if arena["max_entries"] is None else count(arena["max_entries"], "page")
@@ -200,9 +201,13 @@ def _operation(
     pages = f"page {done['pgoff']}" if done["pages"] == 1 else f"pages {done['pgoff']}-{last}"
     age = ""
     if fault["ts_ns"] is not None:
-        age = f", {duration(fault['ts_ns'] - done['called_ts_ns'])} before the fault"
-    who = harmless(done["comm"] or "an unknown task")
-    yield from _wrapped([f"{pages}{age}, by {who} (tid {_known(done['tid'])})"], "", columns)
+        ago = fault["ts_ns"] - done["called_ts_ns"]
+        age = f", {duration(abs(ago))} {'before' if ago >= 0 else 'after'} the fault"
+    who = f"{harmless(done['comm'] or 'an unknown task')} (tid {_known(done['tid'])})"
+    if done["program"]:
+        who = f"program {harmless(done['program'])} in {who}"
+    touched = " touched by user space" if done["by_user"] else ""
+    yield from _wrapped([f"{who}: {pages}{touched}{age}"], "", columns)
     yield from _stack(done["stack"])
 
 
@@ -244,6 +249,8 @@ def _map(told: Mapping[str, Any]) -> Iterator[Text]:
     for line in memory_map(told["space"], fault["page"], arena["user_vm_start"]):
         yield Text(line)
     yield Text(f"  {LEGEND}", "dim")
+    if any(not one["sure"] and one["state"] != "unknown" for one in told["space"]):
+        yield Text(f"  {UNSURE_LEGEND}", "dim")
 
 
 def _consequences(told: Mapping[str, Any], columns: int) -> Iterator[Text]:
@@ -277,4 +284,7 @@ def _limits(told: Mapping[str, Any]) -> Iterator[str]:
         yield "No stack was recorded with this fault."
     if told["trace"]["level"] == "faults":
         yield "Recorded at level faults: without allocations and frees there is no history."
+    done = [told[member] for member in ("allocated", "freed") if told[member] is not None]
+    if any(not operation["stack"] for operation in done):
+        yield "Allocations and frees have a call stack only where level stacks recorded one."
     yield from _BLIND_SPOTS

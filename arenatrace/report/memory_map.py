@@ -12,9 +12,12 @@ ROW = 16
 ROWS_AROUND = 2
 
 _LETTERS = {"free": ".", "allocated": "A", "reserved": "R", "scratched": "S", "unknown": "?"}
+#: The same where events about pages were lost since, or are not recorded at all.
+_UNSURE = {"free": ",", "allocated": "a", "reserved": "r", "scratched": "s", "unknown": "?"}
 _OUTSIDE = " "
 
 LEGEND = ". free  A allocated  R reserved  S scratch page  ? unknown   one letter: 4 KiB"
+UNSURE_LEGEND = ", a r s: so it was when last recorded; what was since is lost or not recorded"
 
 
 def memory_map(
@@ -22,8 +25,9 @@ def memory_map(
 ) -> Iterator[str]:
     """Rows of the map around ``page``, with a mark under it.
 
-    ``space`` are ranges of pages with ``first``, ``pages`` and ``state``, ascending; pages in
-    none of them lie outside of the arena. Addresses are left out if ``user_vm_start`` is None.
+    ``space`` are ranges of pages with ``first``, ``pages``, ``state`` and ``sure``, ascending;
+    pages in none of them lie outside of the arena. Addresses are left out if
+    ``user_vm_start`` is None.
     """
     row_of = page // ROW
     end = space[-1]["first"] + space[-1]["pages"] if space else 0
@@ -42,5 +46,5 @@ def memory_map(
 def _letter(space: Sequence[dict[str, Any]], page: int) -> str:
     for one in space:
         if one["first"] <= page < one["first"] + one["pages"]:
-            return _LETTERS[one["state"]]
+            return (_LETTERS if one["sure"] else _UNSURE)[one["state"]]
     return _OUTSIDE

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from arenatrace.report.boots_text import boot_lines, boot_name
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import count, seconds, size
+from arenatrace.report.units import count, origin, seconds, size
 from arenatrace.schema import PAGE_SIZE
 
 #: Signatures shown; the rest are counted.
@@ -47,9 +47,9 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _programs(summary["programs"], without_arena, _hosts(summary))
     if summary["arenas"]:
         yield Text()
-        yield _arenas(summary["arenas"], _hosts(summary))
+        yield _arenas(summary["arenas"], totals["lost"], _hosts(summary))
     yield Text()
-    yield _activity(totals)
+    yield _activity(summary)
 
 
 def _hosts(summary: Mapping[str, Any]) -> list[str]:
@@ -165,26 +165,41 @@ def _programs(rows: list[Mapping[str, Any]], without_arena: str, hosts: list[str
     return table
 
 
-def _arenas(rows: list[Mapping[str, Any]], hosts: list[str]) -> Table:
+def _arenas(rows: list[Mapping[str, Any]], lost: int, hosts: list[str]) -> Table:
     numbers = {"faults": "faults", "allocs": "allocs", "frees": "frees", "map id": "map_id"}
     table = _table(rows, numbers, "arena")
     for row in rows:
         facts = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
         if row["preexisting"]:
-            facts.append("older than the recording")
+            facts.append(origin(lost=lost))
         host = hosts[row.get("boot", 0)]
         table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(facts) + host))
     return table
 
 
-def _activity(totals: Mapping[str, int]) -> Text:
+def _activity(summary: Mapping[str, Any]) -> Text:
+    """What went on, without what did not."""
+    totals = summary["totals"]
+    done = [
+        _done(totals["allocs"], "page allocation", totals["allocs_refused"], "more refused"),
+        _done(totals["frees"], "free"),
+        _done(totals["reserves"], "reservation", totals["reserves_refused"], "more refused"),
+        _done(totals["user_faults"], "user fault", totals["user_sigsegv"], "SIGSEGV"),
+    ]
     words = [
-        count(totals["events"], "event"),
-        f"{count(totals['allocs'], 'page allocation')} ({totals['allocs_refused']:,} more refused)",
-        count(totals["frees"], "free"),
-        f"{count(totals['reserves'], 'reservation')} ({totals['reserves_refused']:,} more refused)",
-        f"{count(totals['user_faults'], 'user fault')} ({totals['user_sigsegv']:,} SIGSEGV)",
+        *(text for text in done if text),
         count(totals["arenas"], "arena"),
         count(totals["programs"], "program"),
     ]
-    return Text(", ".join(words))
+    text = f"{count(totals['events'], 'event')}: {', '.join(words)}"
+    trace = summary["trace"] or {}
+    if trace.get("level") == "faults" and "imported" not in trace:
+        text += "; level faults: allocations, frees and reservations were not recorded"
+    return Text(text)
+
+
+def _done(number: int, what: str, also: int = 0, how: str = "") -> str:
+    """So many of something, and how many more of another outcome; nothing if there were none."""
+    if not number and not also:
+        return ""
+    return count(number, what) + (f" ({also:,} {how})" if also else "")

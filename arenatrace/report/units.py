@@ -31,6 +31,12 @@ def since(ts_ns: int | None, start_ts_ns: int) -> str:
     return f"{(ts_ns - start_ts_ns) / _NS_PER_S:+.6f} s"
 
 
+def origin(*, lost: int) -> str:
+    """What is said of an arena whose creation is not in the trace."""
+    older = "older than the recording"
+    return f"{older}, or its creation was lost" if lost else older
+
+
 def size(pages: int | None, page_size: int) -> str:
     """A number of pages, with their size in KiB or MiB."""
     if pages is None:

@@ -69,6 +69,7 @@ def located(trace: Trace, before: Snapshot) -> Snapshot:
     rows = located_faults(trace).with_columns(
         cause=unknown,
         confidence=unknown,
+        oops_evidence=nothing,
         cause_evidence=nothing,
         doubt=nothing,
         ended_by=unknown,

@@ -13,6 +13,8 @@ PAGE = 4096
 BAND = 1 << 32
 GUARD = 32768
 RACE = 1_000_000
+STALL = 100_000_000
+FOREVER = 1 << 62
 LOSS_REACH = 5_000_000_000
 NEAR = 8
 
@@ -29,6 +31,9 @@ class Page:
     died: tuple[int, Event] | None = None
     freed: tuple[int, Event] | None = None
     cleared: int | None = None
+    installed: Event | None = None
+    taken_early: bool = False
+    last: int | None = None
     scratch: Event | None = None
     reserve: Event | None = None
     last_queued: Event | None = None
@@ -40,6 +45,7 @@ class State:
 
     pages: dict[int, Page] = field(default_factory=dict)
     queue: list[Event] = field(default_factory=list)
+    sticky: bool = False
 
     def page(self, number: int) -> Page:
         """The page of that number."""
@@ -55,10 +61,13 @@ class World:
     level: str = "pages"
     partial: bool = False
     unmarked: bool = False
+    sticky: bool = False
 
-    def losses(self) -> list[int]:
-        """Times of the marks that can concern pages."""
-        return [e["ts"] for e in self.events if e["what"] == "lost" and e["matters"]]
+    def losses(self) -> list[tuple[int, int]]:
+        """First and last time of those that can concern pages."""
+        marks = [e for e in self.events if e["what"] == "lost" and e["matters"]]
+        reach = [e["ts"] - LOSS_REACH if e["since"] is None else e["since"] for e in marks]
+        return [(since, e["ts"]) for since, e in zip(reach, marks, strict=True)]
 
 
 def _free(state: State, event: Event, ts: int) -> None:
@@ -67,20 +76,30 @@ def _free(state: State, event: Event, ts: int) -> None:
         if page.live:
             page.died = (ts, event)
         page.freed = (ts, event)
-        if page.scratch is not None:
-            page.cleared = ts
         page.live = False
         page.reserved = False
+        page.last = ts
+        if state.sticky:
+            continue
+        if page.scratch is not None:
+            page.cleared = ts
+            # Asked for before the page was scratched: it may have been done by then.
+            page.taken_early = event["seq"] < page.scratch["seq"]
+        elif page.installed is not None and event["seq"] > page.installed["seq"]:
+            page.taken_early = False
         page.scratch = None
 
 
-def _map(page: Page, event: Event, *, new: bool) -> None:
+def _map(state: State, page: Page, event: Event, *, new: bool) -> None:
     if new:
         page.born = event
         page.cleared = None
     page.live = True
     page.reserved = False
-    page.scratch = None
+    page.last = event["ts"]
+    if not state.sticky:
+        page.scratch = None
+        page.taken_early = False
 
 
 def step(state: State, event: Event) -> None:  # noqa: C901
@@ -88,10 +107,10 @@ def step(state: State, event: Event) -> None:  # noqa: C901
     what = event["what"]
     if what == "alloc" and event["ok"]:
         for number in range(event["first"], event["first"] + event["count"]):
-            _map(state.page(number), event, new=True)
+            _map(state, state.page(number), event, new=True)
     elif what == "user" and event["ok"]:
         page = state.page(event["first"])
-        _map(page, event, new=not page.live)
+        _map(state, page, event, new=not page.live)
     elif what == "free":
         _free(state, event, event["ts"])
     elif what == "free-later":
@@ -108,8 +127,11 @@ def step(state: State, event: Event) -> None:  # noqa: C901
             page.live = False
             page.reserved = True
             page.reserve = event
+            page.last = event["ts"]
     elif what == "fault" and event["outcome"] == "scratch-installed" and in_range(event):
-        state.page(event["page"]).scratch = event
+        page = state.page(event["page"])
+        page.scratch = page.installed = event
+        page.last = event["ts"]
 
 
 def in_range(fault: Event) -> bool:
@@ -120,7 +142,7 @@ def _gap(world: World, since: int | None, until: int) -> bool:
     if world.unmarked:
         return True
     begin = -1 if since is None else since
-    return any(mark > begin and mark - LOSS_REACH < until for mark in world.losses())
+    return any(last > begin and first < until for first, last in world.losses())
 
 
 def _near(state: State, fault: Event) -> tuple[int | None, int | None]:
@@ -142,19 +164,28 @@ def _near(state: State, fault: Event) -> tuple[int | None, int | None]:
 def judge(world: World, index: int) -> dict[str, Any]:
     """What is to be said about the fault that is event number ``index``."""
     fault = world.events[index]
-    state = State()
+    state = State(sticky=world.sticky)
     for event in world.events[:index]:
         if event["arena"] == fault["arena"]:
             step(state, event)
+    page = state.page(fault["page"]) if in_range(fault) else Page()
+    born = (page.born["ts"], page.born["tid"]) if page.born else None
+    died = (page.died[0], page.died[1]["tid"]) if page.died else None
     later = [e for e in world.events[index + 1 :] if e["arena"] == fault["arena"]]
     cause, confidence = _cause(world, state, fault, later)
     if fault["null"] and cause != "null-page" and confidence == "certain":
         # A NULL pointer would reach the same page.
         confidence = "likely"
-    blind = {"ended_by": None, "lifetime_ns": None} if world.level == "faults" else {}
+    blind: dict[str, Any] = {}
+    if world.level == "faults":
+        blind = {"ended_by": None, "lifetime_ns": None, "allocs_refused": None}
+    if world.partial:
+        blind["user_sigsegv"] = None
     return {
         "cause": cause,
         "confidence": confidence,
+        "birth": born,
+        "death": died,
         "near": _near(state, fault) if fault["position"] is not None else (None, None),
         **_consequences(world, state, fault, later),
         **blind,
@@ -180,27 +211,35 @@ def _cause(  # noqa: C901
     whole = not old and not _gap(world, arena["created"], now) and not world.partial
     if fault["null"] and page.born is None:
         return "null-page", "certain" if whole and world.level != "faults" else "likely"
-    if world.level == "faults":
-        return "unknown", "unknown"
     installs = [e for e in later if e["what"] == "fault" and e["page"] == fault["page"]]
     installs = [e for e in installs if e["outcome"] == "scratch-installed"]
     maps = [e for e in later if e["what"] in ("alloc", "user") and e["ok"]]
     maps = [e for e in maps if _covers(e, fault["page"])]
     soon_mapped = bool(maps) and maps[0]["ts"] - now <= RACE
-    just_mapped = page.live and page.born is not None and now - page.born["ts"] <= RACE
+    just_mapped = False
+    if page.live and page.born is not None:
+        age = now - page.born["ts"]
+        stalled = fault["side"] == "prog" and age <= STALL and not _gap(world, page.born["ts"], now)
+        just_mapped = age <= RACE or stalled
+
+    blind = world.level == "faults"
 
     def sure(since: int | None) -> str:
-        return "likely" if _gap(world, since, now) else "certain"
+        return "likely" if blind or _gap(world, since, now) else "certain"
 
     if fault["outcome"] == "already-mapped":
         twin = page.scratch is not None and now - page.scratch["ts"] <= RACE
         twin = twin or (bool(installs) and installs[0]["ts"] - now <= RACE)
         if not twin:
-            if just_mapped or soon_mapped:
-                return "alloc-race", "certain"
+            if page.live:
+                return "alloc-race", sure(page.born["ts"] if page.born else None)
+            if soon_mapped:
+                return "alloc-race", sure(now)
             if page.scratch is not None:
                 return "refault", sure(page.scratch["ts"])
             return "alloc-race", "likely"
+    if blind:
+        return "unknown", "unknown"
     if page.live:
         waiting = [e for e in state.queue if _covers(e, fault["page"])]
         if waiting:
@@ -230,7 +269,9 @@ def _cause(  # noqa: C901
     return "never-allocated", "certain" if whole else "likely"
 
 
-def _consequences(world: World, state: State, fault: Event, later: list[Event]) -> dict[str, Any]:
+def _consequences(  # noqa: C901
+    world: World, state: State, fault: Event, later: list[Event]
+) -> dict[str, Any]:
     nothing: dict[str, Any] = {
         "ended_by": None,
         "lifetime_ns": None,
@@ -239,6 +280,8 @@ def _consequences(world: World, state: State, fault: Event, later: list[Event]) 
     }
     if fault["outcome"] != "scratch-installed":
         return nothing
+    waiting = [e for e in state.queue if in_range(fault) and _covers(e, fault["page"])]
+    was_live = in_range(fault) and state.page(fault["page"]).live
     destroyed = world.arenas[fault["arena"]]["destroyed"]
     if destroyed is not None and destroyed < fault["ts"]:
         destroyed = None
@@ -248,6 +291,8 @@ def _consequences(world: World, state: State, fault: Event, later: list[Event]) 
         else {"ended_by": "open"}
     )
     if not in_range(fault):
+        if destroyed is None and _gap(world, fault["ts"], FOREVER):
+            return nothing
         return {**nothing, **at_destroy}
     result = dict(nothing)
     step(state, fault)
@@ -264,5 +309,46 @@ def _consequences(world: World, state: State, fault: Event, later: list[Event]) 
         step(state, event)
         if page.scratch is not fault:
             by = "alloc" if event["what"] in ("alloc", "user") else "free"
+            if _gap(world, fault["ts"], event["ts"]):
+                return result
+            if was_live and waiting and event["what"] == "drain":
+                # The page was gone, so that free had been done: this is another drain's.
+                return result
             return {**result, "ended_by": by, "lifetime_ns": event["ts"] - fault["ts"]}
+    if _gap(world, fault["ts"], FOREVER if destroyed is None else destroyed):
+        return result
     return {**result, **at_destroy}
+
+
+def states(
+    world: World, arena: int, before: tuple[int, int], size: int
+) -> list[tuple[int, str, bool]]:
+    """Number, state and whether that is sure, of each page just before an event."""
+    facts = world.arenas[arena]
+    if facts["created"] is not None and facts["created"] > before[0]:
+        return []
+    if facts["destroyed"] is not None and facts["destroyed"] < before[0]:
+        return []
+    state = State(sticky=world.sticky)
+    for event in world.events:
+        if event["arena"] == arena and (event["ts"], event["seq"]) < before:
+            step(state, event)
+    blind = world.level == "faults"
+    found = []
+    for number in range(size):
+        page = state.page(number)
+        untouched = page.last is None
+        if page.scratch is not None:
+            name = "scratched"
+        elif page.taken_early:
+            name = "unknown"
+        elif page.live:
+            name = "allocated"
+        elif page.reserved:
+            name = "reserved"
+        else:
+            name = "unknown" if untouched and (facts["preexisting"] or blind) else "free"
+        since = facts["created"] if untouched else page.last
+        sure = name != "unknown" and not blind and not _gap(world, since, before[0])
+        found.append((number, name, sure))
+    return found

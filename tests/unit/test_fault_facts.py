@@ -46,6 +46,48 @@ def test_without_a_reason_none_is_made_up(tmp_path: Path) -> None:
         assert not any(text.startswith("not recovered") for text in row["evidence"])
 
 
+_CODE = 0xFFFF_FFFF_A000_0000
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "reason"),
+    [
+        ("no-arena", {"prog": 1}, "no-arena"),
+        ("lower guard", {"prog": 0, "addr": KERN - 40}, "outside-arena"),
+        ("past the upper guard", {"prog": 0, "addr": KERN + (1 << 32) + 32768}, "outside-arena"),
+        ("in the upper guard", {"prog": 0, "addr": KERN + (1 << 32) + 32767}, None),
+        ("its own arena", {"prog": 0}, None),
+        ("protection", {"prog": 0, "error_code": 3}, "protection"),
+        ("no program on the stack", {"prog": None, "stack": 1}, "no-program"),
+        ("no stack", {"prog": None}, None),
+        ("a program nothing is known of", {"prog": 2}, None),
+    ],
+)
+def test_a_reason_that_was_not_recorded_follows_from_what_was(
+    case: str, changes: dict[str, Any], reason: str | None, tmp_path: Path
+) -> None:
+    builder = TraceBuilder()
+    arena = builder.arena()
+    builder.program("alpha", [("alpha", _CODE, _CODE + 64)], arena=arena)
+    builder.program("helper", [("helper", _CODE + 64, _CODE + 128)])
+    builder.program("lost", [("lost", _CODE + 128, _CODE + 192)], type=None)
+    builder.stack(_CODE - 64, _CODE - 32)
+    builder.kernel_fault(outcome=int(Outcome.OOPS), **changes)
+    (row,) = _rows(builder, tmp_path)
+    assert row["oops_reason"] == reason
+    assert any(text.startswith("not recovered: ") for text in row["evidence"]) == bool(reason)
+    guard = [text for text in row["evidence"] if "guard below" in text]
+    assert bool(guard) == (case == "lower guard")
+
+
+def test_a_kernel_without_the_handler_is_the_reason(tmp_path: Path) -> None:
+    builder = TraceBuilder(meta=sample_meta(profile="pre-scratch"))
+    builder.arena()
+    builder.kernel_fault(outcome=int(Outcome.OOPS))
+    (row,) = _rows(builder, tmp_path)
+    assert row["oops_reason"] == "no-handler"
+
+
 @pytest.mark.parametrize(
     ("reason", "code"), [(OopsReason.PROTECTION, 0), (OopsReason.NO_HANDLER, 1), (None, 1)]
 )

@@ -13,14 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arenatrace.capture.points import LEVELS
+
 from .lab import WORKLOAD, Lab
 from .workload.check_truth import STREAM_FILE, Report, parse_stream
 
-#: Everything the guest records in one boot.
-MODES = ("all", "unload-after-fault", "both-cpus", "clean")
+#: Everything the guest records in one boot, modes of the workload: at level ``pages``, and
+#: those that fault in every way at each other level.
+MODES = (
+    *("all", "unload-after-fault", "both-cpus", "clean", "races", "old", "lossy"),
+    *(f"all+races@{level}" for level in LEVELS if level != "pages"),
+)
 
-_JOB = Path(__file__).parent / "guest_jobs" / "record-workload.sh"
-_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
+TIMEOUT = 900.0  # seconds; each recording compiles the probes anew
+JOB = Path(__file__).parent / "guest_jobs" / "record-workload.sh"
+BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,11 @@ class Recording:
     truth: dict[str, Any]
     reports: dict[int, list[Report]]
     log: str
+
+    @property
+    def level(self) -> str:
+        """The capture level."""
+        return self.mode.partition("@")[2] or "pages"
 
     def faults(self) -> list[dict[str, Any]]:
         """Rows of ``arenatrace faults --json``."""
@@ -62,9 +74,10 @@ def status_of(*words: str | Path) -> tuple[int, str]:
 
 def record_modes(lab: Lab, modes: tuple[str, ...]) -> dict[str, Recording]:
     """Record the workload's modes in one boot of the lab."""
-    built = lab.prepare(WORKLOAD, _BUILD)
+    built = lab.prepare(WORKLOAD, BUILD)
     words = " ".join(modes)
-    result = lab.run(f"sh files/{_JOB.name} files/{built.name}/build {words}", files=[built, _JOB])
+    job = f"sh files/{JOB.name} files/{built.name}/build {words}"
+    result = lab.run(job, files=[built, JOB], timeout=TIMEOUT)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
     return {mode: read_recording(result.out_dir, mode) for mode in modes}
 

@@ -17,7 +17,12 @@ from .recordings import Recording
 from .workload.check_truth import Report
 
 PAGE = 4096
-_BANDS = {"user": "user-range", "beyond-user": "kernel-band", "upper-guard": "upper-guard"}
+_BANDS = {
+    "user": "user-range",
+    "beyond-user": "kernel-band",
+    "upper-guard": "upper-guard",
+    "lower-guard": "lower-guard",
+}
 _RECOVERED = ("scratch-installed", "already-mapped")
 
 Row = dict[str, Any]

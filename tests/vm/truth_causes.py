@@ -1,4 +1,8 @@
-"""The cause of every fault as the workload's own account has it."""
+"""The cause of every fault, and how sure it can be, as the workload's own account has it.
+
+Plain rules, of docs/causes.md, applied to what the workload says it did; nothing of the toolkit
+is asked. Where a rule looks at a clock, the times are those of the recorded events.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,46 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PAGE = 4096
+RACE_NS = 1_000_000
+STALL_NS = 100_000_000
+
+Answer = tuple[str, str]
+Row = dict[str, Any]
+
+_ODD = "unknown", "unknown"
 
 #: What the workload meant to do, where that alone decides.
-CAUSE_OF_KIND = {
-    "null": "null-page",
-    "prog-null": "null-page",
-    "uaf": "use-after-free",
-    "uaf-deferred": "use-after-free",
-    "uaf-user-mapped": "use-after-free",
-    "prog-uaf": "use-after-free",
-    "reserved": "reserved-guard",
-    "beyond-user": "outside-user-range",
-    "prog-beyond-user": "outside-user-range",
-    "upper-guard": "guard-band",
-    "prog-upper-guard": "guard-band",
-    "after-free-over-scratch": "refault",
+OF_KIND: dict[str, Answer] = {
+    "null": ("null-page", "certain"),
+    "uaf": ("use-after-free", "certain"),
+    "uaf-deferred": ("use-after-free", "certain"),
+    "uaf-user-mapped": ("use-after-free", "certain"),
+    "reserved": ("reserved-guard", "certain"),
+    "overrun": ("out-of-bounds", "likely"),
+    "underrun": ("out-of-bounds", "likely"),
+    "beyond-user": ("outside-user-range", "certain"),
+    "upper-guard": ("guard-band", "certain"),
+    "lower-guard": ("guard-band", "certain"),
+    "after-free-over-scratch": ("refault", "certain"),
+    "late-free": ("free-race", "certain"),
+}
+
+#: A pair of: what may have happened to such a page in the time that is not recorded.
+OF_PAST: dict[str, dict[str, Answer]] = {
+    # The arena is older than the recording, and a page that was seen to be freed was in use.
+    "old": {
+        "past-held": ("use-after-free", "likely"),
+        "past-freed": _ODD,
+        "past-reserved": _ODD,
+        "past-untouched": _ODD,
+    },
+    # Events were lost after all that: a page whose free is lost cannot have faulted.
+    "lossy": {
+        "past-held": _ODD,
+        "past-freed": ("use-after-free", "likely"),
+        "past-reserved": ("reserved-guard", "likely"),
+        "past-untouched": ("never-allocated", "likely"),
+    },
 }
 
 
@@ -33,7 +62,7 @@ class _Arena:
     live: set[int] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
 
-    def note(self, event: dict[str, Any]) -> None:
+    def note(self, event: Row) -> None:
         first = (int(event["uaddr"], 16) - self.start) // PAGE
         pages = set(range(first, first + event["pages"]))
         if not event["ok"]:
@@ -44,30 +73,63 @@ class _Arena:
         elif event["what"] in ("free", "free-deferred"):
             self.live -= pages
 
-    def cause(self, page: int) -> str:
+    def cause(self, page: int) -> Answer:
         """Of a fault on a page picked at random among those that hold nothing."""
         if page in self.used:
-            return "use-after-free"
+            return "use-after-free", "certain"
         if {page - 1, page + 1} & self.live:
-            return "out-of-bounds"
-        return "never-allocated"
+            return "out-of-bounds", "likely"
+        return "never-allocated", "certain"
 
 
-def expected_causes(truth: dict[str, Any]) -> dict[int, str]:
-    """The cause of each fault of ``truth`` by its ``seq``.
+def expected_causes(truth: Row, level: str, times: dict[int, Row]) -> dict[int, Answer]:
+    """Cause and confidence of each fault of ``truth`` by its ``seq``.
 
-    A page that was to be one never allocated was picked at random: it may have been used and
-    freed before by chance, or lie beside a live one, and the account says so.
+    ``times`` has for faults of a race, by ``seq``: ``since_ns``, how long before the fault the
+    other CPU's allocation or free was recorded.
     """
     starts = {one["map_id"]: int(one["user_vm_start"], 16) for one in truth["arenas"]}
     arenas: dict[int, _Arena] = defaultdict(lambda: _Arena(0))
     arenas.update({map_id: _Arena(start) for map_id, start in starts.items()})
-    causes = {}
+    answers = {}
     for entry in sorted([*truth["events"], *truth["faults"]], key=lambda one: one["seq"]):
         arena = arenas[entry["map_id"]]
         if "what" in entry:
             arena.note(entry)
-            continue
-        kind = CAUSE_OF_KIND.get(entry["kind"])
-        causes[entry["seq"]] = kind or arena.cause(entry["page"])
-    return causes
+        elif level == "faults":
+            answers[entry["seq"]] = _without_history(entry)
+        else:
+            since = times.get(entry["seq"], {}).get("since_ns")
+            answers[entry["seq"]] = _with_history(truth["mode"], arena, entry, since)
+    return answers
+
+
+def _with_history(mode: str, arena: _Arena, fault: Row, since_ns: int | None) -> Answer:
+    kind = fault["kind"].removeprefix("prog-")
+    if kind == "free-race":
+        assert since_ns is not None
+        near = since_ns <= RACE_NS
+        return ("free-race", "likely") if near else ("use-after-free", "certain")
+    if kind == "alloc-race":
+        if fault["side"] == "kernel":
+            # The kernel found the entry filled that had been empty.
+            return "alloc-race", "certain"
+        assert since_ns is not None
+        return ("alloc-race", "likely") if since_ns <= STALL_NS else _ODD
+    past = OF_PAST.get(mode, {}).get(kind)
+    if kind == "null" and mode in OF_PAST and fault["band"] == "user":
+        # A page of an arena with a past that is not known may have been in use.
+        return "null-page", "likely"
+    return past or OF_KIND.get(kind) or arena.cause(fault["page"])
+
+
+def _without_history(fault: Row) -> Answer:
+    """At level ``faults`` only the address and the outcome speak."""
+    kind = fault["kind"].removeprefix("prog-")
+    if kind == "null":
+        return "null-page", "likely" if fault["band"] == "user" else "certain"
+    if kind in ("beyond-user", "upper-guard", "lower-guard"):
+        return OF_KIND[kind]
+    if kind == "alloc-race" and fault["side"] == "kernel":
+        return "alloc-race", "likely"
+    return _ODD

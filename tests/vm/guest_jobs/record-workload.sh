@@ -1,16 +1,51 @@
 #!/bin/sh
-# Record each mode of the fault workload that is named, one trace each, in the guest.
-# usage: record-workload.sh BUILD MODE...
-# Leaves MODE.atrace, MODE.json (ground truth), MODE.streams/ (the kernel's own reports),
-# MODE.log (what record said), doctor.json and dmesg.txt in $LAB_OUT.
+# Record the fault workload in the guest, one trace for each word that is named.
+# usage: record-workload.sh BUILD MODES[@LEVEL]...
+# MODES are modes of wl joined by "+". Leaves in $LAB_OUT, for each word: .atrace, .json (ground
+# truth), .streams/ (the kernel's own reports) and .log (what record said); and once
+# doctor.json and dmesg.txt.
 set -eu
 build=$1
 shift
+
+# record NAME LEVEL COMMAND...; $ring is the size of the ring, if not the default
+small=64K ring=
+record() {
+    name=$1 level=$2
+    shift 2
+    arenatrace record --level "$level" ${ring:+--ring-size "$ring"} -o "$LAB_OUT/$name.atrace" \
+        -- "$@" 2>"$LAB_OUT/$name.log" ||
+        # 4: events were lost, as they are meant to be from a small ring
+        [ "$?$ring" = "4$small" ]
+}
+
+# The workload is half done when the recording begins.
+record_old() {
+    "$build/wl" old --truth "$LAB_OUT/$1.json" --streams "$LAB_OUT/$1.streams" \
+        --ready ready --go go &
+    until [ -e ready ]; do sleep 0.1; done
+    # shellcheck disable=SC2016 # $1 is of the shell that is recorded
+    record "$1" "$2" sh -c 'touch go; while kill -0 "$1" 2>&-; do sleep 0.1; done' sh $!
+    wait $!
+}
+
 insmod "$build/arenapoke.ko"
+insmod "$build/arenarace.ko"
 arenatrace doctor --json >"$LAB_OUT/doctor.json"
-for mode in "$@"; do
-    arenatrace record -o "$LAB_OUT/$mode.atrace" -- \
-        "$build/wl" "$mode" --truth "$LAB_OUT/$mode.json" --streams "$LAB_OUT/$mode.streams" \
-        2>"$LAB_OUT/$mode.log"
+for word in "$@"; do
+    modes=$(echo "${word%@*}" | tr + ' ')
+    case $word in
+        *@*) level=${word#*@} ;;
+        *) level=pages ;;
+    esac
+    case $modes in
+        old) record_old "$word" "$level" ;;
+        *)
+            case $modes in lossy) ring=$small ;; *) ring= ;; esac
+            # shellcheck disable=SC2086 # several modes are several words
+            record "$word" "$level" "$build/wl" $modes --truth "$LAB_OUT/$word.json" \
+                --streams "$LAB_OUT/$word.streams"
+            ;;
+    esac
 done
 dmesg >"$LAB_OUT/dmesg.txt"

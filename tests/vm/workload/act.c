@@ -43,6 +43,22 @@ uint32_t act_pick(struct target *t, enum page_state state, bool taken)
 	die("%s: no page left in state %d", t->prog.name, state);
 }
 
+uint32_t act_pick_fresh(struct target *t, uint32_t pages)
+{
+	uint32_t first = 1 + act_random(t->max_entries), run = 0;
+
+	for (uint32_t i = 0; i < t->max_entries + pages; i++) {
+		uint32_t page = (first + i) % t->max_entries;
+		const struct page *p = &t->pages[page];
+
+		/* A run does not go around the end, nor over page 0, which may be NULL's. */
+		run = page && p->state == PAGE_NONE && !p->taken && !p->used ? run + 1 : 0;
+		if (run == pages)
+			return page - pages + 1;
+	}
+	die("%s: no %u fresh pages left", t->prog.name, pages);
+}
+
 static uint32_t scratched(const struct target *t, uint32_t page, uint32_t pages)
 {
 	uint32_t count = 0;
@@ -60,10 +76,14 @@ static bool any_taken(const struct target *t, uint32_t page, uint32_t pages)
 	return false;
 }
 
-static void set(struct target *t, uint32_t page, uint32_t pages, struct page to)
+static void set(struct target *t, uint32_t page, uint32_t pages, enum page_state state,
+		bool taken)
 {
-	for (uint32_t i = page; i < page + pages; i++)
-		t->pages[i] = to;
+	for (uint32_t i = page; i < page + pages; i++) {
+		t->pages[i].state = state;
+		t->pages[i].taken = taken;
+		t->pages[i].used |= state == PAGE_REAL;
+	}
 }
 
 uint32_t act_alloc(struct target *t, uint32_t page, uint32_t pages)
@@ -85,7 +105,7 @@ uint32_t act_alloc(struct target *t, uint32_t page, uint32_t pages)
 		if (any_taken(t, page, pages))
 			die("%s: alloc gave page %u, which is taken", t->prog.name, page);
 		event.over_scratch = scratched(t, page, pages);
-		set(t, page, pages, (struct page){ PAGE_REAL, true });
+		set(t, page, pages, PAGE_REAL, true);
 	}
 	truth_event(t, event);
 	return event.ok ? page : ANYWHERE;
@@ -99,7 +119,7 @@ void act_free(struct target *t, uint32_t page, uint32_t pages)
 	target_call(t, &call);
 	truth_event(t, (struct event){ .what = "free", .uaddr = call.uaddr, .pages = pages,
 				       .ok = true, .over_scratch = scratched(t, page, pages) });
-	set(t, page, pages, (struct page){ PAGE_NONE, false });
+	set(t, page, pages, PAGE_NONE, false);
 }
 
 void act_free_deferred(struct target *t, uint32_t page, uint32_t pages)
@@ -111,7 +131,7 @@ void act_free_deferred(struct target *t, uint32_t page, uint32_t pages)
 	truth_event(t, (struct event){ .what = "free-deferred", .uaddr = call.uaddr,
 				       .pages = pages, .ok = true,
 				       .over_scratch = scratched(t, page, pages) });
-	set(t, page, pages, (struct page){ PAGE_NONE, false });
+	set(t, page, pages, PAGE_NONE, false);
 }
 
 void act_deferred_done(struct target *t)
@@ -147,13 +167,21 @@ bool act_reserve(struct target *t, uint32_t page, uint32_t pages)
 static bool op_writes(enum poke_op op)
 {
 	return op == POKE_K_WRITE64 || op == POKE_K_WRITE32 || op == POKE_K_LEAF_WRITE32 ||
-	       op == POKE_P_WRITE32 || op == POKE_P_LEAF_WRITE64 || op == POKE_P_FAR_WRITE64;
+	       op == POKE_P_WRITE32 || op == POKE_P_LEAF_WRITE64 || op == POKE_P_FAR_WRITE64 ||
+	       op == POKE_P_BACK_WRITE64;
 }
 
 static uint32_t op_size(enum poke_op op)
 {
 	return op == POKE_K_READ32 || op == POKE_K_WRITE32 || op == POKE_K_LEAF_WRITE32 ||
 	       op == POKE_P_WRITE32 || op == POKE_P_LEAF_READ32 ? 4 : 8;
+}
+
+static uint64_t displacement_of(enum poke_op op)
+{
+	if (op == POKE_P_FAR_READ64 || op == POKE_P_FAR_WRITE64)
+		return POKE_FAR;
+	return op == POKE_P_BACK_READ64 || op == POKE_P_BACK_WRITE64 ? -(uint64_t)POKE_BACK : 0;
 }
 
 /* The page of the user range that @koff is in, or NULL. */
@@ -164,34 +192,44 @@ static struct page *page_at(struct target *t, uint64_t koff)
 	return koff < POKE_BAND && page < t->max_entries ? &t->pages[page] : NULL;
 }
 
+void act_ask(struct target *t, enum poke_op op, struct fault *fault)
+{
+	fault->kernel_side = op < POKE_P_READ64;
+	fault->write = op_writes(op);
+	fault->size = op_size(op);
+	fault->tid = gettid();
+	fault->call.op = op;
+	fault->call.value = 0x5ca7c400 + fault->koff;
+	fault->call.koff = fault->koff;
+	fault->call.uaddr = (t->user_vm_start & ~0xffffffffULL) + fault->koff -
+			    displacement_of(op);
+}
+
+void act_answer(struct target *t, const struct fault *fault, bool mapped)
+{
+	if (fault->call.kaddr != fault->call.kern_vm_start + fault->koff)
+		die("%s: access at %#llx, not where asked", t->prog.name,
+		    (unsigned long long)fault->call.kaddr);
+	/* The kernel's promise for the program's own load from a page that is not there. */
+	if (!mapped && !fault->kernel_side && !fault->write && fault->call.value)
+		die("%s: a load that faulted gave %#llx", t->prog.name,
+		    (unsigned long long)fault->call.value);
+}
+
 void act_access(struct target *t, enum poke_op op, struct fault fault)
 {
-	uint64_t displacement = op == POKE_P_FAR_READ64 || op == POKE_P_FAR_WRITE64 ? POKE_FAR : 0;
 	struct page *page = page_at(t, fault.koff);
+	bool mapped = page && page->state == PAGE_REAL;
 
-	fault.kernel_side = op < POKE_P_READ64;
-	fault.write = op_writes(op);
-	fault.size = op_size(op);
-	fault.tid = gettid();
-	fault.call = (struct poke_call){ .op = op, .value = 0x5ca7c400 + fault.koff };
-	if (fault.kernel_side)
-		fault.call.koff = fault.koff;
-	else
-		fault.call.uaddr = (t->user_vm_start & ~0xffffffffULL) + fault.koff - displacement;
+	act_ask(t, op, &fault);
 	target_call(t, &fault.call);
-	if (fault.call.kaddr != fault.call.kern_vm_start + fault.koff)
-		die("%s: access at %#llx, not where asked", t->prog.name,
-		    (unsigned long long)fault.call.kaddr);
-	if (page && page->state == PAGE_REAL) {
+	act_answer(t, &fault, mapped);
+	if (mapped) {
 		truth_event(t, (struct event){ .what = "mapped-access", .pages = 1, .ok = true,
 					       .uaddr = (t->user_vm_start & ~0xffffffffULL) +
 							fault.koff });
 		return;
 	}
-	/* The kernel's promise for the program's own load from a page that is not there. */
-	if (!fault.kernel_side && !fault.write && fault.call.value)
-		die("%s: load at %#llx gave %#llx", t->prog.name, (unsigned long long)fault.call.kaddr,
-		    (unsigned long long)fault.call.value);
 	truth_fault(t, fault);
 	if (fault.kernel_side && page)
 		page->state = PAGE_SCRATCH;
@@ -224,6 +262,13 @@ void act_prog_far(struct target *t, const char *kind, uint64_t koff)
 	struct fault fault = { .kind = kind, .koff = koff, .pinned_cpu = -1, .race = -1 };
 
 	act_access(t, t->next_prog_site++ % 2 ? POKE_P_FAR_WRITE64 : POKE_P_FAR_READ64, fault);
+}
+
+void act_prog_back(struct target *t, const char *kind, uint64_t koff)
+{
+	struct fault fault = { .kind = kind, .koff = koff, .pinned_cpu = -1, .race = -1 };
+
+	act_access(t, t->next_prog_site++ % 2 ? POKE_P_BACK_WRITE64 : POKE_P_BACK_READ64, fault);
 }
 
 void act_prog_first(struct target *t, const char *kind, uint64_t koff)
@@ -266,5 +311,5 @@ void act_user(struct target *t, uint32_t page)
 	event.over_scratch = segv;
 	truth_event(t, event);
 	if (!segv)
-		t->pages[page] = (struct page){ PAGE_REAL, true };
+		set(t, page, 1, PAGE_REAL, true);
 }

@@ -27,6 +27,8 @@ void act_kernel(struct target *t, const char *kind, uint64_t koff);
 void act_prog(struct target *t, const char *kind, uint64_t koff);
 /* The same with a large displacement, which can reach past the band. */
 void act_prog_far(struct target *t, const char *kind, uint64_t koff);
+/* The same with one that goes back, before the band. */
+void act_prog_back(struct target *t, const char *kind, uint64_t koff);
 /* The same as the first instruction of its source line. */
 void act_prog_first(struct target *t, const char *kind, uint64_t koff);
 /* One given access; safe to call from several threads if the pages differ. */
@@ -35,6 +37,12 @@ void act_access(struct target *t, enum poke_op op, struct fault fault);
 /* Access from user space: maps an empty page, is refused on a scratched one. */
 void act_user(struct target *t, uint32_t page);
 
+/* The parts of act_access(): fill in what to ask of the program, check what it answered. */
+void act_ask(struct target *t, enum poke_op op, struct fault *fault);
+void act_answer(struct target *t, const struct fault *fault, bool mapped);
+
+/* The first of so many pages in a row that were never used; page 0 is left alone. */
+uint32_t act_pick_fresh(struct target *t, uint32_t pages);
 /* A random page with this state. */
 uint32_t act_pick(struct target *t, enum page_state state, bool taken);
 /* An 8-byte aligned place in a page, another one each time. */

@@ -53,6 +53,14 @@ int beta(struct poke_call *c)
 		c->kaddr = KERNEL_OF(c, POKE_FAR);
 		ACCESS(c, c->value = *FAR(c, __u64));
 		break;
+	case POKE_P_BACK_READ64:
+		c->kaddr = KERNEL_OF(c, -(__u64)POKE_BACK);
+		ACCESS(c, c->value = *BACK(c, __u64));
+		break;
+	case POKE_P_BACK_WRITE64:
+		c->kaddr = KERNEL_OF(c, -(__u64)POKE_BACK);
+		ACCESS(c, *BACK(c, __u64) = c->value);
+		break;
 	case POKE_P_FIRST_READ64:
 		/*
 		 * 7.2 looks for the last line that starts before the faulting instruction.

@@ -9,7 +9,8 @@ const struct plan alpha_full = {
 	.null = 3, .uaf = 23, .uaf_deferred = 11, .uaf_user_mapped = 13, .never = 29,
 	.reserved = 5, .beyond = 17, .guard = 7, .refault = 19,
 	.prog_null = 31, .prog_uaf = 37, .prog_never = 41, .prog_beyond = 43, .prog_guard = 47,
-	.prog_first = 53,
+	.prog_first = 53, .overrun = 13, .underrun = 7, .prog_overrun = 11, .prog_underrun = 5,
+	.prog_reserved = 19, .prog_refault = 17, .prog_lower_guard = 23,
 	.alloc_over_scratch = 11, .user_map = 19, .user_segv = 17, .user_map_reserved = 5,
 	.alloc_refused = 5, .reserve_refused = 3, .mapped_access = 61,
 };
@@ -19,7 +20,8 @@ const struct plan beta_full = {
 	.null = 1, .uaf = 31, .uaf_deferred = 2, .uaf_user_mapped = 3, .never = 37,
 	.reserved = 7, .beyond = 13, .guard = 5, .refault = 11,
 	.prog_null = 17, .prog_uaf = 19, .prog_never = 23, .prog_beyond = 29, .prog_guard = 41,
-	.prog_first = 43,
+	.prog_first = 43, .overrun = 7, .underrun = 3, .prog_overrun = 5, .prog_underrun = 2,
+	.prog_reserved = 11, .prog_refault = 13, .prog_lower_guard = 29,
 	.alloc_over_scratch = 7, .user_map = 23, .user_segv = 13, .user_map_reserved = 3,
 	.alloc_refused = 3, .reserve_refused = 2, .mapped_access = 59,
 };
@@ -105,6 +107,33 @@ static void never(struct target *t, const struct plan *plan)
 			   target_koff(t, act_pick(t, PAGE_NONE, false)) + act_offset());
 }
 
+/* Past the end or before the start of something that is live, by less than a page. */
+static void bounds(struct target *t, const struct plan *plan)
+{
+	const struct {
+		void (*act)(struct target *t, const char *kind, uint64_t koff);
+		const char *kind;
+		uint32_t count;
+		bool past;
+	} ways[] = {
+		{ act_kernel, "overrun", plan->overrun, true },
+		{ act_kernel, "underrun", plan->underrun, false },
+		{ act_prog, "prog-overrun", plan->prog_overrun, true },
+		{ act_prog, "prog-underrun", plan->prog_underrun, false },
+	};
+
+	for (size_t way = 0; way < sizeof(ways) / sizeof(*ways); way++) {
+		for (uint32_t i = 0; i < ways[way].count; i++) {
+			uint32_t pages = 1 + i % 3, first = act_pick_fresh(t, pages + 2) + 1;
+			uint32_t page = ways[way].past ? first + pages : first - 1;
+
+			act_alloc(t, first, pages);
+			ways[way].act(t, ways[way].kind, target_koff(t, page) + act_offset());
+			act_free(t, first, pages);
+		}
+	}
+}
+
 static void reserved(struct target *t, const struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->reserved; i++) {
@@ -112,6 +141,12 @@ static void reserved(struct target *t, const struct plan *plan)
 
 		act_reserve(t, page, 1);
 		act_kernel(t, "reserved", target_koff(t, page) + act_offset());
+	}
+	for (uint32_t i = 0; i < plan->prog_reserved; i++) {
+		uint32_t page = act_pick(t, PAGE_NONE, false);
+
+		act_reserve(t, page, 1);
+		act_prog(t, "prog-reserved", target_koff(t, page) + act_offset());
 	}
 	for (uint32_t i = 0; i < plan->user_map_reserved; i++) {
 		uint32_t page = act_pick(t, PAGE_NONE, false);
@@ -168,6 +203,9 @@ static void prog(struct target *t, const struct plan *plan)
 		act_prog(t, "prog-beyond-user", beyond_page(t) + act_offset());
 	for (uint32_t i = 0; i < plan->prog_guard; i++)
 		act_prog_far(t, "prog-upper-guard", POKE_BAND + i % 6 * POKE_PAGE + act_offset());
+	for (uint32_t i = 0; i < plan->prog_lower_guard; i++)
+		act_prog_back(t, "prog-lower-guard",
+			      -POKE_PAGE * (1 + i % 7) + act_offset());
 	for (uint32_t i = 0; i < plan->prog_first; i++)
 		act_prog_first(t, "prog-first-of-line",
 			       target_koff(t, act_pick(t, PAGE_NONE, false)) + act_offset());
@@ -189,6 +227,12 @@ static void over_scratch(struct target *t, const struct plan *plan)
 
 		act_free(t, page, 1);
 		act_kernel(t, "after-free-over-scratch", target_koff(t, page) + act_offset());
+	}
+	for (uint32_t i = 0; i < plan->prog_refault; i++) {
+		uint32_t page = act_pick(t, PAGE_SCRATCH, false);
+
+		act_free(t, page, 1);
+		act_prog(t, "prog-after-free-over-scratch", target_koff(t, page) + act_offset());
 	}
 }
 
@@ -225,6 +269,11 @@ static void verify(const struct target *t, const struct plan *plan)
 		{ "prog-beyond-user", plan->prog_beyond },
 		{ "prog-upper-guard", plan->prog_guard },
 		{ "prog-first-of-line", plan->prog_first }, { "mapped", 0 },
+		{ "overrun", plan->overrun }, { "underrun", plan->underrun },
+		{ "prog-overrun", plan->prog_overrun }, { "prog-underrun", plan->prog_underrun },
+		{ "prog-reserved", plan->prog_reserved },
+		{ "prog-after-free-over-scratch", plan->prog_refault },
+		{ "prog-lower-guard", plan->prog_lower_guard },
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
@@ -237,7 +286,7 @@ void plan_run(struct target *a, const struct plan *plan_a, struct target *b,
 	      const struct plan *plan_b)
 {
 	static void (*const steps[])(struct target *, const struct plan *) = {
-		null_prog, null_kernel, uaf, uaf_deferred, uaf_user_mapped, never, reserved,
+		null_prog, null_kernel, bounds, uaf, uaf_deferred, uaf_user_mapped, never, reserved,
 		beyond, prog, guard, over_scratch, harmless,
 	};
 

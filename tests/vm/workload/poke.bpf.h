@@ -53,6 +53,7 @@ void arenapoke_write32(__u64 kaddr, __u32 value) __ksym;
 #define KERNEL_OF(c, displacement) ((c)->kern_vm_start + (__u32)(c)->uaddr + (displacement))
 
 #define AT(c, type) ((volatile type __arena *)(c)->uaddr)
+#define BACK(c, type) ((volatile type __arena *)((char __arena *)(c)->uaddr - POKE_BACK))
 #define FAR(c, type) ((volatile type __arena *)((char __arena *)(c)->uaddr + POKE_FAR))
 
 static __always_inline struct bpf_arena *arena_of(void *map)

@@ -7,6 +7,7 @@
 #define POKE_BAND (1ULL << 32) /* size of the kernel band of an arena */
 #define POKE_GUARD 32768ULL /* half of the guard area around the band */
 #define POKE_FAR 0x6ff8 /* displacement of the far accesses, fits a 16-bit offset */
+#define POKE_BACK 0x7ff8 /* the same for those that go back, before the band */
 
 enum poke_op {
 	POKE_INFO,
@@ -27,8 +28,20 @@ enum poke_op {
 	POKE_P_LEAF_WRITE64,
 	POKE_P_FAR_READ64,
 	POKE_P_FAR_WRITE64,
+	POKE_P_BACK_READ64,
+	POKE_P_BACK_WRITE64,
 	POKE_P_FIRST_READ64,
 	POKE_OPS
+};
+
+/* How a call of gamma takes part in a race; see arenarace.c. */
+enum poke_race {
+	POKE_ALONE,
+	POKE_HELD_IN_FAULT, /* the access faults and is held before anybody handles it */
+	POKE_UNTIL_UNMAPPED, /* waits for another CPU to take the page away, then accesses */
+	POKE_WHILE_HELD, /* waits until another CPU is held, acts, lets it go */
+	POKE_HOLD_WORKER, /* only has the next run of the arena's worker held */
+	POKE_WORKER_RUNS, /* only asks how often it has run */
 };
 
 /* One call: the context of a syscall program, copied back after the run. */
@@ -46,6 +59,8 @@ struct poke_call {
 	__u32 line; /* source line of the access */
 	__u32 stream_line; /* the line the kernel's report names */
 	__u32 cpu;
+	__u32 race; /* asked: enum poke_race */
+	__u32 late; /* answered: -errno of a wait that failed */
 	__u32 pad;
 	char func[24]; /* function that made the access */
 	char file[24]; /* source file of the access */

@@ -54,6 +54,27 @@ static void identify_arena(struct target *t, struct bpf_map *map)
 		die("%s: arena is not mapped", t->prog.name);
 }
 
+static void open_stream(struct target *t, const char *streams)
+{
+	char path[4096];
+
+	t->stream = NULL;
+	if (!streams)
+		return;
+	snprintf(path, sizeof(path), "%s/%s-%u.stderr.txt", streams, t->prog.name, t->prog.id);
+	t->stream = fopen(path, "w");
+	if (!t->stream)
+		die("%s: %s", path, strerror(errno));
+}
+
+static void close_stream(struct target *t)
+{
+	target_drain(t);
+	if (t->stream && fclose(t->stream))
+		die("%s: stream file: %s", t->prog.name, strerror(errno));
+	t->stream = NULL;
+}
+
 void target_load(struct target *t, const char *objects, const char *streams, const char *name)
 {
 	struct poke_call call = { .op = POKE_INFO };
@@ -79,12 +100,7 @@ void target_load(struct target *t, const char *objects, const char *streams, con
 	if (defer)
 		identify(&t->defer, defer);
 	identify_arena(t, map);
-	if (streams) {
-		snprintf(path, sizeof(path), "%s/%s-%u.stderr.txt", streams, name, t->prog.id);
-		t->stream = fopen(path, "w");
-		if (!t->stream)
-			die("%s: %s", path, strerror(errno));
-	}
+	open_stream(t, streams);
 	target_call(t, &call);
 	t->kern_vm_start = call.kern_vm_start;
 }
@@ -118,14 +134,28 @@ void target_reported(struct target *t)
 
 void target_unload(struct target *t)
 {
-	target_drain(t);
-	if (t->stream && fclose(t->stream))
-		die("%s: stream file: %s", t->prog.name, strerror(errno));
+	close_stream(t);
 	bpf_object__close(t->object);
 	free(t->pages);
 	t->object = NULL;
-	t->stream = NULL;
 	t->pages = NULL;
+}
+
+void target_view(struct target *view, struct target *t, const char *streams, const char *name)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(t->object, name);
+
+	if (!prog)
+		die("%s: no program %s", t->prog.name, name);
+	*view = *t;
+	identify(&view->prog, prog);
+	view->defer = view->prog;
+	open_stream(view, streams);
+}
+
+void target_view_end(struct target *view)
+{
+	close_stream(view);
 }
 
 static void call_program(const struct identity *prog, struct poke_call *call)

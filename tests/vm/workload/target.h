@@ -15,6 +15,7 @@ enum page_state { PAGE_NONE, PAGE_REAL, PAGE_SCRATCH };
 struct page {
 	uint8_t state; /* enum page_state: what the PTE holds */
 	bool taken; /* not in the arena's free set */
+	bool used; /* held real memory before, or does */
 };
 
 struct identity {
@@ -47,6 +48,12 @@ void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2))
 void target_load(struct target *t, const char *objects, const char *streams, const char *name);
 /* Read the rest of the stream, then drop the last references to program and arena. */
 void target_unload(struct target *t);
+/*
+ * Another program of the object of @t, with a stream of its own: what it does to the pages is
+ * done to those of @t. Goes with target_view_end(), before @t does.
+ */
+void target_view(struct target *view, struct target *t, const char *streams, const char *name);
+void target_view_end(struct target *view);
 void target_drain(struct target *t);
 /* A report was made: drain now and then, a full stream drops reports without a word. */
 void target_reported(struct target *t);

@@ -69,8 +69,8 @@ static const char *band_of(const struct target *t, uint64_t koff)
 {
 	uint32_t pgoff = (uint32_t)(koff - (uint32_t)t->user_vm_start) / POKE_PAGE;
 
-	if (koff >= POKE_BAND)
-		return "upper-guard";
+	if (koff >= POKE_BAND) /* what is below the band has wrapped around */
+		return koff > -POKE_BAND ? "lower-guard" : "upper-guard";
 	return pgoff < t->max_entries ? "user" : "beyond-user";
 }
 
@@ -130,6 +130,9 @@ static void write_programs(FILE *out)
 	for (size_t i = 0; i < truth.nr_programs; i++) {
 		const struct target *t = &truth.programs[i];
 
+		/* The programs of one object share its arena, and come one after another. */
+		if (i && truth.programs[i - 1].map_id == t->map_id)
+			continue;
 		fprintf(out, "%s\n  {\"map_id\": %u, \"name\": \"%s\", ", i ? "," : "", t->map_id,
 			t->arena_name);
 		fprintf(out, "\"user_vm_start\": \"0x%llx\", \"kern_vm_start\": \"0x%llx\", ",
@@ -143,7 +146,7 @@ static void write_programs(FILE *out)
 
 		fprintf(out, "%s", i ? "," : "");
 		write_program(out, &t->prog, t->map_id);
-		if (!t->defer.fd)
+		if (!t->defer.fd || t->defer.id == t->prog.id)
 			continue;
 		fputc(',', out);
 		write_program(out, &t->defer, t->map_id);
@@ -212,7 +215,7 @@ static void write_totals(FILE *out)
 	fprintf(out, "\n },\n");
 }
 
-void truth_write(const char *path, const char *mode, uint64_t seed)
+void truth_write(const char *path, char **modes, uint64_t seed)
 {
 	FILE *out = fopen(path, "w");
 	struct utsname kernel;
@@ -220,7 +223,10 @@ void truth_write(const char *path, const char *mode, uint64_t seed)
 	if (!out)
 		die("%s: %s", path, strerror(errno));
 	uname(&kernel);
-	fprintf(out, "{\n \"mode\": \"%s\",\n \"seed\": %llu,\n \"kernel\": \"%s\",\n", mode,
+	fprintf(out, "{\n \"mode\": \"");
+	for (char **mode = modes; *mode; mode++)
+		fprintf(out, "%s%s", mode == modes ? "" : " ", *mode);
+	fprintf(out, "\",\n \"seed\": %llu,\n \"kernel\": \"%s\",\n",
 		(unsigned long long)seed, kernel.release);
 	write_programs(out);
 	write_counts(out);

@@ -34,7 +34,8 @@ struct event {
 uint32_t truth_program(const struct target *t);
 void truth_fault(const struct target *t, struct fault fault);
 void truth_event(const struct target *t, struct event event);
-void truth_write(const char *path, const char *mode, uint64_t seed);
+/* @modes ends with NULL. */
+void truth_write(const char *path, char **modes, uint64_t seed);
 /* How many faults of @kind have been noted for @t. */
 uint32_t truth_count(const struct target *t, const char *kind);
 

@@ -11,25 +11,30 @@
 
 #include "act.h"
 #include "cpus.h"
+#include "past.h"
 #include "plan.h"
+#include "race.h"
 
 struct options {
-	const char *objects, *streams, *truth;
+	const char *objects, *streams, *truth, *ready, *go;
 	uint64_t seed;
 	uint32_t count, races;
 };
 
 static void usage(void)
 {
-	fputs("usage: wl MODE [--truth FILE] [--streams DIR] [--objects DIR] [--seed N]\n"
-	      "          [--count N] [--races N]\n"
+	fputs("usage: wl MODE... [--truth FILE] [--streams DIR] [--objects DIR] [--seed N]\n"
+	      "          [--count N] [--races N] [--ready FILE --go FILE]\n"
 	      "  all                 alpha and beta fault in every way in turns, then --count times gone\n"
 	      "  one                 alpha faults in every way, beta makes no error\n"
 	      "  two                 a few faults of both alpha and beta\n"
 	      "  clean               allocations, frees and accesses, no fault at all\n"
 	      "  unload-after-fault  load gone, fault once, unload; --count times\n"
 	      "  both-cpus           --count faults on each of two CPUs, then --races pages\n"
-	      "                      touched by both at once\n",
+	      "                      touched by both at once\n"
+	      "  races               pages allocated and freed by one CPU while another faults\n"
+	      "  old                 make --ready, wait for --go, fault on pages from before\n"
+	      "  lossy               stop the recorder, its parent, for a while: events are lost\n",
 	      stderr);
 	exit(2);
 }
@@ -52,9 +57,16 @@ static void run(const char *mode, const struct options *o)
 	bool all = !strcmp(mode, "all"), one = !strcmp(mode, "one"), two = !strcmp(mode, "two");
 	bool clean = !strcmp(mode, "clean"), both = !strcmp(mode, "both-cpus");
 	bool unload = !strcmp(mode, "unload-after-fault");
+	bool old = !strcmp(mode, "old") && o->ready, lossy = !strcmp(mode, "lossy");
 	struct target alpha, beta;
 
-	if (!all && !one && !two && !clean && !both && !unload)
+	if (!strcmp(mode, "races")) {
+		target_load(&alpha, o->objects, o->streams, "gamma");
+		race_run(&alpha, o->streams);
+		target_unload(&alpha);
+		return;
+	}
+	if (!all && !one && !two && !clean && !both && !unload && !old && !lossy)
 		usage();
 	if (!unload) {
 		target_load(&alpha, o->objects, o->streams, "alpha");
@@ -76,6 +88,10 @@ static void run(const char *mode, const struct options *o)
 		cpus_apart(&alpha, o->count ? o->count : 59);
 		cpus_race(&beta, o->races ? o->races : 37);
 	}
+	if (old)
+		past_old(&alpha, &beta, o->ready, o->go);
+	if (lossy)
+		past_lossy(&alpha, &beta);
 	if (all || unload)
 		unload_after_fault(o, o->count ? o->count : 5);
 	if (!unload) {
@@ -93,6 +109,8 @@ int main(int argc, char **argv)
 		{ "seed", required_argument, NULL, 'r' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "races", required_argument, NULL, 'p' },
+		{ "ready", required_argument, NULL, 'y' },
+		{ "go", required_argument, NULL, 'g' },
 		{},
 	};
 	struct options o = { .seed = 1 };
@@ -106,11 +124,13 @@ int main(int argc, char **argv)
 		case 'o': o.objects = optarg; break;
 		case 'r': o.seed = strtoull(optarg, NULL, 0); break;
 		case 'n': o.count = strtoul(optarg, NULL, 0); break;
+		case 'y': o.ready = optarg; break;
+		case 'g': o.go = optarg; break;
 		case 'p': o.races = strtoul(optarg, NULL, 0); break;
 		default: usage();
 		}
 	}
-	if (optind != argc - 1)
+	if (optind == argc || !o.ready != !o.go)
 		usage();
 	if (!o.objects) {
 		if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
@@ -120,8 +140,9 @@ int main(int argc, char **argv)
 	if (o.streams && mkdir(o.streams, 0755) && errno != EEXIST)
 		die("%s: %s", o.streams, strerror(errno));
 	act_seed(o.seed);
-	run(argv[optind], &o);
+	for (int i = optind; i < argc; i++)
+		run(argv[i], &o);
 	if (o.truth)
-		truth_write(o.truth, argv[optind], o.seed);
+		truth_write(o.truth, argv + optind, o.seed);
 	return 0;
 }

@@ -1,0 +1,61 @@
+"""arenatrace arenas: the arenas of a trace and what their pages held."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+#: Seconds that still fit 64 bits of nanoseconds.
+_MAX_SECONDS = 4e9
+
+_EPILOG = """\b
+Examples:
+  arenatrace arenas run.atrace
+  arenatrace arenas run.atrace --at 1.5 --arena alpha_arena
+  arenatrace arenas run.atrace --json | jq '.arenas[].pages'
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("trace", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--at",
+    metavar="S",
+    type=float,
+    help="The moment, in seconds after the start.  [default: the end of the recording, "
+    "or of an arena that went before]",
+)
+@click.option("--arena", multiple=True, metavar="NAME|ID", help="Only this arena (map).")
+def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...]) -> int:
+    """Show the arenas and which ranges of their pages are in use, and how.
+
+    A range is free, allocated, reserved, scratched (it holds the scratch page
+    that a fault put there) or unknown.
+    """
+    from arenatrace.analysis.arenas import arenas_at
+    from arenatrace.analysis.totals import lost
+    from arenatrace.cli.notices import print_notices
+    from arenatrace.errors import ExitCode
+    from arenatrace.report.arenas_text import arenas_line, nothing_matches, print_arenas
+    from arenatrace.report.screen import screen
+    from arenatrace.trace.reader import open_trace
+
+    if at is not None and not abs(at) < _MAX_SECONDS:
+        raise click.UsageError("--at takes a number of seconds")
+    opened = open_trace(trace)
+    print_notices(opened.notices)
+    start = opened.meta.start_ts_ns
+    with opened.reading():
+        told = arenas_at(opened, None if at is None else start + round(at * 1e9), arena)
+        lost_events = lost(opened)
+        every = opened.scan("arenas").collect().height
+    if as_json:
+        click.echo(arenas_line(told))
+    else:
+        print_arenas(told, start, lost_events, screen(sys.stdout))
+    if not told["arenas"]:
+        print_notices([nothing_matches(arena, every) if every else "no arenas in this trace"])
+    return ExitCode.OK

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Kfuncs that decide who is first: races between two CPUs, won by the same one every time.
+ *
+ * A CPU is held inside the kernel, in one of two places nobody can see from outside: after an
+ * access has faulted and before the fault is handled, or after the arena's worker has started
+ * and before it takes the queued frees. Another CPU waits for that, does what it came for, and
+ * lets the first one go. Nobody waits for more than HOLD_NS: a race that does not come about
+ * is an error of the workload, no hang.
+ */
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
+#include <linux/kprobes.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+
+#define HOLD_NS (5 * NSEC_PER_SEC)
+
+enum { IDLE, ARMED, HELD };
+static int state; /* of the one hold there is at a time */
+static struct task_struct *held_task; /* NULL: the worker is to be held */
+static int armed_cpu; /* whoever waits for the worker runs here: it is not held here */
+static atomic_t worker_runs;
+
+static bool reached(int wanted)
+{
+	u64 end = ktime_get_mono_fast_ns() + HOLD_NS;
+
+	while (smp_load_acquire(&state) != wanted) {
+		if (ktime_get_mono_fast_ns() > end)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+static void hold(void)
+{
+	smp_store_release(&state, HELD);
+	if (!reached(IDLE)) {
+		pr_err("arenarace: nobody came to let go\n");
+		smp_store_release(&state, IDLE);
+	}
+}
+
+/* The first thing the kernel does about either kind of arena fault. */
+static int on_fault(struct kprobe *probe, struct pt_regs *regs)
+{
+	if (READ_ONCE(held_task) == current && smp_load_acquire(&state) == ARMED)
+		hold();
+	return 0;
+}
+
+static int on_worker(struct kprobe *probe, struct pt_regs *regs)
+{
+	atomic_inc(&worker_runs);
+	if (smp_load_acquire(&state) == ARMED && !READ_ONCE(held_task) &&
+	    raw_smp_processor_id() != READ_ONCE(armed_cpu))
+		hold();
+	return 0;
+}
+
+static struct kprobe fault_probe = {
+	.symbol_name = "fixup_exception", .pre_handler = on_fault,
+};
+
+/* Past endbr64 and the call of ftrace: whoever traces the start of the worker has seen it. */
+static struct kprobe worker_probe = {
+	.symbol_name = "arena_free_worker", .offset = 9, .pre_handler = on_worker,
+};
+
+static void arm(struct task_struct *task)
+{
+	WRITE_ONCE(held_task, task);
+	WRITE_ONCE(armed_cpu, raw_smp_processor_id());
+	smp_store_release(&state, ARMED);
+}
+
+__bpf_kfunc_start_defs();
+
+/* Hold this task in its next fault. */
+__bpf_kfunc void arenarace_hold_fault(void)
+{
+	arm(current);
+}
+
+/* How often the worker of any arena has run. */
+__bpf_kfunc int arenarace_worker_runs(void)
+{
+	return atomic_read(&worker_runs);
+}
+
+/* Hold the next run of the worker of any arena on another CPU. */
+__bpf_kfunc void arenarace_hold_worker(void)
+{
+	arm(NULL);
+}
+
+/* Wait until somebody is held, or says so by arenarace_announce(). */
+__bpf_kfunc int arenarace_await_held(void)
+{
+	return reached(HELD) ? 0 : -ETIMEDOUT;
+}
+
+__bpf_kfunc void arenarace_announce(void)
+{
+	smp_store_release(&state, HELD);
+}
+
+__bpf_kfunc void arenarace_release(void)
+{
+	smp_store_release(&state, IDLE);
+}
+
+/* Wait until the page's entry is empty; this CPU knows it then. Interrupts may be off. */
+__bpf_kfunc int arenarace_await_unmapped(u64 kaddr)
+{
+	u64 end = ktime_get_mono_fast_ns() + HOLD_NS;
+
+	while (vmalloc_to_page((void *)kaddr)) {
+		if (ktime_get_mono_fast_ns() > end)
+			return -ETIMEDOUT;
+		cpu_relax();
+	}
+	asm volatile("invlpg (%0)" ::"r"(kaddr) : "memory");
+	return 0;
+}
+
+__bpf_kfunc_end_defs();
+
+BTF_KFUNCS_START(arenarace_ids)
+BTF_ID_FLAGS(func, arenarace_hold_fault)
+BTF_ID_FLAGS(func, arenarace_hold_worker)
+BTF_ID_FLAGS(func, arenarace_worker_runs)
+BTF_ID_FLAGS(func, arenarace_await_held)
+BTF_ID_FLAGS(func, arenarace_announce)
+BTF_ID_FLAGS(func, arenarace_release)
+BTF_ID_FLAGS(func, arenarace_await_unmapped)
+BTF_KFUNCS_END(arenarace_ids)
+
+static const struct btf_kfunc_id_set arenarace_set = {
+	.owner = THIS_MODULE,
+	.set = &arenarace_ids,
+};
+
+static int __init arenarace_init(void)
+{
+	int err = register_kprobe(&fault_probe);
+
+	if (err)
+		return err;
+	err = register_kprobe(&worker_probe);
+	if (err)
+		goto no_worker;
+	err = register_btf_kfunc_id_set(BPF_PROG_TYPE_UNSPEC, &arenarace_set);
+	if (err)
+		goto no_kfuncs;
+	return 0;
+no_kfuncs:
+	unregister_kprobe(&worker_probe);
+no_worker:
+	unregister_kprobe(&fault_probe);
+	return err;
+}
+
+static void __exit arenarace_exit(void)
+{
+	unregister_kprobe(&worker_probe);
+	unregister_kprobe(&fault_probe);
+}
+
+module_init(arenarace_init);
+module_exit(arenarace_exit);
+MODULE_DESCRIPTION("Races for pages of BPF arenas that always end the same way, for tests");
+MODULE_LICENSE("GPL");
