@@ -15,7 +15,8 @@ recorder() { # NAME COMMAND...: starts it and waits until it records
     { "$@" 2>"$out/$name.log"; echo $? >"$out/$name.rc"; } &
 }
 await() { # NAME TEXT
-    until grep -q "$2" "$out/$1.log" 2>/dev/null; do sleep 0.2; done
+    # or until it has ended instead
+    until grep -q "$2" "$out/$1.log" 2>/dev/null || [ -e "$out/$1.rc" ]; do sleep 0.2; done
 }
 
 # ---- three at once ----
@@ -50,7 +51,7 @@ X
 recorder flight arenatrace record --keep 4s --level stacks -o "$out/flight" -- bash /tmp/flight.sh
 await cut recording
 # the workload is the flight recorder's: what it does is cut off here
-until [ -e "$out/flight.json" ]; do sleep 0.1; done
+until [ -e "$out/flight.json" ] || [ -e "$out/flight.rc" ]; do sleep 0.1; done
 sleep 1
 pkill -KILL -f '[r]ecord --keep 4s -o .*/cut'
 until [ -e "$out/flight.rc" ]; do sleep 0.2; done
