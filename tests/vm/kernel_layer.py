@@ -84,7 +84,7 @@ def kernel_layer(cache: Cache, wanted: str) -> KernelTree:
 
 
 def _build(fresh: Path, base: Path, wanted: str, log: Path) -> None:
-    release = _Apt(fresh, base, log).download(wanted)
+    release = GuestApt(fresh, base, log).download(wanted)
     with UNPACK.open("rb") as script:
         command = ["sh", "-s", "--", f"{PLACE}/apt/cache/archives", f"{PLACE}/root", release]
         run_private(in_root(base, command, writable=fresh, place=PLACE), log, stdin=script)
@@ -110,7 +110,7 @@ def _one_of(*places: Path) -> Path:
     raise BuildError(f"the kernel's package has none of {', '.join(map(str, places))}")
 
 
-class _Apt:
+class GuestApt:
     """The guest's apt with a state of its own, below the layer being built."""
 
     def __init__(self, fresh: Path, base: Path, log: Path) -> None:
@@ -133,16 +133,16 @@ class _Apt:
         """Downloads the newest kernel that can be had and returns its release."""
         reasons = []
         try:
-            self._run("apt-get", "update")
+            self.run("apt-get", "update")
         except BuildError as problem:
             # One suite may be gone while another has the kernel.
             reasons.append(_error_line(problem))
-        found = candidates(self._run("apt-cache", "pkgnames", "linux-").split(), wanted)
+        found = candidates(self.run("apt-cache", "pkgnames", "linux-").split(), wanted)
         for release in found:
             names = (IMAGE + release, HEADERS + release)
             try:
-                self._check(self._run("apt-get", "--simulate", "install", *names))
-                self._run("apt-get", "--yes", "--download-only", "install", *names)
+                self._check(self.run("apt-get", "--simulate", "install", *names))
+                self.run("apt-get", "--yes", "--download-only", "install", *names)
             except BuildError as problem:
                 reasons.append(f"{release}: {_error_line(problem)}")
             else:
@@ -159,7 +159,8 @@ class _Apt:
                 "`build --fresh` takes today's"
             )
 
-    def _run(self, program: str, *words: str) -> str:
+    def run(self, program: str, *words: str) -> str:
+        """Runs one of apt's programs and returns what it printed; BuildError if it fails."""
         command = [program, "-c", f"{PLACE}/apt/apt.conf", *words]
         argv = in_root(self._base, command, writable=self._fresh, place=PLACE)
         with tempfile.TemporaryFile() as said:

@@ -1,0 +1,69 @@
+"""What recording costs beside perf, bpftrace and BCC, in one boot of the lab.
+
+    python -m bench.capture_bench [PAIRS]
+
+Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU, and has a
+BPF program make PAIRS (default 20,000) pairs of an allocation and a free of one arena page,
+untraced and under each tool. Figures repeat within a few tenths of a per cent on any machine.
+
+task     instructions per pair in the task that is traced: what the probes cost it
+elapsed  the same for all that ran on the one CPU in that time, the tool's own part included
+bytes    left on the disk per event (a pair is two events). Ours come out far too small here: a
+         clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.guest_tools import guest_tools
+from tests.vm.cache import Cache, cache_root
+from tests.vm.lab import Lab
+
+_GUEST = Path(__file__).parent / "guest" / "capture_cost.py"
+_STORM = Path(__file__).resolve().parents[1] / "tests" / "vm" / "storm"
+
+
+def measure(pairs: int, results: Path) -> list[dict[str, Any]]:
+    """The rows that the guest printed."""
+    lab = Lab(results)
+    storm = lab.prepare(_STORM, "make BUILD=/job/build KVER=$LAB_KERNEL")
+    tools = guest_tools(Cache(cache_root()))
+    result = lab.run(
+        "cp -a files/tools/usr/. /usr/ && ldconfig && "
+        f"python files/{_GUEST.name} files/{storm.name}/build/storm {pairs}",
+        files=[storm, tools, _GUEST],
+        icount=True,
+        timeout=1200,
+    )
+    sys.stderr.write(result.stderr)
+    if result.returncode:
+        raise SystemExit(f"the guest failed: {result.returncode}\n{result.stdout}")
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print both tables."""
+    costs = [row for row in rows if "name" in row]
+    bare = costs[0]
+    print("| | task, per pair | over untraced | elapsed | bytes per event |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in costs:
+        task, elapsed = (row[part] / bare[part] - 1 for part in ("task", "elapsed"))
+        size = f"{row['bytes']:.1f}" if row["bytes"] else ""
+        print(f"| {row['name']} | {row['task']:,.0f} | {task:+.1%} | {elapsed:+.0%} | {size} |")
+    drains = [row for row in rows if "drain" in row]
+    least = min(row["instructions"] for row in drains)
+    print("\n| drain | instructions per event | |\n| --- | --- | --- |")
+    for row in drains:
+        times = row["instructions"] / least
+        print(f"| {row['drain']} | {row['instructions']:,.0f} | {times:.1f} times |")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as directory:
+        show(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000, Path(directory)))

@@ -1,0 +1,37 @@
+"""perf and bpftrace for the lab's guest, from the packages of its own distribution."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.vm.cache import Cache, key_of
+from tests.vm.kernel_layer import GuestApt
+from tests.vm.rootfs import base_key, base_layer
+
+PACKAGES = ("linux-perf", "bpftrace")
+#: Programs of theirs that are written in Perl, and what those need.
+UNWANTED = ("perl", "libperl", "ucf", "libgdbm", "libtext", "sensible")
+RECIPE = "1"
+
+
+def guest_tools(cache: Cache) -> Path:
+    """A directory ``tools`` to be copied over the guest's root; downloaded first if needed."""
+    base = base_layer(cache)
+    layer = cache.layer(
+        "tools",
+        key_of(base_key(), RECIPE, *PACKAGES),
+        lambda fresh: _build(fresh, base, cache.log),
+    )
+    return layer / "tools"
+
+
+def _build(fresh: Path, base: Path, log: Path) -> None:
+    apt = GuestApt(fresh, base, log)
+    apt.run("apt-get", "update")
+    apt.run("apt-get", "--yes", "--download-only", "install", *PACKAGES)
+    for package in sorted((fresh / "apt/cache/archives").glob("*.deb")):
+        if not package.name.startswith(UNWANTED):
+            subprocess.run(["dpkg-deb", "-x", package, fresh / "tools"], check=True)
+    shutil.rmtree(fresh / "apt")
