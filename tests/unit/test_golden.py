@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from arenatrace.cli.app import run
+from arenatrace.errors import ExitCode
 from arenatrace.schema import Kind, Outcome
 from tests.unit.trace_builder import KERN, USER, TraceBuilder, sample_meta
 
@@ -166,7 +167,7 @@ def test_several_traces_are_as_reviewed(
     for name, builder in (("a", later), ("b", earlier), ("c", other)):
         builder.write(tmp_path / "all" / f"{name}.atrace")
     monkeypatch.chdir(tmp_path)
-    assert run([command, *([f"--{form}"] if form != "txt" else []), "all"]) in (0, 1)
+    assert run([command, *([f"--{form}"] if form != "txt" else []), "all"]) == ExitCode.INPUT
     captured = capsys.readouterr()
     _check(f"several-{command}.{form}", captured.out, text=form == "txt")
     assert "left out: all/d.atrace/meta.json: " in captured.err

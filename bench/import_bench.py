@@ -1,0 +1,88 @@
+"""Importing a long log: rate and memory, beside `grep -c` over the same file.
+
+    python bench/import_bench.py --gib 10 --dir /var/tmp
+
+Writes a kernel log of that size (1 GiB by default) to a temporary directory: lines of no
+interest, and every 2,000 lines an arena report of a real capture with another address. Then
+counts the reports with grep and imports the file, from a pipe. The import must find every
+report. What counts is the ratio; both read the same file, from the page cache if it fits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_REPORT_EVERY = 2000
+_HEADER = "ERROR: Arena READ access at unmapped address 0x"
+_CAPTURE = Path(__file__).resolve().parents[1] / "tests/unit/importers/captures/stream-7.3-rc7.txt"
+_PREFIX = "[%5d.%06d] "
+_BORING = "usb 1-%d: new high-speed USB device number %d using xhci_hcd"
+
+
+def write_log(path: Path, size: int) -> int:
+    """Write ``size`` bytes or a little more; how many reports are in it."""
+    report = _CAPTURE.read_text(encoding="utf-8").split(_HEADER)[1].split("\n", 1)[1]
+    body = report.split("\nERROR:")[0].strip("\n").splitlines()
+    written = reports = second = 0
+    with path.open("w", encoding="utf-8", buffering=1 << 20) as file:
+        while written < size:
+            second += 1
+            stamps = (_PREFIX % (second, micro) for micro in range(_REPORT_EVERY))
+            lines = [stamp + _BORING % (i % 9, i) for i, stamp in enumerate(stamps)]
+            head = _PREFIX % (second, 999_999)
+            lines.append(f"{head}{_HEADER}{0x7F0000000000 + second % 4096 * 4096:x}")
+            lines += [head + line for line in body]
+            lines.append(head)
+            written += file.write("\n".join(lines) + "\n")
+            reports += 1
+    return reports
+
+
+def timed(command: list[str], stdin: Path | None = None) -> tuple[float, str]:
+    """Wall time in s and standard output of a command that exits 0 or 1."""
+    start = time.monotonic()
+    if stdin is None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    else:
+        with stdin.open("rb") as file:
+            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{command[0]}: {done.stderr}")
+    return time.monotonic() - start, done.stdout
+
+
+def main() -> int:
+    """Measure and print; the status says whether every report was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gib", type=float, default=1.0, help="size of the log")
+    parser.add_argument("--dir", type=Path, help="where the log and the trace go")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.dir) as directory:
+        log, trace = Path(directory) / "kernel.log", Path(directory) / "t.atrace"
+        reports = write_log(log, int(arguments.gib * (1 << 30)))
+        size = log.stat().st_size
+        grep_s, found = timed(["grep", "-c", _HEADER, str(log)])
+        arenatrace = [sys.executable, "-m", "arenatrace.cli"]
+        import_s, _ = timed([*arenatrace, "import", "-", "-o", str(trace)], log)
+        # of all children that have ended so far: grep is far below
+        peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        _, summary = timed([*arenatrace, "summary", str(trace), "--json"])
+        totals = json.loads(summary)["totals"]
+    faults = totals["kernel_faults"] + totals["prog_faults"]
+    print(f"{size / (1 << 30):.2f} GiB, {reports:,} reports")
+    print(f"grep -c  {grep_s:8.1f} s, {found.strip()} headers")
+    print(f"import   {import_s:8.1f} s, {faults:,} faults, {size / import_s / 1e6:.0f} MB/s")
+    print(f"ratio    {import_s / grep_s:8.1f}")
+    print(f"peak     {peak_mib:8.0f} MiB resident")
+    return faults != reports
+
+
+if __name__ == "__main__":
+    sys.exit(main())
