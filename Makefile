@@ -44,7 +44,9 @@ man: $(VENV)/.dev ## write what the docs take from the code: man pages, format t
 	$(BIN)/python docs/generate_trace_format.py
 
 pictures: $(VENV)/.dev ## draw the pictures in docs/pictures from the bundled samples
+	$(PIP) install -q --constraint constraints.txt --group pictures
 	$(BIN)/python docs/generate_pictures.py
+	$(BIN)/python docs/generate_tui_pictures.py
 
 samples: $(VENV)/.dev ## record sample_traces/ anew in the lab (needs root, some minutes)
 	$(BIN)/python -m tests.vm.make_samples

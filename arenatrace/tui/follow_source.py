@@ -137,6 +137,14 @@ class FollowSource:
         return notices
 
     def _work(self) -> None:
+        try:
+            self._work_through()
+        except Exception as error:
+            # whatever it is must not leave a screen that merely looks as if nothing happened
+            fault = error.message if isinstance(error, ArenatraceError) else _told(error)
+            self._change(error=fault, recording=Recording("stopped following", running=False))
+
+    def _work_through(self) -> None:
         rate = _Rate(self._clock())
         next_tick = next_meta = next_look = self._clock()
         changes, looked_at, news = 0, -1, False
@@ -319,6 +327,10 @@ class FollowSource:
     def _now(self) -> tuple[Trace, pl.DataFrame | None, int]:
         recent = self._held()
         return recent.trace(), self._rows, recent.settled
+
+
+def _told(error: Exception) -> str:
+    return f"internal error: {type(error).__name__}: {error}".splitlines()[0]
 
 
 class _Rate:

@@ -10,8 +10,7 @@ from textual.widget import Widget
 from arenatrace.report.units import seconds
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-#: Lines of bars, and one for the times below them.
-_HEIGHT = 3
+#: Columns on the left for the most that any bar stands for.
 _AXIS = 10
 
 
@@ -64,7 +63,7 @@ class Histogram(Widget):
         numbers = bins(self._times, self._begin, self._end, width)
         most = f"{max(numbers):,}"
         text = Text(no_wrap=True)
-        for place, line in enumerate(bars(numbers, _HEIGHT - 1)):
+        for place, line in enumerate(bars(numbers, max(1, self.size.height - 1))):
             label = most if place == 0 else ""
             text.append(f"{label:>{_AXIS - 2}} ", "dim")
             text.append(f"{line}\n", "yellow")

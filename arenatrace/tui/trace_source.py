@@ -112,6 +112,9 @@ class TraceSource:
                 self._work_through()
         except ArenatraceError as error:
             self._change(error=error.message, stage="", progress=None)
+        except Exception as error:
+            told = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+            self._change(error=told, stage="", progress=None)
         finally:
             self._explained.set()
 

@@ -125,4 +125,9 @@ def _verdict(snapshot: Snapshot) -> Text | None:
 
 def joined(parts: Sequence[Text]) -> Text:
     """Facts on one line, a dot between them."""
-    return Text(" · ", "dim").join(parts)
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for part in parts:
+        if text:
+            text.append(" · ", "dim")
+        text.append_text(part)
+    return text

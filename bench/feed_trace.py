@@ -1,0 +1,80 @@
+"""Write a recorded trace anew as a recorder would: unsealed, so many events a second.
+
+    python bench/feed_trace.py TRACE DIRECTORY EVENTS_PER_SECOND [SECONDS]
+
+The events are repeated, with later times, until the seconds are over; then the trace is sealed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arenatrace.schema import TABLES
+from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.meta import read_meta
+from arenatrace.trace.recover import conform
+from arenatrace.trace.writer import TraceWriter
+
+#: Batches a second; a recorder looks at its rings 20 times.
+TICKS = 20
+
+
+def _tables(trace: Path) -> dict[str, pa.Table]:
+    return {name: pq.read_table(trace / f"{name}.parquet") for name in TABLES}
+
+
+def _append(writer: TraceWriter, name: str, table: pa.Table) -> None:
+    for batch in table.combine_chunks().to_batches():
+        writer.append(name, conform(batch, arrow_schema(name)))
+
+
+def _later(events: pa.Table, round_: int, span_ns: int) -> pa.Table:
+    """``events`` once more, after all that came before."""
+    for name, step in (("ts_ns", span_ns), ("seq", len(events))):
+        place = events.schema.get_field_index(name)
+        column = events[name].to_numpy() + np.asarray(step * round_, events[name].to_numpy().dtype)
+        events = events.set_column(place, events.schema.field(place), pa.array(column))
+    return events
+
+
+def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
+    """Write; the number of events written."""
+    tables = _tables(trace)
+    events = tables.pop("events").combine_chunks()
+    times = events["ts_ns"].to_numpy()
+    span_ns = int(times[-1] - times[0]) + 1_000_000
+    meta = read_meta(trace)
+    writer = TraceWriter(
+        directory, replace(meta, sealed=False, checksums={}, end_ts_ns=None, notices=())
+    )
+    for name, table in tables.items():
+        _append(writer, name, table)
+    writer.flush()
+    begun = time.monotonic()
+    written = at = round_ = 0
+    chunk = events
+    while (passed := time.monotonic() - begun) < seconds:
+        due = int(passed * per_second)
+        while written < due:
+            take = min(due - written, len(events) - at)
+            _append(writer, "events", chunk.slice(at, take))
+            written, at = written + take, at + take
+            if at == len(events):
+                at, round_ = 0, round_ + 1
+                chunk = _later(events, round_, span_ns)
+        writer.flush()
+        time.sleep(1 / TICKS)
+    writer.close()
+    return written
+
+
+if __name__ == "__main__":
+    limit = float(sys.argv[4]) if len(sys.argv) > 4 else 3600.0
+    print(feed(Path(sys.argv[1]), Path(sys.argv[2]), int(float(sys.argv[3])), limit))
