@@ -18,8 +18,8 @@ from arenatrace.trace.reader import Trace
 #: Faults that are held; older ones are only tallied.
 FAULTS = 2_000
 #: Operations on pages that are held at most, and new ones between two clean-ups.
-OPERATIONS = 500_000
-FRESH = 400_000
+OPERATIONS = 300_000
+FRESH = 300_000
 #: Of one kind of operation on one range of pages so many are held: what a page's state, its
 #: last free and its last allocation follow from, however often it was used before. One, once
 #: that many do not fit.

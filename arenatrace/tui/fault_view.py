@@ -43,7 +43,7 @@ class FaultView(Vertical):
 
     BINDINGS = [
         Binding("n", "same(1)", "Next alike"),
-        Binding("p", "same(-1)", "Previous alike"),
+        Binding("p", "same(-1)", "Previous alike", show=False),
         Binding("right_square_bracket", "listed(1)", "Next", key_display="]"),
         Binding("left_square_bracket", "listed(-1)", "Previous", key_display="["),
         Binding("m", "map", "Map"),

@@ -42,14 +42,14 @@ class MapView(Vertical):
     BINDINGS = [
         Binding("right_square_bracket", "step(1)", "Later", key_display="]"),
         Binding("left_square_bracket", "step(-1)", "Earlier", key_display="["),
-        Binding("full_stop", "event(1)", "Next event", key_display="."),
-        Binding("comma", "event(-1)", "Previous event", key_display=","),
+        Binding("full_stop", "event(1)", "Next event", show=False, key_display="."),
+        Binding("comma", "event(-1)", "Previous event", show=False, key_display=","),
         Binding("n", "fault(1)", "Next fault"),
-        Binding("p", "fault(-1)", "Previous fault"),
+        Binding("p", "fault(-1)", "Previous fault", show=False),
         Binding("b", "begin", "Begin", show=False),
         Binding("e", "end", "End", show=False),
         Binding("a", "arena", "Arena"),
-        Binding("enter", "open", "Open fault"),
+        Binding("enter", "open", "Open"),
     ]
 
     class Chosen(Message):

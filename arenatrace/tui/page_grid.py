@@ -30,8 +30,8 @@ class PageGrid(Widget, can_focus=True):
         Binding("pagedown", "screen(1)", "Page down", show=False),
         Binding("home", "first", "First page", show=False),
         Binding("end", "last", "Last page", show=False),
-        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+"),
-        Binding("minus", "zoom(-1)", "Zoom out", key_display="-"),
+        Binding("plus,equals_sign", "zoom(1)", "In", key_display="+"),
+        Binding("minus", "zoom(-1)", "Out", key_display="-"),
     ]
 
     class Moved(Message):

@@ -38,6 +38,14 @@ class Driver:
         await self.until(lambda: all(one in self.text() for one in wanted), *wanted)
         return self.text()
 
+    async def still(self) -> str:
+        """Wait until nothing changes on the screen any more; the screen."""
+        before = None
+        while before != (now := self.text()):
+            before = now
+            await self.pilot.pause(0.4)
+        return now
+
     async def until(self, condition: Callable[[], bool], *wanted: object) -> None:
         """Wait for a condition."""
         end = time.monotonic() + _PATIENCE_S

@@ -1,0 +1,197 @@
+"""How soon the terminal interface shows something, opens a fault, and keeps up with a recording.
+
+    python bench/tui_bench.py [--sizes 2e6 1e7] [--data DIRECTORY] [--rate 1e5] [--seconds 30]
+
+Traces are made by ``generate_trace.py`` and kept in DIRECTORY. Each measurement runs in a process
+of its own, without a terminal, at 120 x 40; imports are left out of the times:
+
+- ``first screen``: from the start of the application until kernel, health and tables are drawn;
+  ``full``: until every cause is known; ``open a fault``: from the key until the whole report is
+  drawn. Beside it the time of ``arenatrace summary`` and ``arenatrace explain`` in this process.
+- ``live``: a recorded trace is fed by ``feed_trace.py``. A frame is one pass of drawing; lag is
+  how late a timer of the UI thread is that is due every 10 ms. Memory is that of the process
+  after a third of the time and at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+_SIZE = (120, 40)
+
+
+def _rss_mib() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _screen(app: Any) -> str:
+    strips = app.screen._compositor.render_strips()  # noqa: SLF001 - what is seen
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+async def _until(pilot: Any, condition: Any) -> None:
+    while not condition():
+        await pilot.pause(0.005)
+
+
+def look(trace: Path) -> dict[str, float]:
+    """Open a trace, and a fault in the middle of it."""
+    from arenatrace.analysis.explanation import explanation
+    from arenatrace.analysis.summary import summary
+    from arenatrace.trace.reader import open_trace
+    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.fault_view import FaultView
+    from arenatrace.tui.faults_view import FaultsView
+    from arenatrace.tui.trace_source import TraceSource
+
+    told: dict[str, float] = {}
+
+    async def run() -> None:
+        begun = time.perf_counter()
+        app = ArenatraceApp(TraceSource(open_trace(trace)))
+        async with app.run_test(size=_SIZE) as pilot:
+            await _until(pilot, lambda: app.drawn is not None and "Linux" in _screen(app))
+            told["first screen"] = time.perf_counter() - begun
+            await _until(pilot, lambda: app.drawn is not None and app.drawn.explained)
+            told["full"] = time.perf_counter() - begun
+            await pilot.press("2")
+            await _until(pilot, lambda: len(app.query_one(FaultsView).numbers) > 0)
+            begun = time.perf_counter()
+            await pilot.press("enter")
+            await _until(pilot, lambda: "because" in _screen(app))
+            told["line and free"] = time.perf_counter() - begun
+            await _until(pilot, lambda: app.query_one(FaultView).report() is not None)
+            told["open a fault"] = time.perf_counter() - begun
+
+    asyncio.run(run())
+    told["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    opened = open_trace(trace)
+    begun = time.perf_counter()
+    summary(opened)
+    told["summary"] = time.perf_counter() - begun
+    begun = time.perf_counter()
+    explanation(opened, 1)
+    told["explain"] = time.perf_counter() - begun
+    return told
+
+
+def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
+    """Follow what the feeder writes."""
+    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.live_source import LiveSource
+
+    told: dict[str, float] = {}
+    lags: list[float] = []
+    frames: list[float] = []
+
+    async def tick(end: float) -> None:
+        while time.perf_counter() < end:
+            due = time.perf_counter() + 0.01
+            await asyncio.sleep(0.01)
+            lags.append(time.perf_counter() - due)
+
+    async def run(path: Path, feeder: subprocess.Popen[str]) -> None:
+        app = ArenatraceApp(LiveSource(path))
+        draw = app._draw  # noqa: SLF001 - to time it
+
+        def timed() -> None:
+            begun = time.perf_counter()
+            before = app.drawn
+            draw()
+            if app.drawn is not before:
+                frames.append(time.perf_counter() - begun)
+
+        app._draw = timed  # type: ignore[method-assign]  # noqa: SLF001
+        async with app.run_test(size=_SIZE) as pilot:
+            await _until(pilot, lambda: app.drawn is not None and bool(app.drawn.events))
+            begun = time.perf_counter()
+            third = asyncio.create_task(tick(begun + seconds / 3))
+            await third
+            told["MiB after a third"] = _rss_mib()
+            await tick(begun + seconds)
+            passed = time.perf_counter() - begun
+            told["MiB at the end"] = _rss_mib()
+            drawn = app.drawn
+            seen = 0 if drawn is None else drawn.events or 0
+            told["events seen"] = seen
+            told["events/s seen"] = seen / passed
+            told["frames/s"] = len(frames) / passed
+        feeder.terminate()
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "live.atrace"
+        command = [sys.executable, HERE / "feed_trace.py", trace, path, str(rate), str(seconds * 3)]
+        feeder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        while not (path / "events.arrows").exists():
+            time.sleep(0.05)
+        asyncio.run(run(path, feeder))
+        feeder.communicate()
+    for name, values in (("frame", frames), ("lag", lags)):
+        values.sort()
+        told[f"{name} ms, middle"] = 1000 * values[len(values) // 2]
+        told[f"{name} ms, 99 of 100"] = 1000 * values[len(values) * 99 // 100]
+        told[f"{name} ms, worst"] = 1000 * values[-1]
+    told["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return told
+
+
+def _in_child(*words: str) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True
+    )
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def main() -> None:
+    """All measurements, one after the other."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="*", type=float, default=[2e6, 1e7])
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tui-bench")
+    parser.add_argument("--rate", type=float, default=1e5)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--look", type=Path)
+    parser.add_argument("--live", type=Path)
+    options = parser.parse_args()
+    if options.look:
+        print(json.dumps(look(options.look)))
+        return
+    if options.live:
+        print(json.dumps(live(options.live, options.rate, options.seconds)))
+        return
+    for size in options.sizes:
+        trace = options.data / f"{int(size)}.atrace"
+        if not trace.exists():
+            subprocess.run(
+                [sys.executable, HERE / "generate_trace.py", str(size), trace], check=True
+            )
+        _print(f"{size:,.0f} events", _in_child("--look", str(trace)))
+    sample = HERE.parent / "sample_traces" / "clean.atrace"
+    for trace in (sample, options.data / f"{int(options.sizes[0])}.atrace"):
+        rate = ("--rate", str(options.rate), "--seconds", str(options.seconds))
+        _print(f"live, {trace.name}", _in_child("--live", str(trace), *rate))
+
+
+def _print(title: str, told: dict[str, float]) -> None:
+    print(title)
+    for name, value in told.items():
+        print(f"  {name:22} {value:14,.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Whole screens, as text, with a clock that stands still.
+
+To make them anew after a change that is meant, and review the difference:
+
+    ARENATRACE_GOLDEN=write pytest tests/tui/test_snapshots.py && git diff tests/golden
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.tui.drive import NARROW, ROOT, SAMPLES, WIDE, Driver, app_of, drive
+
+_GOLDEN = ROOT / "tests" / "golden"
+_SCREENS = {
+    "overview": ((), ("use-after-free 8", "beta_arena")),
+    "faults": (("2",), ("25 of 25 faults", "alpha.bpf.c:49")),
+    "fault": (("2", "enter"), ("because  page 0 freed", "Freed")),
+    "map": (("2", "enter", "m"), ("the moment shown", "freed by wl")),
+}
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+@pytest.mark.parametrize("name", list(_SCREENS))
+def test_screen_is_as_reviewed(name: str, size: tuple[int, int]) -> None:
+    keys, wanted = _SCREENS[name]
+    found = ""
+
+    async def script(driver: Driver) -> None:
+        nonlocal found
+        await driver.done()
+        for key in keys:
+            await driver.press(key)
+            await driver.pilot.pause(0.3)
+        await driver.see(*wanted)
+        found = await driver.still()
+
+    drive(app_of(SAMPLES / "two-programs.atrace"), script, size)
+    golden = _GOLDEN / f"tui-{name}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("ARENATRACE_GOLDEN") == "write":
+        golden.write_text(found + "\n", encoding="utf-8")
+    assert found + "\n" == golden.read_text(encoding="utf-8")
