@@ -28,7 +28,7 @@ from arenatrace.tui.timeline import timeline
 #: Sections of the report that stand on the right where there is room for two columns.
 _RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
 #: In one column what explains comes before the stack.
-_ORDER = ("", "Why", "Freed", "Allocated", "Call stack, innermost first", *_RIGHT)
+_FIRST = ("", "Why", "Freed by", "Allocated by")
 _WIDE = 116
 #: Columns that a row of the map needs.
 _MAP_COLUMNS = 68
@@ -136,7 +136,7 @@ class FaultView(Vertical):
         right_columns = rest - 4 if wide else width - 4
         parts = dict(_parts(told, left_columns, right_columns, self._told is None, self._failed))
         self.query_one("#right").styles.width = rest if wide else "1fr"
-        order = [title for title in _ORDER if title in parts]
+        order = sorted(parts, key=lambda title: _place(title, list(parts)))
         right = [title for title in order if wide and title in _RIGHT]
         left = [title for title in order if title not in right]
         self.query_one("#left", Static).update(_joined(parts, left))
@@ -237,6 +237,13 @@ def _preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
 
 def _height(snapshot: Snapshot) -> int:
     return 0 if snapshot.faults is None else len(snapshot.faults)
+
+
+def _place(title: str, titles: list[str]) -> int:
+    """Where a section stands: what explains first, the rest as in the report."""
+    if title in _FIRST:
+        return _FIRST.index(title) - len(_FIRST)
+    return titles.index(title)
 
 
 def _banner(told: Mapping[str, Any], width: int) -> Text:

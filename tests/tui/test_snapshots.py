@@ -17,7 +17,7 @@ _GOLDEN = ROOT / "tests" / "golden"
 _SCREENS = {
     "overview": ((), ("use-after-free 8", "beta_arena")),
     "faults": (("2",), ("25 of 25 faults", "alpha.bpf.c:49")),
-    "fault": (("2", "enter"), ("because  page 0 freed", "Freed")),
+    "fault": (("2", "enter"), ("because  page 0 freed", "Freed by")),
     "map": (("2", "enter", "m"), ("the moment shown", "freed by wl")),
 }
 

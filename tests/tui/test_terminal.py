@@ -43,7 +43,7 @@ def test_two_keystrokes_and_a_clean_end(terminal: Terminal) -> None:
     terminal.press("Enter")
     terminal.see("2 of 25 faults")
     terminal.press("Enter")
-    terminal.see("alpha.bpf.c:49", "because  page 0 freed 5.0 ms before the fault", "Freed")
+    terminal.see("alpha.bpf.c:49", "because  page 0 freed 5.0 ms before the fault", "Freed by")
     terminal.resize(40, 10)
     terminal.see("40 x 10 is too small")
     terminal.resize(120, 40)
