@@ -160,8 +160,11 @@ def test_losses_stand_where_they_happened(storms: dict[str, Storm]) -> None:
     spans = (storm.losses()["ts_ns"] - storm.losses()["since_ts_ns"]).to_list()
     assert max(spans) < 5_000_000_000
     for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE):
-        first = storm.losses().filter(pl.col("ret") == int(kind))["since_ts_ns"].min()
-        early = events.filter((pl.col("kind") == int(kind)) & (pl.col("ts_ns") < first))
+        # of the rows for want of room the largest: skipped runs of a probe have rows of their own
+        since, *_ = (
+            storm.losses().filter(pl.col("ret") == int(kind)).sort("pages")["since_ts_ns"][-1:]
+        )
+        early = events.filter((pl.col("kind") == int(kind)) & (pl.col("ts_ns") < since))
         # nothing is lost before the ring is full
         assert early.height > 100
 
