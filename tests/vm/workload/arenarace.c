@@ -5,7 +5,8 @@
  * A CPU is held inside the kernel, in one of two places nobody can see from outside: after an
  * access has faulted and before the fault is handled, or after the arena's worker has started
  * and before it takes the queued frees. Another CPU waits for that, does what it came for, and
- * lets the first one go. Nobody waits for more than HOLD_NS: a race that does not come about
+ * lets the first one go. A CPU that is held takes no interrupts, and whoever flushes a TLB waits
+ * for it: so the other one is in here, waiting, before anybody is held. Nobody waits for more than HOLD_NS: a race that does not come about
  * is an error of the workload, no hang.
  */
 #include <linux/bpf.h>
@@ -24,13 +25,14 @@ enum { IDLE, ARMED, HELD };
 static int state; /* of the one hold there is at a time */
 static struct task_struct *held_task; /* NULL: the worker is to be held */
 static int armed_cpu; /* whoever waits for the worker runs here: it is not held here */
+static int partner; /* another task waits in here */
 static atomic_t worker_runs;
 
-static bool reached(int wanted)
+static bool reached(const int *what, int wanted)
 {
 	u64 end = ktime_get_mono_fast_ns() + HOLD_NS;
 
-	while (smp_load_acquire(&state) != wanted) {
+	while (smp_load_acquire(what) != wanted) {
 		if (ktime_get_mono_fast_ns() > end)
 			return false;
 		cpu_relax();
@@ -41,7 +43,7 @@ static bool reached(int wanted)
 static void hold(void)
 {
 	smp_store_release(&state, HELD);
-	if (!reached(IDLE)) {
+	if (!reached(&state, IDLE)) {
 		pr_err("arenarace: nobody came to let go\n");
 		smp_store_release(&state, IDLE);
 	}
@@ -73,19 +75,32 @@ static struct kprobe worker_probe = {
 	.symbol_name = "arena_free_worker", .offset = 9, .pre_handler = on_worker,
 };
 
-static void arm(struct task_struct *task)
+static int arm(struct task_struct *task)
 {
+	if (!reached(&partner, true))
+		return -ETIMEDOUT;
 	WRITE_ONCE(held_task, task);
 	WRITE_ONCE(armed_cpu, raw_smp_processor_id());
 	smp_store_release(&state, ARMED);
+	return 0;
+}
+
+static int await(int wanted)
+{
+	bool came;
+
+	smp_store_release(&partner, true);
+	came = reached(&state, wanted);
+	smp_store_release(&partner, false);
+	return came ? 0 : -ETIMEDOUT;
 }
 
 __bpf_kfunc_start_defs();
 
 /* Hold this task in its next fault. */
-__bpf_kfunc void arenarace_hold_fault(void)
+__bpf_kfunc int arenarace_hold_fault(void)
 {
-	arm(current);
+	return arm(current);
 }
 
 /* How often the worker of any arena has run. */
@@ -95,15 +110,21 @@ __bpf_kfunc int arenarace_worker_runs(void)
 }
 
 /* Hold the next run of the worker of any arena on another CPU. */
-__bpf_kfunc void arenarace_hold_worker(void)
+__bpf_kfunc int arenarace_hold_worker(void)
 {
-	arm(NULL);
+	return arm(NULL);
+}
+
+/* Wait until somebody is to be held. */
+__bpf_kfunc int arenarace_await_armed(void)
+{
+	return await(ARMED);
 }
 
 /* Wait until somebody is held, or says so by arenarace_announce(). */
 __bpf_kfunc int arenarace_await_held(void)
 {
-	return reached(HELD) ? 0 : -ETIMEDOUT;
+	return await(HELD);
 }
 
 __bpf_kfunc void arenarace_announce(void)
@@ -136,6 +157,7 @@ BTF_KFUNCS_START(arenarace_ids)
 BTF_ID_FLAGS(func, arenarace_hold_fault)
 BTF_ID_FLAGS(func, arenarace_hold_worker)
 BTF_ID_FLAGS(func, arenarace_worker_runs)
+BTF_ID_FLAGS(func, arenarace_await_armed)
 BTF_ID_FLAGS(func, arenarace_await_held)
 BTF_ID_FLAGS(func, arenarace_announce)
 BTF_ID_FLAGS(func, arenarace_release)

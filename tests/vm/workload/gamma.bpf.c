@@ -10,8 +10,9 @@ struct {
 	__uint(max_entries, 509);
 } gamma_arena SEC(".maps");
 
-void arenarace_hold_fault(void) __ksym;
-void arenarace_hold_worker(void) __ksym;
+int arenarace_hold_fault(void) __ksym;
+int arenarace_hold_worker(void) __ksym;
+int arenarace_await_armed(void) __ksym;
 int arenarace_worker_runs(void) __ksym;
 int arenarace_await_held(void) __ksym;
 void arenarace_announce(void) __ksym;
@@ -45,7 +46,7 @@ int gamma(struct poke_call *c)
 	c->kaddr = c->op < POKE_P_READ64 ? c->kern_vm_start + c->koff : KERNEL_OF(c, 0);
 	switch (c->race) {
 	case POKE_HELD_IN_FAULT:
-		arenarace_hold_fault();
+		c->late = arenarace_hold_fault();
 		break;
 	case POKE_UNTIL_UNMAPPED:
 		arenarace_announce();
@@ -53,10 +54,6 @@ int gamma(struct poke_call *c)
 		break;
 	case POKE_WHILE_HELD:
 		c->late = arenarace_await_held();
-		break;
-	case POKE_HOLD_WORKER:
-		arenarace_hold_worker();
-		c->ret = arenarace_worker_runs();
 		break;
 	case POKE_WORKER_RUNS:
 		c->ret = arenarace_worker_runs();
@@ -74,7 +71,10 @@ int gamma(struct poke_call *c)
 SEC("syscall")
 int gamma_defer(struct poke_call *c)
 {
-	free_deferred(c, &gamma_arena);
+	if (c->race == POKE_HELD_WORKER)
+		c->late = arenarace_await_armed();
+	if (!c->late)
+		free_deferred(c, &gamma_arena);
 	return 0;
 }
 
@@ -90,8 +90,10 @@ int gamma_late(struct poke_call *c)
 
 	start(c, &gamma_arena);
 	c->kaddr = c->op < POKE_P_READ64 ? c->kern_vm_start + c->koff : KERNEL_OF(c, 0);
+	c->late = arenarace_hold_worker();
 	bpf_local_irq_save(&flags);
-	c->late = arenarace_await_held();
+	if (!c->late)
+		c->late = arenarace_await_held();
 	if (!c->late) {
 		bpf_arena_free_pages(&gamma_arena, (void __arena *)c->uaddr, 1);
 		arenarace_release();

@@ -40,7 +40,7 @@ enum poke_race {
 	POKE_HELD_IN_FAULT, /* the access faults and is held before anybody handles it */
 	POKE_UNTIL_UNMAPPED, /* waits for another CPU to take the page away, then accesses */
 	POKE_WHILE_HELD, /* waits until another CPU is held, acts, lets it go */
-	POKE_HOLD_WORKER, /* only has the next run of the arena's worker held */
+	POKE_HELD_WORKER, /* frees, once the worker that this starts is to be held */
 	POKE_WORKER_RUNS, /* only asks how often it has run */
 };
 

@@ -140,12 +140,12 @@ static void late_free(struct target *t, struct target *late, bool kernel, uint32
 {
 	uint32_t page = act_alloc(t, act_pick_fresh(t, 1), 1);
 	uint32_t earlier = act_alloc(t, act_pick_fresh(t, 1), 1);
-	struct poke_call arm = { .race = POKE_HOLD_WORKER };
+	struct poke_call runs = { .race = POKE_WORKER_RUNS };
 	struct other other = { .t = t, .defer = true, .call = { .pages = 1,
-			       .uaddr = target_uaddr(t, earlier) } };
+			       .uaddr = target_uaddr(t, earlier), .race = POKE_HELD_WORKER } };
 	struct fault fault = fault_at(t, kernel ? "late-free" : "prog-late-free", page, 0);
 
-	target_call(t, &arm);
+	target_call(t, &runs);
 	start(&other);
 	act_ask(late, site(kernel, turn), &fault);
 	target_call(late, &fault.call);
@@ -160,7 +160,7 @@ static void late_free(struct target *t, struct target *late, bool kernel, uint32
 	t->pages[page] = (struct page){ kernel ? PAGE_SCRATCH : PAGE_NONE, false, true };
 	target_reported(late);
 	/* Once for each free: the first for the earlier one, the second for nothing any more. */
-	worker_ran(t, arm.ret + 2);
+	worker_ran(t, runs.ret + 2);
 	act_deferred_done(t);
 }
 
