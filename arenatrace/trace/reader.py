@@ -138,7 +138,8 @@ def _find(directory: Path) -> tuple[Path, Meta]:
 def _sealed(table: str, file: Path) -> pl.LazyFrame:
     expected = polars_schema(table)
     try:
-        dtypes = pl.read_parquet_schema(file)
+        # read_parquet_schema() would take brackets in the name for a pattern
+        dtypes = pl.scan_parquet(file, glob=False).collect_schema()
         found = [Field(name, dtypes.get(name), null) for name, null in columns(file)]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as error:
         raise TraceError(f"{file}: not a whole Parquet file", _DAMAGED) from error

@@ -124,12 +124,22 @@ class ArenatraceApp(App[None]):
         self._drawn = snapshot
         self._home.query_one(TitleBar).show(snapshot)
         self._home.query_one(ProgressLine).show(snapshot)
-        self._home.query_one(Overview).show(snapshot)
         self._home.query_one(FaultsView).show(snapshot)
         self._home.query_one(FaultView).show(snapshot)
-        self._home.query_one(MapView).show(snapshot)
         self._home.query_one(ProgramsView).show(snapshot)
-        self._home.query_one(ReplayView).show(snapshot)
+        self._draw_view()
+
+    def _draw_view(self) -> None:
+        """Draw what only needs to be drawn while it is seen."""
+        drawn, home = self._drawn, self._home
+        if drawn is None:
+            return
+        if self.view == "overview":
+            home.query_one(Overview).show(drawn)
+        elif self.view == "map":
+            home.query_one(MapView).show(drawn)
+        elif self.view == "replay":
+            home.query_one(ReplayView).show(drawn)
 
     def _hear_signals(self) -> None:
         """Leave the terminal as it was when something else ends the program."""
@@ -190,6 +200,7 @@ class ArenatraceApp(App[None]):
             self._focus_of[self.view] = self.focused
         self._home.query_one(ContentSwitcher).current = view
         self._home.query_one(TitleBar).mark(view)
+        self._draw_view()
         if view == "map":
             self._home.query_one(MapView).begin()
         inside = self._home.query_one(f"#{view}").walk_children(Widget)
@@ -253,8 +264,8 @@ class ArenatraceApp(App[None]):
         """From a row of the overview to what is behind it."""
         row = message.row
         if message.what == "arena":
-            self._home.query_one(MapView).visit(row)
             self.go("map")
+            self._home.query_one(MapView).visit(row)
             return
         selections = {
             "signature": lambda: Selection(signature=row["signature"]),
@@ -274,8 +285,8 @@ class ArenatraceApp(App[None]):
 
     def on_fault_view_map_wanted(self, message: FaultView.MapWanted) -> None:
         """A fault on the map."""
-        self._home.query_one(MapView).visit_fault(message.row)
         self.go("map")
+        self._home.query_one(MapView).visit_fault(message.row)
 
     def on_map_view_chosen(self, message: MapView.Chosen) -> None:
         """Open a fault of the map."""
@@ -291,8 +302,8 @@ class ArenatraceApp(App[None]):
         """The arena just before an event that cannot be."""
         event = message.divergence
         moment = (event["ts_ns"], event["seq"])
-        self._home.query_one(MapView).visit_event(event["arena"], moment, event["page"])
         self.go("map")
+        self._home.query_one(MapView).visit_event(event["arena"], moment, event["page"])
 
     def action_help(self) -> None:
         """The keys of the view on the screen, and how to read it."""

@@ -35,6 +35,8 @@ _AT_ONCE = 50_000
 #: Seconds between two snapshots, and between two looks at meta.json.
 _TICK_S = 0.1
 _META_S = 1.0
+#: Seconds between two snapshots while nothing happens.
+_BEAT_S = 1.0
 #: Faults are diagnosed at most this share of the time, and with nothing new so rarely, s.
 _SHARE = 0.25
 _IDLE_S = 5.0
@@ -146,7 +148,7 @@ class FollowSource:
 
     def _work_through(self) -> None:
         rate = _Rate(self._clock())
-        next_tick = next_meta = next_look = self._clock()
+        next_tick = next_meta = next_look = next_beat = self._clock()
         changes, looked_at, news = 0, -1, False
         while not self._stopped.is_set():
             batches = self._take()
@@ -167,8 +169,8 @@ class FollowSource:
                 looked_at, news = changes, False
                 cost = self._clock() - now
                 next_look = self._clock() + cost / _SHARE
-            if now >= next_tick:
-                next_tick = now + _TICK_S
+            if now >= next_tick and (batches or now >= next_beat):
+                next_tick, next_beat = now + _TICK_S, now + _BEAT_S
                 self._show(rate.per_s)
 
     def _take(self) -> Batches:

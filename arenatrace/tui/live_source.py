@@ -153,7 +153,7 @@ class LiveSource:
 
     def _told(self) -> str:
         """What the recorder says of itself, where it is ours."""
-        return "recording" if self._recorder is not None else "following"
+        return "following" if self._recorder is None else self._recorder.status
 
     def _relay(self, snapshot: Snapshot) -> None:
         recorder = self._recorder

@@ -35,7 +35,7 @@ def keep(scene: str, screen: str) -> None:
 def live(terminal: Any, build: Path) -> None:
     """The fault appears, is opened, tells its program and line; then the end."""
     terminal.type(f"arenatrace tui --live -o {TRACE}")
-    keep("waiting", terminal.see("recording", "faults appear here", patience_s=PATIENT_S))
+    keep("waiting", terminal.see("● recording ", "faults appear here", patience_s=PATIENT_S))
     told = ["--truth", str(OUT / "two.json"), "--streams", str(OUT / "two.streams")]
     workload = [str(build / "wl"), "two", *told]
     subprocess.run(workload, check=True, stdout=subprocess.DEVNULL)
@@ -57,7 +57,7 @@ def killed(terminal: Any) -> None:
     terminal.type(
         f"sh -c 'echo $$ > {pid}; exec arenatrace tui --live -o {folder}/run.atrace --level faults'"
     )
-    terminal.see("● recording", "faults appear here", patience_s=PATIENT_S)
+    terminal.see("● recording ", "faults appear here", patience_s=PATIENT_S)
     subprocess.run(["kill", "-TERM", pid.read_text().strip()], check=True)
     keep("after-term", terminal.wait_for_shell(patience_s=PATIENT_S))
     left = subprocess.run(

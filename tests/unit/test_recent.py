@@ -1,0 +1,143 @@
+"""What is held of a recording under way gives the answers that the whole trace gives."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from arenatrace.analysis import fault_tally, recent
+from arenatrace.analysis.fault_tally import Tally
+from arenatrace.analysis.faults import diagnosed_faults, fault_contract
+from arenatrace.analysis.recent import Recent, last_operations
+from arenatrace.analysis.summary import summary
+from arenatrace.errors import TraceError
+from arenatrace.schema import TABLES, Kind
+from arenatrace.trace.follow import follow
+from arenatrace.trace.reader import Trace, open_trace
+from tests.unit.trace_builder import USER, TraceBuilder
+
+_SAMPLES = Path(__file__).resolve().parents[2] / "sample_traces"
+_SAME = ("fault", "cause", "confidence", "evidence", "signature", "title", "prog", "source")
+
+
+def _fed(trace: Trace, rows: int) -> Recent:
+    held = Recent(trace.path, trace.meta)
+    for table in TABLES:
+        if table != "events":
+            held.add(table, trace.scan(table).collect())
+    events = trace.scan("events").collect()
+    for start in range(0, len(events), rows):
+        held.add("events", events.slice(start, rows))
+    return held
+
+
+def _contract(rows: pl.DataFrame) -> pl.DataFrame:
+    return fault_contract(rows.lazy()).collect().select(_SAME)
+
+
+@pytest.mark.parametrize("name", ["one-program", "two-programs"])
+@pytest.mark.parametrize("fresh", [400, 1_000_000])
+def test_every_answer_is_that_of_the_whole_trace(
+    name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "FRESH", fresh)
+    trace = open_trace(_SAMPLES / f"{name}.atrace")
+    held = _fed(trace, 1000)
+    assert _contract(held.diagnosed()).equals(_contract(diagnosed_faults(trace)))
+
+
+def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "FAULTS", 50)
+    monkeypatch.setattr(recent, "FRESH", 100)
+    trace = open_trace(_SAMPLES / "one-program.atrace")
+    held = _fed(trace, 60)
+    rows = fault_contract(held.diagnosed().lazy()).collect()
+    assert len(rows) + held.unlisted == 379
+    assert held.unlisted >= 250
+    assert rows["fault"].to_list() == list(range(held.unlisted + 1, 380))
+    every = held.tally.plus(rows)
+    whole = summary(trace)
+    assert sum(every.causes().values()) == 379
+    assert sum(row["count"] for row in every.signatures()) == 379
+    assert {n: held.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
+        n: whole["totals"][n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")
+    }
+    # what a later operation on the page would have told is all that can differ
+    assert every.causes().keys() <= {*whole["causes"], "unknown"}
+    differing = sum((Counter(whole["causes"]) - Counter(every.causes())).values())
+    assert differing <= 379 // 20
+
+
+def test_what_was_let_go_makes_an_arena_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A page whose only allocation was let go is unknown, not never allocated."""
+    monkeypatch.setattr(recent, "OPERATIONS", 3)
+    monkeypatch.setattr(recent, "FRESH", 4)
+    builder = TraceBuilder()
+    arena = builder.arena()
+    for page in range(8):
+        builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
+    builder.prog_fault(arena=arena)
+    held = _fed(open_trace(builder.write(tmp_path / "t")), 5)
+    assert held.forgotten_ns is not None
+    assert held.diagnosed()["cause"].to_list() == ["unknown"]
+
+
+def test_drains_are_held_as_long_as_what_they_freed() -> None:
+    builder = TraceBuilder()
+    for _ in range(9):
+        builder.event(Kind.PAGE_FREE, arena=0, pages=1, pgoff=1, sleepable=False)
+        builder.event(Kind.FREE_DRAIN, arena=0)
+    rows = pl.DataFrame(
+        [
+            {
+                name: row.get(name)
+                for name in ("ts_ns", "seq", "kind", "arena", "pgoff", "pages", "ret", "sleepable")
+            }
+            for row in builder.rows["events"]
+        ]
+    ).cast({"ret": pl.Int64})
+    kept = last_operations(rows, 2)
+    assert kept["seq"].to_list() == [14, 15, 16, 17]
+
+
+def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fault_tally, "KINDS", 10)
+    trace = open_trace(_SAMPLES / "one-program.atrace")
+    faults = fault_contract(diagnosed_faults(trace).lazy()).collect()
+    tally = Tally()
+    for start in range(0, len(faults), 20):
+        tally.add(faults.slice(start, 20))
+    assert tally.groups is not None
+    assert len(tally.groups) <= 40
+    assert sum(tally.causes().values()) == len(faults)
+
+
+def test_a_damaged_stream_is_said(tmp_path: Path) -> None:
+    trace = TraceBuilder()
+    trace.event(Kind.PAGE_ALLOC, ret=1)
+    path = trace.write(tmp_path / "t", seal=False)
+    stream = path / "events.arrows"
+    data = bytearray(stream.read_bytes())
+    data[16:48] = b"\xff" * 32
+    stream.write_bytes(data)
+    with pytest.raises(TraceError, match=r"events.arrows: the stream is damaged"):
+        list(follow(path, "events", threading.Event()))
+
+
+def test_following_ends_when_told(tmp_path: Path) -> None:
+    stopped = threading.Event()
+    waits: list[int] = []
+
+    def wait(pending: int) -> None:
+        waits.append(pending)
+        stopped.set()
+
+    found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, wait))
+    assert (found, waits) == ([], [0])
