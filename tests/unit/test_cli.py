@@ -248,3 +248,26 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, trace: str) -> None:
 
     monkeypatch.setattr("arenatrace.trace.reader.open_trace", _interrupted)
     assert app.run(["summary", trace]) == 130
+
+
+def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, quiet: str) -> None:
+    for path, code in ((trace, ExitCode.FINDINGS), (quiet, ExitCode.OK)):
+        done = _arenatrace("tui", path)
+        assert (done.returncode, done.stdout) == (code, _arenatrace("summary", path).stdout)
+        assert "arenatrace: no terminal: this is the summary\nhint: " in done.stderr
+    assert "textual" not in _loaded("tui", trace)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["tui"], "give one trace, or --live"),
+        (["tui", "a", "b"], "give one trace, or --live"),
+        (["tui", "--level", "faults", "a"], "--level is for a recording: add --live"),
+        (["tui", "--live"], "--live needs a terminal"),
+    ],
+)
+def test_tui_says_what_it_wants(arguments: list[str], error: str) -> None:
+    done = _arenatrace(*arguments)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert f"arenatrace: error: {error}" in done.stderr

@@ -82,6 +82,9 @@ def main() -> int:
                 scene(terminal)
             finally:
                 keep(f"{name}-last", terminal.screen())
+                listing = ["ps", "-eLo", "pid,tid,stat,time,wchan:24,args"]
+                told = subprocess.run(listing, check=False, capture_output=True, text=True)
+                keep(f"{name}-processes", told.stdout)
     return 0
 
 
