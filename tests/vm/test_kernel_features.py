@@ -184,7 +184,7 @@ def test_every_oops_is_there_with_its_reason(run: Run) -> None:
         wanted.values()
     )
     dmesg = (run.left / "dmesg.txt").read_text()
-    assert len(re.findall(r"Oops: ", dmesg)) == len(run.oopses)
+    assert len(re.findall(r"Oops: .*\[#\d+\]", dmesg)) == len(run.oopses)
     for fault in found:
         assert fault["page"] == (0 if fault["oops_reason"] == "protection" else 3)
 
