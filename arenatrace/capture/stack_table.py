@@ -33,12 +33,8 @@ class StackTable:
             self._trampolines.add(note.addr)
 
     def trace(self, note: TraceNote) -> None:
-        """Take the stack of page operations; the symbols of its frames came before it.
-
-        On top of it are the probe itself and its trampoline, which are left off.
-        """
-        ours = [at for at, frame in enumerate(note.frames[:_DEPTH]) if frame in self._trampolines]
-        self._traces[note.hash] = note.frames[ours[0] + 1 :] if ours else note.frames
+        """Take the stack of page operations; the symbols of its frames follow."""
+        self._traces[note.hash] = note.frames
 
     def of_trace(self, trace_hash: int) -> int | None:
         """Id of the stack with this hash; None if it was never sent."""
@@ -47,7 +43,12 @@ class StackTable:
             frames = self._older_traces.get(trace_hash)
         if frames is None:
             return None
-        return self.id_of(frames)
+        return self.id_of(self._without_probe(frames))
+
+    def _without_probe(self, frames: Frames) -> Frames:
+        """The stack from what was probed on: on top are the probe itself and its trampoline."""
+        ours = [at for at, frame in enumerate(frames[:_DEPTH]) if frame in self._trampolines]
+        return frames[ours[0] + 1 :] if ours else frames
 
     def of_fault(self, frames: Frames, ip: int) -> int:
         """Id of the stack from the faulting instruction on.

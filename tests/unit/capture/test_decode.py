@@ -415,8 +415,9 @@ def test_a_fault_without_a_stack(said: int) -> None:
 
 def test_page_operations_have_the_stack_of_their_hash() -> None:
     ledger = _ledger()
-    ledger.note(SymbolNote(0, 91, "bpf_trampoline_64425", 4, 9, None))
+    # room for the stack was taken before its symbols were sent
     ledger.note(TraceNote(7 << 60, (90, 91, 92, 94)))
+    ledger.note(SymbolNote(0, 91, "bpf_trampoline_64425", 4, 9, None))
     ledger.note(TraceNote(8, (90, 93)))
     decoder = Decoder(ledger)
     batch = decoder.batch(
