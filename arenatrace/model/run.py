@@ -104,7 +104,9 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
         elif wipes:
             arena.stray_frees += 1
             pte[page:end] = emptied[count]
-            tree.set(page, count)
+            # range_tree_set() leaves alone what is set already
+            if taken.find(TAKEN, page, end) >= 0:
+                tree.set(page, count)
             return
         else:
             arena.release(page, count)
