@@ -75,7 +75,7 @@ def test_a_fault_of_our_own_is_one_line_and_leaves_the_terminal_as_it_was(
 @pytest.mark.parametrize("setting", ["TERM=dumb", "TERM="])
 def test_a_terminal_that_cannot_draw_gets_the_summary(terminal: Terminal, setting: str) -> None:
     terminal.type(f"{setting} {COMMAND}")
-    terminal.see("alpha_arena, 1,021 pages", "11 programs")
+    terminal.see("alpha_arena, 1,021 pages", "5 SIGSEGV")
     assert "status 1-42" in terminal.wait_for_shell()
 
 
