@@ -25,7 +25,7 @@ MODES = (
     *(f"all+races@{level}" for level in LEVELS if level != "pages"),
 )
 
-TIMEOUT = 900.0  # seconds; each recording compiles the probes anew
+TIMEOUT = 1500.0  # seconds; each recording compiles the probes anew
 JOB = Path(__file__).parent / "guest_jobs" / "record-workload.sh"
 BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
