@@ -146,7 +146,7 @@ def _arena(row: Row) -> list[Cell]:
 def _nothing(snapshot: Snapshot) -> str:
     """What to say, and what to do, where there is no fault to list."""
     if snapshot.recording is not None and snapshot.recording.running:
-        return "recording; faults appear here as they happen"
+        return f"{snapshot.recording.state}; faults appear here as they happen"
     if snapshot.stage:
         return "looking for faults …"
     if not snapshot.totals.get("events"):
