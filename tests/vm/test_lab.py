@@ -91,7 +91,8 @@ def test_panic_is_a_lost_vm(lab: Lab) -> None:
 
     assert caught.value.reason == "Kernel panic - not syncing: sysrq triggered crash"
     assert caught.value.stdout == "before\n"
-    assert "sysrq_handle_crash" in str(caught.value)
+    assert "sysrq_handle_crash" in caught.value.console
+    assert "Kernel Offset: " in str(caught.value)
 
 
 def test_timeout_is_a_lost_vm(lab: Lab) -> None:

@@ -84,8 +84,9 @@ class Rounds:
         self._wait_for(said, "sealing" if sealing else "recording")
         time.sleep(self._dice.uniform(3, 5) if panic else self._moment(sealing=sealing))
         ended_ns = time.monotonic_ns()
+        # before a panic the recorder only stands still: what it had not written stays unwritten
+        os.kill(child, signal.SIGSTOP if panic else signal.SIGKILL)
         if not panic:
-            os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         produced = (self._rings[0].produced - before) // RECORD.itemsize
         told = [line.split() for line in said.read_text().splitlines()]
@@ -101,6 +102,8 @@ class Rounds:
         }
         print(json.dumps(row), flush=True)
         if panic:
+            # the line has a way to go to the host
+            time.sleep(1)
             Path("/proc/sysrq-trigger").write_text("c")
         self._probes.set_recording(False)
         time.sleep(0.05)
