@@ -227,7 +227,9 @@ def test_a_stack_leads_to_every_allocation(run: Run) -> None:
     for stack in allocs:
         names = stacks[stack]
         assert any(re.search(r"_ops(_burst)?$|^scx_", name) for name in names), names
-        assert not any("vmlinux__" in name or name.startswith("bpf_trampoline") for name in names)
+        # further down there is one where a probed function allocated
+        assert not names[0].startswith("bpf_trampoline")
+        assert not any("vmlinux__" in name for name in names)
 
 
 def test_nothing_ends_in_a_traceback(run: Run) -> None:
