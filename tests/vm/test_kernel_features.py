@@ -197,13 +197,15 @@ def test_the_touched_arena_is_named(run: Run) -> None:
 
 
 def test_memory_of_sched_ext_lies_in_pages_it_allocated(run: Run) -> None:
-    """One piece for each CPU. 7.2 has scx_arena_free() also inlined: no need to see them go."""
+    """As many pieces for each CPU. 7.2 inlines scx_arena_free() too: frees may not be seen."""
     given, back = run.of(Kind.KERNEL_ALLOC), run.of(Kind.KERNEL_FREE)
     if not documented()[run.kernel]["sched_ext's own memory"]:
         assert not len(given)
         return
     assert set(back["addr"]) <= set(given["addr"])
-    assert len(given) == len(set(given["addr"])) == _CPUS
+    assert len(given) == len(set(given["addr"])) > 0
+    # 7.2 takes one for each CPU, 7.3 two
+    assert len(given) % _CPUS == 0
     assert (given["ret"] > 0).all()
     (arena,) = set(given["arena"])
     names = dict(run.trace.scan("arenas").select("arena", "name").collect().iter_rows())
