@@ -45,6 +45,8 @@ class Arenas:
         self.user_vm_start: list[int] = []
         self._live: dict[int, int] = {}
         self._enumerated_at: dict[int, int] = {}
+        #: Arenas that were created while recording and are not destroyed yet.
+        self.begun: set[int] = set()
         self._generations: dict[int, int] = defaultdict(int)
         self._facts: dict[int, list[ArenaNote]] = defaultdict(list)
 
@@ -66,6 +68,7 @@ class Arenas:
             self.rows.append({"arena": index, "preexisting": False, "create_ts_ns": ts_ns})
         else:
             index = self._new(ptr, preexisting=False, create_ts_ns=ts_ns)
+        self.begun.add(index)
         # older ones are of an arena whose end was lost
         for note in self._take_facts(ptr, ts_ns)[-1:]:
             self._apply(ptr, note)
@@ -83,6 +86,7 @@ class Arenas:
         index = self.index(ptr)
         self.rows.append({"arena": index, "destroy_ts_ns": ts_ns})
         del self._live[ptr]
+        self.begun.discard(index)
         self._take_facts(ptr, ts_ns)
         return index
 

@@ -32,6 +32,9 @@ FLUSH_S = 1.0
 PROGRESS_S = 0.5
 #: Seconds for probes that are under way when recording ends; they take microseconds.
 SETTLE_S = 0.02
+#: Seconds that the arenas of a command that ended may take to be destroyed: a kernel worker does
+#: it, after a grace period, when nobody has them open any more.
+LINGER_S = 1.0
 
 
 def record(plan: Plan) -> Result:
@@ -178,6 +181,8 @@ class Session:
         command = self._start_command()
         try:
             self._loop(writer, command)
+            if command is not None:
+                self._linger()
         finally:
             if command is not None:
                 command.reap()
@@ -209,6 +214,16 @@ class Session:
             if command is not None and (over or self._stops.heard):
                 command.end(asks=self._stops.heard, knows=self._stops.by_interrupt)
             if not took:
+                time.sleep(POLL_S)
+
+    def _linger(self) -> None:
+        """See the end of the arenas that the command leaves behind, unless they stay."""
+        until = time.monotonic() + LINGER_S
+        asked = self._stops.heard
+        while self._decoder.ledger.arenas.begun and self._stops.heard == asked:
+            if time.monotonic() >= until:
+                return
+            if not self._drain.take():
                 time.sleep(POLL_S)
 
     def _flush(self, writer: TraceWriter | FlightWriter) -> None:

@@ -37,7 +37,10 @@ class StreamFile:
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
         )
         self._pending = _Pending()
+        #: Bytes of the file until the end of its last whole message.
         self._whole_bytes = 0
+        #: Where messages end in what is pending.
+        self._ends: list[int] = []
         # Task names come and go during a recording: the dictionary grows by deltas, and a
         # batch with a dictionary of its own replaces it. Both are part of the stream format.
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
@@ -46,27 +49,31 @@ class StreamFile:
     def append(self, batch: pa.RecordBatch) -> None:
         """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError."""
         self._writer.write_batch(batch)
+        self._ends.append(len(self._pending.data))
         if len(self._pending.data) >= BUFFER_BYTES:
             self.flush()
 
     def flush(self, *, durable: bool = False) -> None:
         """Give all bytes to the kernel; if ``durable``, to the disk as well.
 
-        On OSError the file is cut back to the last whole message, so that it stays valid,
-        and must not be appended to again.
+        On OSError the file is cut back to the last message that got there whole, so that it
+        stays valid, and must not be appended to again.
         """
+        rest = memoryview(self._pending.data)
         try:
-            rest = memoryview(self._pending.data)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
             if durable:
                 os.fdatasync(self._descriptor)
         except OSError:
+            written = len(self._pending.data) - len(rest)
+            self._whole_bytes += max((end for end in self._ends if end <= written), default=0)
             os.ftruncate(self._descriptor, self._whole_bytes)
             raise
         self._whole_bytes += len(self._pending.data)
         # A new buffer: the old one is still exported to ``rest``.
         self._pending.data = bytearray()
+        self._ends.clear()
 
     def close(self, *, durable: bool = True) -> None:
         """Write the end-of-stream mark and give everything to the disk or the kernel. OSError."""

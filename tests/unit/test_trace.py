@@ -288,6 +288,35 @@ def test_a_full_disk_stops_the_recording_and_keeps_what_was_flushed(
     assert [n for n in trace.notices if "no space left" in n]
 
 
+def test_a_full_disk_keeps_every_batch_that_still_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what goes out in one write, the batches before the one that is torn are whole."""
+    writer = TraceWriter(tmp_path / "t", sample_meta())
+    real_write = os.write
+    room = 0
+
+    def _short(descriptor: int, data: memoryview) -> int:
+        nonlocal room
+        # all but the last bytes of the last batch
+        room = room or len(data) - 100
+        if room < 0:
+            raise OSError(28, "No space left on device")
+        count = real_write(descriptor, data[:room])
+        room = -1
+        return count
+
+    for _ in range(3):
+        writer.append("events", record_batch("events", _events(100)))
+    monkeypatch.setattr(os, "write", _short)
+    with pytest.raises(ArenatraceError, match="no space left"):
+        writer.flush()
+    monkeypatch.undo()
+    trace = open_trace(writer.close())
+    assert len(trace.scan("events").collect()) == 200
+    assert [n for n in trace.notices if "torn" in n] == []
+
+
 @pytest.mark.parametrize("step", range(12))
 def test_a_seal_cut_short_at_any_step_leaves_a_readable_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int

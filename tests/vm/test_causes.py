@@ -150,14 +150,20 @@ def test_user_space_that_the_scratch_page_hit_is_counted(
 
 def test_what_ended_each_scratch_page_adds_up(recordings: dict[str, Recording]) -> None:
     recording = recordings["all"]
-    ended = Counter(
-        row["ended_by"] for row in recording.faults() if row["outcome"] == "scratch-installed"
-    )
+    installed = [row for row in recording.faults() if row["outcome"] == "scratch-installed"]
+    ended = Counter(row["ended_by"] for row in installed)
     totals = recording.truth["totals"]
     assert ended["alloc"] == totals["alloc"]["scratch_pages"]
     assert ended["free"] == totals["free"]["scratch_pages"]
-    installed = sum(fault["side"] == "kernel" for fault in recording.truth["faults"])
-    assert ended["destroy"] == installed - ended["alloc"] - ended["free"]
+    assert len(installed) == sum(fault["side"] == "kernel" for fault in recording.truth["faults"])
+    # a kernel worker destroys the arenas of a command that ended; the recorder waits for it, but
+    # on a busy host the worker may take longer
+    arenas = open_trace(recording.trace).scan("arenas").collect()
+    left = set(arenas.filter(pl.col("destroy_ts_ns").is_null())["arena"])
+    rest = [row for row in installed if row["ended_by"] not in ("alloc", "free")]
+    assert [row["ended_by"] for row in rest] == [
+        "open" if row["arena"]["index"] in left else "destroy" for row in rest
+    ]
 
 
 def test_two_cpus_on_one_page_share_a_cause(recordings: dict[str, Recording]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from arenatrace.capture import drain, rings
+from arenatrace.capture import session as session_module
 from arenatrace.capture.command import check_command
 from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.loader import Probes
@@ -182,6 +184,12 @@ def probes() -> _FakeProbes:
     return _FakeProbes()
 
 
+@pytest.fixture
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arena that outlives the command by more than 0.1 s stays."""
+    monkeypatch.setattr(session_module, "LINGER_S", 0.1)
+
+
 def _run(probes: _FakeProbes, plan: Plan) -> Result:
     states = [PointState(point, True) for point in POINTS]
     session = Session(plan, cast(Probes, probes), Kernel(kernel(), {}, states))
@@ -245,6 +253,24 @@ def test_the_commands_end_is_the_recordings(probes: _FakeProbes, tmp_path: Path)
     result = _run(probes, Plan(tmp_path / "run.atrace", command=("sh", "-c", "exit 7")))
     assert result.command_status == 7
     assert open_trace(result.path).meta.command_status == 7
+
+
+def test_the_end_of_the_commands_arenas_is_seen(probes: _FakeProbes, tmp_path: Path) -> None:
+    """The kernel destroys an arena some time after the last process that had it open ended."""
+    probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
+    destroy = event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1002)
+    later = threading.Timer(0.4, probes.send, [destroy])
+    later.start()
+    result = _run(probes, Plan(tmp_path / "run.atrace", command=("true",)))
+    later.join()
+    assert result.counts[Kind.ARENA_DESTROY] == 1
+
+
+@pytest.mark.usefixtures("short_wait")
+def test_an_arena_that_stays_is_not_waited_for_forever(probes: _FakeProbes, tmp_path: Path) -> None:
+    probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
+    path = _run(probes, Plan(tmp_path / "run.atrace", command=("true",))).path
+    assert open_trace(path).meta.sealed
 
 
 def test_a_command_that_goes_on_is_ended(probes: _FakeProbes, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ usage: crash_recorder.py STORM SEED ROUNDS
        crash_recorder.py STORM SEED panic
 
 Runs in the guest. Each round forks a recorder, which leaves NAME.atrace in $LAB_OUT, and kills
-it: three of four while it records, the fourth while it seals. A JSON line on stdout says what
-had been produced by then, what the recorder had given to the kernel (it says so itself, after
-each flush, in a file), and when. The oracle for the trace is what went through the ring.
+it: three of four while it records, the fourth while it seals. A JSON line in cuts.jsonl, on the
+disk before anything else happens, says what had been produced by then, what the recorder had
+given to the kernel (it says so itself, after each flush, in a file), and when. The oracle for
+the trace is what went through the ring.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Told(Session):
 def _say(file: Path, text: str) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, f"{text}\n".encode())
+    os.fsync(descriptor)
     os.close(descriptor)
 
 
@@ -100,10 +102,8 @@ class Rounds:
             "flushed": flushed,
             "flushed_ns": flushed_ns,
         }
-        print(json.dumps(row), flush=True)
+        _say(OUT / "cuts.jsonl", json.dumps(row))
         if panic:
-            # the line has a way to go to the host
-            time.sleep(1)
             Path("/proc/sysrq-trigger").write_text("c")
         self._probes.set_recording(False)
         time.sleep(0.05)

@@ -2,7 +2,7 @@
 # Record onto a disk that is soon full, in the guest. Leaves full.atrace, full.err and full.rc.
 # usage: full-disk.sh STORM
 mkdir /tmp/small
-mount -t tmpfs -o size=2m none /tmp/small
+mount -t tmpfs -o size=16m none /tmp/small
 arenatrace record -o /tmp/small/full.atrace -- "$1" --cpus 2 --pairs 1000000000 --pause 10000 \
     >"$LAB_OUT/full.out" 2>"$LAB_OUT/full.err"
 echo $? >"$LAB_OUT/full.rc"
