@@ -59,7 +59,10 @@ class World:
     events: list[Event]
     arenas: list[dict[str, Any]]
     level: str = "pages"
+    #: User faults were not recorded.
     partial: bool = False
+    #: Reservations, or when deferred frees took effect, were not.
+    fewer: bool = False
     unmarked: bool = False
     sticky: bool = False
 
@@ -209,6 +212,7 @@ def _cause(  # noqa: C901
     arena = world.arenas[fault["arena"]]
     old = arena["preexisting"]
     whole = not old and not _gap(world, arena["created"], now) and not world.partial
+    whole = whole and not world.fewer
     if fault["null"] and page.born is None:
         return "null-page", "certain" if whole and world.level != "faults" else "likely"
     installs = [e for e in later if e["what"] == "fault" and e["page"] == fault["page"]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import random
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from arenatrace.analysis.address_space import address_space
 from arenatrace.analysis.faults import diagnosed_faults
 from arenatrace.trace.reader import Trace, open_trace
 from tests.unit.cause_oracle import judge, states
+from tests.unit.oracle_answers import difference
 from tests.unit.random_histories import (
     GAPS,
     ODD_PLACES,
@@ -78,18 +78,6 @@ _traces = st.fixed_dictionaries(
     }
 )
 
-_COMPARED = ("cause", "confidence", "ended_by", "lifetime_ns", "user_sigsegv", "allocs_refused")
-_NEIGHBOURLY = ("never-allocated", "out-of-bounds", "outside-user-range", "reserved-guard")
-#: Which free and which mapping are told as evidence, where there are any.
-_FREED = ("use-after-free", "free-race")
-
-
-def _near_of(row: dict[str, Any]) -> tuple[int | None, int | None]:
-    text = "\n".join(row["cause_evidence"])
-    below = re.search(r"(\d+) bytes past the end of a live", text)
-    above = re.search(r"(\d+) bytes before the start of a live", text)
-    return (int(below[1]) if below else None, int(above[1]) if above else None)
-
 
 def _expectations(case: RandomTrace) -> dict[int, Callable[[], dict[str, Any]]]:
     """The oracle's answer for each fault, by its place in the order of all events."""
@@ -102,39 +90,14 @@ def _expectations(case: RandomTrace) -> dict[int, Callable[[], dict[str, Any]]]:
     return answers
 
 
-def _told(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """What the toolkit says where ``expected`` says something."""
-    told: dict[str, Any] = {name: row[name] for name in _COMPARED}
-    if "near" in expected:
-        told["near"] = _near_of(row)
-    for role in ("birth", "death"):
-        if role in expected:
-            told[role] = row[role] and (row[role]["ts_ns"], row[role]["tid"])
-    return told
-
-
-def _expected(answer: dict[str, Any]) -> dict[str, Any]:
-    expected = {name: answer[name] for name in _COMPARED}
-    if answer["cause"] in _NEIGHBOURLY:
-        expected["near"] = answer["near"]
-    if answer["cause"] in _FREED and answer["birth"]:
-        expected["birth"] = answer["birth"]
-        if answer["death"]:
-            expected["death"] = answer["death"]
-    return expected
-
-
 def _disagreements(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]:
     answers = _expectations(case)
     rows = list(diagnosed_faults(trace).iter_rows(named=True))
     assert sorted(row["seq"] for row in rows) == sorted(answers)
     assert [row["fault"] for row in rows] == list(range(1, len(rows) + 1))
     for row in rows:
-        expected = _expected(answers[row["seq"]]())
-        told = _told(row, expected)
-        if told != expected:
-            different = {name: (told[name], expected[name]) for name in told}
-            different = {name: pair for name, pair in different.items() if pair[0] != pair[1]}
+        different = difference(row, answers[row["seq"]]())
+        if different:
             yield row["arena"], row["seq"], different, row["cause_evidence"], row["doubt"]
 
 

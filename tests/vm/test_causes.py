@@ -162,7 +162,7 @@ def test_what_ended_each_scratch_page_adds_up(recordings: dict[str, Recording]) 
     left = set(arenas.filter(pl.col("destroy_ts_ns").is_null())["arena"])
     rest = [row for row in installed if row["ended_by"] not in ("alloc", "free")]
     assert [row["ended_by"] for row in rest] == [
-        "open" if row["arena"]["index"] in left else "destroy" for row in rest
+        "open" if row["arena"] in left else "destroy" for row in rest
     ]
 
 

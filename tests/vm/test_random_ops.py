@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from arenatrace.analysis.faults import diagnosed_faults
 from arenatrace.errors import ExitCode
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
+from tests.unit.cause_oracle import judge
+from tests.unit.oracle_answers import difference
+from tests.unit.recorded_worlds import worlds
 
 from .lab import WORKLOAD, Lab
 from .recordings import arenatrace
@@ -25,6 +30,8 @@ from .test_kernels import KERNELS
 RANDOM_OPS = Path(__file__).parent / "random_ops"
 SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
 COUNT = 25_000
+#: Faults of a recording whose cause is worked out again in the plainest way.
+ORACLE_FAULTS = int(os.environ.get("ARENATRACE_ORACLE_FAULTS", "300"))
 TIMEOUT = 400.0  # seconds, of which compiling the probes takes most
 
 _JOB = Path(__file__).parent / "guest_jobs" / "record-random-ops.sh"
@@ -203,3 +210,21 @@ def test_replay_predicts_every_address(run: Run) -> None:
     assert replay["divergences"] == []
     assert replay["verdict"] == "consistent"
     assert replay["predicted_addresses"] == len(given)
+
+
+def test_every_cause_is_what_a_plain_replay_says(run: Run) -> None:
+    """The oracle of the unit tests, on real histories; slow, so some faults stand for all."""
+    trace = open_trace(run.trace)
+    of_arena = worlds(trace)
+    rows = list(diagnosed_faults(trace).iter_rows(named=True))
+    dice = random.Random(SEED)  # noqa: S311 - not for secrets
+    chosen = dice.sample(rows, min(len(rows), ORACLE_FAULTS))
+    causes: Counter[str] = Counter()
+    for row in chosen:
+        world = of_arena[row["arena"]]
+        (index,) = (at for at, event in enumerate(world.events) if event["seq"] == row["seq"])
+        answer = judge(world, index)
+        causes[answer["cause"]] += 1
+        assert not (different := difference(row, answer)), (row["fault"], different)
+    print(f"\n{run.truth['kernel']}: {len(chosen)} of {len(rows)} faults: {dict(causes)}")
+    assert chosen
