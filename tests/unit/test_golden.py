@@ -98,8 +98,46 @@ def _hostile() -> TraceBuilder:
     return builder
 
 
+def _stacks() -> TraceBuilder:
+    """Level ``stacks``: who allocated and who freed, one of them a program with a hostile line."""
+    builder = TraceBuilder(meta=sample_meta(level="stacks"))
+    arena = builder.arena(name="tree", max_entries=64)
+    maker = builder.program(
+        "maker",
+        [("maker", _CODE, _CODE + 0x100)],
+        arena=arena,
+        lines=_lines(_CODE, "/src/tree.bpf.c", (0, 31, "n = bpf_arena_alloc_pages(&tree, ...);")),
+    )
+    reaper = builder.program(
+        "reaper",
+        [("reaper", _CODE + 0x1000, _CODE + 0x1100), ("cut", _CODE + 0x1100, _CODE + 0x1200)],
+        arena=arena,
+        lines=_lines(
+            _CODE,
+            "/src/[red]\x1b[31mreap.bpf.c",
+            (0x1000, 50, "cut(n->parent);"),
+            (0x1100, 44, "bpf_arena_free_pages(&tree, n, 1);"),
+        ),
+    )
+    builder.symbol(_KFUNC, "arena_free_pages")
+    builder.symbol(_KFUNC + 64, "bpf_trampoline_6442\x1b[0m", module=None)
+    made = builder.stack(_CODE + 0x18, _KFUNC + 64)
+    cut = builder.stack(_KFUNC, _CODE + 0x1108, _CODE + 0x1010, _KFUNC + 64)
+    builder.event(
+        Kind.PAGE_ALLOC, arena=arena, pages=3, ret=USER, pgoff=0, stack=made, prog=maker, tid=7
+    )
+    builder.event(
+        Kind.PAGE_FREE, arena=arena, pages=1, addr=USER + 4096, pgoff=1, stack=cut, prog=reaper
+    )
+    builder.prog_fault(
+        arena=arena, prog=maker, ip=_CODE + 0x20, addr=_PAGE0 + 4096 + 24, stack=builder.stack()
+    )
+    return builder
+
+
 _CASES = {
     "busy": _busy,
+    "stacks": _stacks,
     "hostile": _hostile,
     "empty": TraceBuilder,
 }
@@ -109,6 +147,8 @@ _EXPLAINED = {
     # a use after free, a NULL through a helper, an address in no arena, a second fault
     "busy": (1, 5, 6, 7),
     "hostile": (1,),
+    # allocated by, freed by
+    "stacks": (1,),
 }
 
 
