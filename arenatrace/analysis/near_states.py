@@ -49,10 +49,8 @@ class NearStates:
         self._page_of = self._slots // self._width
         every = np.arange(len(places) + 1)
         self._first_slot = np.searchsorted(self._page_of, every)
-        # By what an operation does: the order of the one that counts, -1 for none.
-        self._counts = [
-            np.full(len(self._slots), -1, np.int64) for _ in (_GONE, _ALLOCATED, _MAPPED)
-        ]
+        # By what an operation does and slot: the order of the one that counts, -1 for none.
+        self._counts = np.full((_NOTHING, len(self._slots)), -1, np.int64)
         self._held: list[pl.DataFrame] = []
         self._rows = 0
         self._queued = np.zeros(len(places), np.bool_)
@@ -91,7 +89,8 @@ class NearStates:
             done = does == what
             np.maximum.at(self._counts[what], slot[done], order[done])
         self._map(slot, order, does == _MAPPED)
-        self._hold(rows[row], page, slot)
+        kept = self._counting(slot, does, order)
+        self._hold(rows[row[kept]], page[kept], slot[kept])
 
     def _slot(self, page: Ints, rank: Ints) -> Ints:
         """The slot of the first moment of ``page`` from ``rank`` on, or the one past its last."""
@@ -117,20 +116,20 @@ class NearStates:
             page=pl.Series(self._places.pages[page]),
             slot=pl.Series(slot),
         ).select(*_SCHEMA)
-        held = self._not_overtaken(held)
         self._held.append(held)
         self._rows += len(held)
 
     def _drop_overtaken(self) -> None:
         if self._held:
-            self._held = [self._not_overtaken(pl.concat(self._held))]
+            rows = pl.concat(self._held)
+            slot, does, order = (rows[name].to_numpy() for name in ("slot", "does", "order"))
+            self._held = [rows[self._counting(slot, does, order)]]
             self._rows = len(self._held[0])
 
-    def _not_overtaken(self, rows: pl.DataFrame) -> pl.DataFrame:
-        slot, does, order = (rows[name].to_numpy() for name in ("slot", "does", "order"))
-        return rows.filter(
-            pl.Series(np.choose(does, [kept[slot] for kept in self._counts]) == order)
-        )
+    def _counting(self, slot: Ints, does: Ints, order: Ints) -> Ints:
+        """Which operations have not been overtaken by a later one."""
+        place = does * np.int64(len(self._slots)) + slot
+        return np.flatnonzero(self._counts.ravel()[place] == order)
 
     def _drained(
         self, rows: pl.DataFrame, row: Ints, page: Ints, drains: pl.DataFrame

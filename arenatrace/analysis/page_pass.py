@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
+from arenatrace.analysis.ahead import ahead
 from arenatrace.analysis.near_states import NearStates
 from arenatrace.analysis.page_operations import as_effective, batches, operations
-from arenatrace.analysis.places import Places
+from arenatrace.analysis.places import Ints, Places
 from arenatrace.schema import Kind
 
 
@@ -41,16 +44,23 @@ def _pass(
     wanted[places.index(pages)] = True
     near = NearStates(targets, places)
     found = []
-    last = None
-    for batch in batches(events, places):
-        last = _check_order(batch, last)
-        rows = operations(batch.lazy(), also=("order",)).collect()
-        row, page = places.spread(rows)
-        drains = batch.filter(pl.col("kind") == int(Kind.FREE_DRAIN))
+    for rows, row, page, drains in ahead(_covering(events, places)):
         near.add(rows, row, page, drains)
         row, page = row[wanted[page]], page[wanted[page]]
         found.append(rows[row].drop("order").with_columns(page=pl.Series(places.pages[page])))
     return as_effective(found, events), near.operations()
+
+
+def _covering(
+    events: pl.LazyFrame, places: Places
+) -> Iterator[tuple[pl.DataFrame, Ints, Ints, pl.DataFrame]]:
+    """Operations, what ``Places.spread`` gives of them, and drains; _DisorderError."""
+    last = None
+    for batch in batches(events, places):
+        last = _check_order(batch, last)
+        rows = operations(batch.lazy(), also=("order",)).collect()
+        drains = batch.filter(pl.col("kind") == int(Kind.FREE_DRAIN))
+        yield rows, *places.spread(rows), drains
 
 
 def _check_order(batch: pl.DataFrame, last: tuple[int, int] | None) -> tuple[int, int]:
