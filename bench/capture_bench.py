@@ -1,6 +1,6 @@
 """What recording costs beside perf, bpftrace and BCC, in one boot of the lab.
 
-    python -m bench.capture_bench [PAIRS]
+    python -m bench.capture_bench [PAIRS [all|tools|drains]]
 
 Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU, and has a
 BPF program make PAIRS (default 20,000) pairs of an allocation and a free of one arena page,
@@ -28,14 +28,14 @@ _GUEST = Path(__file__).parent / "guest" / "capture_cost.py"
 _STORM = Path(__file__).resolve().parents[1] / "tests" / "vm" / "storm"
 
 
-def measure(pairs: int, results: Path) -> list[dict[str, Any]]:
+def measure(pairs: int, what: str, results: Path) -> list[dict[str, Any]]:
     """The rows that the guest printed."""
     lab = Lab(results)
     storm = lab.prepare(_STORM, "make BUILD=/job/build KVER=$LAB_KERNEL")
     tools = guest_tools(Cache(cache_root()))
     result = lab.run(
         "cp -a files/tools/usr/. /usr/ && ldconfig && "
-        f"python files/{_GUEST.name} files/{storm.name}/build/storm {pairs}",
+        f"python files/{_GUEST.name} files/{storm.name}/build/storm {pairs} {what}",
         files=[storm, tools, _GUEST],
         icount=True,
         timeout=1200,
@@ -47,23 +47,26 @@ def measure(pairs: int, results: Path) -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print both tables."""
+    """Print a table of what recording costs, and one of what emptying the ring does."""
     costs = [row for row in rows if "name" in row]
-    bare = costs[0]
-    print("| | task, per pair | over untraced | elapsed | bytes per event |")
-    print("| --- | --- | --- | --- | --- |")
+    if costs:
+        bare = costs[0]
+        print("| | task, per pair | over untraced | elapsed | bytes per event |")
+        print("| --- | --- | --- | --- | --- |")
     for row in costs:
         task, elapsed = (row[part] / bare[part] - 1 for part in ("task", "elapsed"))
         size = f"{row['bytes']:.1f}" if row["bytes"] else ""
         print(f"| {row['name']} | {row['task']:,.0f} | {task:+.1%} | {elapsed:+.0%} | {size} |")
     drains = [row for row in rows if "drain" in row]
-    least = min(row["instructions"] for row in drains)
-    print("\n| drain | instructions per event | |\n| --- | --- | --- |")
+    if drains:
+        least = min(row["instructions"] for row in drains)
+        print("\n| drain | instructions per event | |\n| --- | --- | --- |")
     for row in drains:
         times = row["instructions"] / least
         print(f"| {row['drain']} | {row['instructions']:,.0f} | {times:.1f} times |")
 
 
 if __name__ == "__main__":
+    asked = (*sys.argv[1:], *("20000", "all")[len(sys.argv) - 1 :])
     with tempfile.TemporaryDirectory() as directory:
-        show(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000, Path(directory)))
+        show(measure(int(asked[0]), asked[1], Path(directory)))

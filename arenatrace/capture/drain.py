@@ -24,7 +24,7 @@ STRAGGLERS_S = 2.0
 #: A pass costs as much as some thousands of events: one is made when a ring is filled to this
 #: part, or so long (s) after the last one.
 FULL_ENOUGH = 1 / 8
-PASS_EVERY_S = 0.25
+PASS_EVERY_S = 0.5
 
 #: Events taken in one pass at most: their columns should stay in the CPU's cache.
 PASS_EVENTS = 32 * 1024

@@ -30,7 +30,9 @@ def codes_of(*columns: Ints) -> tuple[Ints, list[int]]:
         same = columns[0] == columns[0][row]
         for column in columns[1:]:
             same &= column == column[row]
-        codes[same] = len(rows)
+        if not rows and same.all():
+            return codes, [row]
+        np.copyto(codes, len(rows), where=same)
         todo &= ~same
         rows.append(row)
     left = np.flatnonzero(todo)

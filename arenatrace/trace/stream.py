@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,34 @@ import pyarrow as pa
 #: Bytes held back at most before they are given to the kernel unasked.
 BUFFER_BYTES = 1 << 20
 
+#: Pieces of memory that one writev() takes (IOV_MAX).
+_PIECES = 1024
+
 
 class _Pending(io.RawIOBase):
-    """Collects what the Arrow writer emits, so that whole messages go out together."""
+    """Collects what the Arrow writer emits, so that whole messages go out together.
+
+    Columns are not copied: Arrow hands over the memory that holds them, and so it stays.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.data = bytearray()
+        self.pieces: list[memoryview] = []
+        self.size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        self.data += view
+        self.pieces.append(view)
+        self.size += len(view)
         return len(view)
+
+    def take(self) -> list[memoryview]:
+        """Everything collected, which is forgotten here."""
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        return pieces
 
 
 class StreamFile:
@@ -49,8 +63,8 @@ class StreamFile:
     def append(self, batch: pa.RecordBatch) -> None:
         """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError."""
         self._writer.write_batch(batch)
-        self._ends.append(len(self._pending.data))
-        if len(self._pending.data) >= BUFFER_BYTES:
+        self._ends.append(self._pending.size)
+        if self._pending.size >= BUFFER_BYTES:
             self.flush()
 
     def flush(self, *, durable: bool = False) -> None:
@@ -59,20 +73,17 @@ class StreamFile:
         On OSError the file is cut back to the last message that got there whole, so that it
         stays valid, and must not be appended to again.
         """
-        rest = memoryview(self._pending.data)
+        size, written = self._pending.size, 0
         try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            for count in _written(self._descriptor, self._pending.take()):
+                written += count
             if durable:
                 os.fdatasync(self._descriptor)
         except OSError:
-            written = len(self._pending.data) - len(rest)
             self._whole_bytes += max((end for end in self._ends if end <= written), default=0)
             os.ftruncate(self._descriptor, self._whole_bytes)
             raise
-        self._whole_bytes += len(self._pending.data)
-        # A new buffer: the old one is still exported to ``rest``.
-        self._pending.data = bytearray()
+        self._whole_bytes += size
         self._ends.clear()
 
     def close(self, *, durable: bool = True) -> None:
@@ -88,3 +99,19 @@ class StreamFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _written(descriptor: int, pieces: list[memoryview]) -> Iterator[int]:
+    """Write ``pieces`` one after another; gives how many bytes the kernel took each time. OSError.
+
+    Nothing is written that nobody asks for.
+    """
+    at = 0
+    while at < len(pieces):
+        count = os.writev(descriptor, pieces[at : at + _PIECES])
+        yield count
+        while at < len(pieces) and count >= len(pieces[at]):
+            count -= len(pieces[at])
+            at += 1
+        if count:
+            pieces[at] = pieces[at][count:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -169,6 +170,11 @@ def _conform(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     if table not in TABLES:
         raise ValueError(f"no such table: {table}")
     schema = arrow_schema(table)
+    if batch.schema.equals(schema, check_metadata=True):
+        for at, field in _never_null(table):
+            if batch.column(at).null_count:
+                raise ValueError(f"{table}.{field}: must not be null")
+        return batch
     if batch.schema.names != schema.names:
         raise ValueError(f"{table}: columns are {batch.schema.names}, not {schema.names}")
     arrays = []
@@ -179,3 +185,10 @@ def _conform(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
             raise ValueError(f"{table}.{field.name}: must not be null")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@cache
+def _never_null(table: str) -> list[tuple[int, str]]:
+    """The columns that must have a value in each row, with their places."""
+    fields = enumerate(arrow_schema(table))
+    return [(at, field.name) for at, field in fields if not field.nullable]

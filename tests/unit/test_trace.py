@@ -261,18 +261,17 @@ def test_a_full_disk_stops_the_recording_and_keeps_what_was_flushed(
     writer = TraceWriter(tmp_path / "t", sample_meta())
     writer.append("events", record_batch("events", _events(100)))
     writer.flush()
-    real_write = os.write
     room = 500
 
-    def _short(descriptor: int, data: memoryview) -> int:
+    def _short(descriptor: int, pieces: list[memoryview]) -> int:
         nonlocal room
         if not room:
             raise OSError(28, "No space left on device")
-        count = real_write(descriptor, data[:room])
+        count = os.write(descriptor, b"".join(pieces)[:room])
         room -= count
         return count
 
-    monkeypatch.setattr(os, "write", _short)
+    monkeypatch.setattr(os, "writev", _short)
     writer.append("events", record_batch("events", _events(1000)))
     with pytest.raises(ArenatraceError, match="no space left") as caught:
         writer.flush()
@@ -293,22 +292,22 @@ def test_a_full_disk_keeps_every_batch_that_still_fitted(
 ) -> None:
     """Of what goes out in one write, the batches before the one that is torn are whole."""
     writer = TraceWriter(tmp_path / "t", sample_meta())
-    real_write = os.write
     room = 0
 
-    def _short(descriptor: int, data: memoryview) -> int:
+    def _short(descriptor: int, pieces: list[memoryview]) -> int:
         nonlocal room
+        data = b"".join(pieces)
         # all but the last bytes of the last batch
         room = room or len(data) - 100
         if room < 0:
             raise OSError(28, "No space left on device")
-        count = real_write(descriptor, data[:room])
+        count = os.write(descriptor, data[:room])
         room = -1
         return count
 
     for _ in range(3):
         writer.append("events", record_batch("events", _events(100)))
-    monkeypatch.setattr(os, "write", _short)
+    monkeypatch.setattr(os, "writev", _short)
     with pytest.raises(ArenatraceError, match="no space left"):
         writer.flush()
     monkeypatch.undo()
