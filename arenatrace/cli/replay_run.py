@@ -109,7 +109,9 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
         reasons.append(
             f"{part.tally.unsettled} event(s) among overlapping threads fit no order that was found"
         )
-    if not reasons and part.tally.events and part.tally.unknown == part.tally.events:
+    if not reasons and not part.tally.events:
+        reasons.append("no event of an arena is in it: there is nothing to replay")
+    elif not reasons and part.tally.unknown == part.tally.events:
         reasons.append("nothing is known of any arena: they are all older than the trace")
     return reasons
 

@@ -77,13 +77,26 @@ class Trace:
             if file.exists():
                 if file == stream:
                     return self._recovered(table, file)
-                check(file, self.meta.checksums.get(file.name))
-                return _sealed(table, file)
+                checksum = self.meta.checksums.get(file.name)
+                check(file, checksum)
+                rows = _sealed(table, file)
+                # With a checksum the file is as the recorder or the importer sealed it.
+                return rows if checksum or table != "events" else self._put_right(rows)
         if self.meta.sealed:
             self.notices.append(f"{table}: the file is missing, the table is taken as empty")
             if table == "events":
                 self.lost["file missing"] = 1
         return pl.LazyFrame(schema=polars_schema(table))
+
+    def _put_right(self, events: pl.LazyFrame) -> pl.LazyFrame:
+        from arenatrace.trace.disorder import UNKNOWN_KINDS, put_right
+
+        with self.reading():
+            events, notices, unknown = put_right(events)
+        self.notices += notices
+        if unknown:
+            self.lost[UNKNOWN_KINDS] = unknown
+        return events
 
     def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
         # pyarrow takes longer to import than all that a small sealed trace needs.

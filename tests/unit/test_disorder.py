@@ -1,0 +1,93 @@
+"""Sealed events that somebody else wrote: out of order, twice, of kinds that do not exist."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from arenatrace.cli.app import run
+from arenatrace.errors import ExitCode
+from arenatrace.trace.reader import open_trace
+
+_SAMPLE = Path(__file__).resolve().parents[2] / "sample_traces" / "two-programs.atrace"
+
+
+def _altered(tmp_path: Path, change: Callable[[pa.Table], pa.Table]) -> Path:
+    """The sample with other events, and no checksum that would tell."""
+    path = tmp_path / "t.atrace"
+    shutil.copytree(_SAMPLE, path)
+    file = path / "events.parquet"
+    pq.write_table(change(pq.read_table(file)), file)
+    meta = json.loads((path / "meta.json").read_text())
+    del meta["checksums"][file.name]
+    (path / "meta.json").write_text(json.dumps(meta))
+    return path
+
+
+def _outputs(path: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[int, str]]:
+    shown = []
+    for command in ("summary", "faults", "replay"):
+        code = run([command, "--json", str(path)])
+        shown.append((code, capsys.readouterr().out.replace(str(path), "PATH")))
+    return shown
+
+
+def _backwards(events: pa.Table) -> pa.Table:
+    return events.take(pa.array(range(len(events) - 1, -1, -1)))
+
+
+def _twice(events: pa.Table) -> pa.Table:
+    return pa.concat_tables([events, events])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_backwards, "the events are not in the order of time: they were sorted"),
+        (_twice, "70 events are there more than once: they count once"),
+    ],
+)
+def test_what_can_be_put_right_gives_the_same_answers(
+    change: Callable[[pa.Table], pa.Table],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = _altered(tmp_path, change)
+    notices = open_trace(path).notices
+    assert said in notices
+    of_sample = json.dumps(notices).removeprefix("[").removesuffix("]")
+    for found, meant in zip(_outputs(path, capsys), _outputs(_SAMPLE, capsys), strict=True):
+        assert (found[0], found[1].replace(of_sample, "")) == meant
+
+
+def test_events_of_unknown_kinds_are_a_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def _unknown(events: pa.Table) -> pa.Table:
+        at = events.schema.get_field_index("kind")
+        field = events.schema.field(at)
+        return events.set_column(at, field, pa.array([200] * len(events), field.type))
+
+    path = _altered(tmp_path, _unknown)
+    assert run(["summary", "--json", str(path)]) == ExitCode.INCONCLUSIVE
+    told = json.loads(capsys.readouterr().out)
+    assert told["totals"]["lost"] == 70
+    assert "70 events are of no kind known here: they are left out" in told["notices"]
+    assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
+    assert "nothing to replay" in capsys.readouterr().out
+
+
+def test_a_trace_of_nothing_is_not_called_consistent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _altered(tmp_path, lambda events: events.filter(pc.scalar(False)))  # noqa: FBT003
+    assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
+    assert "nothing to replay" in capsys.readouterr().out
