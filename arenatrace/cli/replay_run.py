@@ -109,11 +109,16 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
         reasons.append(
             f"{part.tally.unsettled} event(s) among overlapping threads fit no order that was found"
         )
-    if not reasons and not part.tally.events:
-        reasons.append("no event of an arena is in it: there is nothing to replay")
-    elif not reasons and part.tally.unknown == part.tally.events:
-        reasons.append("nothing is known of any arena: they are all older than the trace")
-    return reasons
+    return reasons or _vacuous(part)
+
+
+def _vacuous(part: Part) -> list[str]:
+    """Why a trace that lacks nothing proves nothing all the same."""
+    if not part.tally.events:
+        return ["no event of an arena is in it: there is nothing to replay"]
+    if part.tally.unknown == part.tally.events:
+        return ["nothing is known of any arena: they are all older than the trace"]
+    return []
 
 
 def _faults(found: Survey) -> int:

@@ -16,7 +16,8 @@ UNKNOWN_KINDS = "events of unknown kinds"
 def put_right(events: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str], int]:
     """``events`` in the order of (ts_ns, seq), each once, and what had to be done for that.
 
-    The number is of those left out because their kind is not known. For a table that somebody else wrote: what is asked here costs a look at every row.
+    The number is of those left out because their kind is not known. For a table that somebody
+    else wrote: what is asked here costs a look at every row.
     """
     notices = []
     steps = [pl.col(name).cast(pl.Int64, strict=False).diff() for name in _PLACE]

@@ -88,6 +88,6 @@ def test_events_of_unknown_kinds_are_a_loss(
 def test_a_trace_of_nothing_is_not_called_consistent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _altered(tmp_path, lambda events: events.filter(pc.scalar(False)))  # noqa: FBT003
+    path = _altered(tmp_path, lambda events: events.filter(pc.scalar(False)))
     assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
     assert "nothing to replay" in capsys.readouterr().out
