@@ -26,16 +26,18 @@ from arenatrace.trace.writer import TraceWriter
 TICKS = 20
 
 
-def _tables(trace: Path) -> dict[str, pa.Table]:
+def tables_of(trace: Path) -> dict[str, pa.Table]:
+    """All tables of a sealed trace."""
     return {name: pq.read_table(trace / f"{name}.parquet") for name in TABLES}
 
 
-def _append(writer: TraceWriter, name: str, table: pa.Table) -> None:
+def append(writer: TraceWriter, name: str, table: pa.Table) -> None:
+    """Append rows as the batches that a recorder would write."""
     for batch in table.combine_chunks().to_batches():
         writer.append(name, conform(batch, arrow_schema(name)))
 
 
-def _later(events: pa.Table, round_: int, span_ns: int) -> pa.Table:
+def later(events: pa.Table, round_: int, span_ns: int) -> pa.Table:
     """``events`` once more, after all that came before."""
     for name, step in (("ts_ns", span_ns), ("seq", len(events))):
         place = events.schema.get_field_index(name)
@@ -46,7 +48,7 @@ def _later(events: pa.Table, round_: int, span_ns: int) -> pa.Table:
 
 def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
     """Write; the number of events written."""
-    tables = _tables(trace)
+    tables = tables_of(trace)
     events = tables.pop("events").combine_chunks()
     times = events["ts_ns"].to_numpy()
     span_ns = int(times[-1] - times[0]) + 1_000_000
@@ -55,7 +57,7 @@ def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
         directory, replace(meta, sealed=False, checksums={}, end_ts_ns=None, notices=())
     )
     for name, table in tables.items():
-        _append(writer, name, table)
+        append(writer, name, table)
     writer.flush()
     begun = time.monotonic()
     written = at = round_ = 0
@@ -64,11 +66,11 @@ def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
         due = int(passed * per_second)
         while written < due:
             take = min(due - written, len(events) - at)
-            _append(writer, "events", chunk.slice(at, take))
+            append(writer, "events", chunk.slice(at, take))
             written, at = written + take, at + take
             if at == len(events):
                 at, round_ = 0, round_ + 1
-                chunk = _later(events, round_, span_ns)
+                chunk = later(events, round_, span_ns)
         writer.flush()
         time.sleep(1 / TICKS)
     writer.close()

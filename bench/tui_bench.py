@@ -30,7 +30,8 @@ HERE = Path(__file__).resolve().parent
 _SIZE = (120, 40)
 
 
-def _rss_mib() -> float:
+def rss_mib() -> float:
+    """What of this process is in memory, MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
@@ -120,10 +121,10 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
             begun = time.perf_counter()
             third = asyncio.create_task(tick(begun + seconds / 3))
             await third
-            told["MiB after a third"] = _rss_mib()
+            told["MiB after a third"] = rss_mib()
             await tick(begun + seconds)
             passed = time.perf_counter() - begun
-            told["MiB at the end"] = _rss_mib()
+            told["MiB at the end"] = rss_mib()
             drawn = app.drawn
             seen = 0 if drawn is None else drawn.events or 0
             told["events seen"] = seen

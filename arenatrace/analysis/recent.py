@@ -6,28 +6,16 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.analysis.fault_tally import Tally
-from arenatrace.analysis.faults import diagnosed_faults, fault_contract
+from arenatrace.analysis import held
+from arenatrace.analysis.held import Held, Kept, empty, nothing_kept
+from arenatrace.analysis.kept_rows import kept_rows
 from arenatrace.analysis.totals import arena_totals, event_totals
-from arenatrace.schema import KEYED, TABLES, Kind
+from arenatrace.schema import TABLES, Kind
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
-from arenatrace.trace.polars_schema import polars_schema
-from arenatrace.trace.reader import Trace
 
-#: Faults that are held; older ones are only tallied.
-FAULTS = 2_000
-#: Operations on pages that are held at most, and new ones between two clean-ups.
-OPERATIONS = 300_000
-FRESH = 300_000
-#: Of one kind of operation on one range of pages so many are held: what a page's state, its
-#: last free and its last allocation follow from, however often it was used before. One, once
-#: that many do not fit.
-EACH = 4
 #: Marks of losses that are held. Those beyond it put all that is known into doubt.
 LOSSES = 1_000
-#: Rows of stacks, symbols and programs beyond which those no fault needs are let go.
-ROWS = 20_000
 
 _FAULT_KINDS = [int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)]
 _PAGE_KINDS = [
@@ -35,19 +23,14 @@ _PAGE_KINDS = [
 ]
 _KERNEL_KINDS = [int(Kind.KERNEL_ALLOC), int(Kind.KERNEL_FREE)]
 _DRAIN, _LOST = int(Kind.FREE_DRAIN), int(Kind.LOST)
-_ORDER = ["ts_ns", "seq"]
 
 
 class Recent:
-    """Takes batches of all tables; ``diagnosed`` are the faults of what is held of them.
+    """Takes batches of all tables, as fast as they come; ``held`` is what is left of them.
 
-    ``totals`` count everything that ever came. ``unlisted`` faults are no longer held, but
-    ``tally`` has them. ``forgotten_ns`` is the time up to which operations were let go that
-    were the only ones of their pages (none: None): pages of arenas older than that count as
-    unknown, never as free.
-
-    Before operations are let go the faults are ``settled``: diagnosed for good, while all that
-    explains them is there. Faults up to number ``settled`` are so.
+    ``totals`` count everything that ever came, ``let_go`` what its table no longer lists. While
+    ``due`` somebody must settle: work out ``held().settled(...)``, which takes long and may be
+    done in another thread, and give it to ``adopt``. While ``full`` no batch may be added.
     """
 
     def __init__(self, path: Path, meta: Meta) -> None:
@@ -55,19 +38,15 @@ class Recent:
         self.meta = meta
         self.totals: dict[str, int] = {}
         self.last_ts_ns: int | None = None
-        self.unlisted = 0
-        self.settled = 0
-        self.forgotten_ns: int | None = None
-        self.tally = Tally()
-        self._rows: pl.DataFrame | None = None
-        self._faults = _empty("events")
-        self._held = _empty("events")
+        self.let_go: dict[str, int] = {"arenas": 0, "programs": 0}
+        self._kept: Kept = nothing_kept()
         self._fresh: list[pl.DataFrame] = []
-        self._losses = _empty("events")
-        self._kernel = _empty("events")
-        self._each = EACH
-        self._operations = arena_totals(self._held.lazy()).collect()
-        self._tables = {name: _empty(name) for name in TABLES if name != "events"}
+        self._fresh_rows = 0
+        self._faults = empty("events")
+        self._losses = empty("events")
+        self._kernel = empty("events")
+        self._operations = arena_totals(self._faults.lazy()).collect()
+        self._tables = {name: empty(name) for name in TABLES if name != "events"}
 
     def add(self, table: str, rows: pl.DataFrame) -> None:
         """Take a batch."""
@@ -77,37 +56,57 @@ class Recent:
         merged = merge_rows(table, pl.concat([self._tables[table], rows]).lazy()).collect()
         if table == "symbols":
             merged = merged.unique(["addr", "name", "module"], keep="first", maintain_order=True)
-        self._tables[table] = self._pruned(table, merged) if len(merged) > ROWS else merged
+        faults = pl.concat([self._kept.faults, self._faults])
+        kept = kept_rows(table, {**self._tables, table: merged}, faults)
+        if table in self.let_go:
+            self.let_go[table] += len(merged) - len(kept)
+        self._tables[table] = kept
 
-    def diagnosed(self) -> pl.DataFrame:
-        """Rows of ``diagnosed_faults`` for all faults that are held."""
-        if self._rows is not None and self.unlisted + len(self._faults) == self.settled:
-            return self._rows
-        rows = diagnosed_faults(self.trace(), first=self.unlisted + 1)
-        if self._rows is None:
-            return rows
-        new = rows.filter(pl.col("fault") > self.settled)
-        return pl.concat([self._rows, new], how="vertical_relaxed")
+    def held(self) -> Held:
+        """What is held by now."""
+        return Held(
+            path=self.path,
+            meta=self.meta,
+            lost=max(self.totals.get("lost", 0), sum(self.meta.lost.values())),
+            tables=dict(self._tables),
+            kept=self._kept,
+            fresh=tuple(self._fresh),
+            faults=self._faults,
+            beside=(self._kernel, self._losses),
+        )
 
-    def trace(self) -> Trace:
-        """What is held, as a trace."""
-        held = [self._held, *self._fresh, self._faults, self._kernel, self._losses]
-        events = pl.concat(held).sort(_ORDER)
-        tables = {name: rows.lazy() for name, rows in self._tables.items()}
-        tables["events"] = events.lazy()
-        if self.forgotten_ns is not None:
-            old = pl.col("create_ts_ns").is_null() | (pl.col("create_ts_ns") <= self.forgotten_ns)
-            tables["arenas"] = tables["arenas"].with_columns(
-                preexisting=pl.col("preexisting").fill_null(value=False) | old
-            )
-        trace = Trace(self.path, self.meta, tables)
-        trace.lost["recorded"] = max(self.totals.get("lost", 0), sum(self.meta.lost.values()))
-        return trace
+    def adopt(self, before: Held, kept: Kept) -> None:
+        """Hold ``kept``, worked out from ``before``, and what came since; one at a time."""
+        if before.moves_on:
+            self._fresh = self._fresh[len(before.fresh) :]
+            self._fresh_rows = sum(map(len, self._fresh))
+        self._faults = self._faults.slice(len(before.faults)).rechunk()
+        self._kept = kept
+
+    def settle(self) -> None:
+        """Diagnose the faults for good, and let go of what is not needed any more."""
+        before = self.held()
+        self.adopt(before, before.settled(before.diagnosed()))
+
+    @property
+    def due(self) -> bool:
+        """Whether enough has come to settle."""
+        return len(self._faults) > held.FAULTS or self._fresh_rows > held.FRESH
+
+    @property
+    def full(self) -> bool:
+        """Whether so much has come that it must be settled before more is taken."""
+        return len(self._faults) > 2 * held.FAULTS or self._fresh_rows > 2 * held.FRESH
 
     @property
     def fault_count(self) -> int:
         """Faults that came so far."""
-        return self.unlisted + len(self._faults)
+        return self._kept.settled + len(self._faults)
+
+    @property
+    def since_ns(self) -> int | None:
+        """From when on the states of all pages can be told, None: from the beginning."""
+        return self._kept.since_ns
 
     @property
     def operations(self) -> pl.DataFrame:
@@ -129,89 +128,22 @@ class Recent:
         if len(lost):
             count = int(lost["pages"].fill_null(1).cast(pl.Int64).sum())
             self.totals["lost"] = self.totals.get("lost", 0) + count
-            self._losses = pl.concat([self._losses, lost]).tail(LOSSES)
+            self._losses = pl.concat([self._losses, lost]).tail(LOSSES).rechunk()
         beside = rows.filter(kind.is_in(_KERNEL_KINDS))
         if len(beside):
-            self._kernel = pl.concat([self._kernel, beside]).tail(FAULTS)
+            self._kernel = pl.concat([self._kernel, beside]).tail(held.FAULTS).rechunk()
         wrong = rows.filter(kind.is_in(_FAULT_KINDS))
         if len(wrong):
             self._faults = pl.concat([self._faults, wrong])
+        self._count_operations(rows)
+        fresh = rows.filter(kind.is_in([*_PAGE_KINDS, _DRAIN]))
+        if len(fresh):
+            self._fresh.append(fresh)
+            self._fresh_rows += len(fresh)
+
+    def _count_operations(self, rows: pl.DataFrame) -> None:
         both = pl.concat([self._operations, arena_totals(rows.lazy()).collect()])
+        if self.let_go["arenas"]:  # those that are not listed any more are counted as one
+            listed = pl.col("arena").is_in(self._tables["arenas"]["arena"].implode())
+            both = both.with_columns(arena=pl.when(listed).then("arena"))
         self._operations = both.group_by("arena").sum()
-        self._fresh.append(rows.filter(kind.is_in([*_PAGE_KINDS, _DRAIN])))
-        waiting = self.unlisted + len(self._faults) - self.settled
-        if waiting > FAULTS or sum(map(len, self._fresh)) > FRESH:
-            self._settle()
-
-    def _settle(self) -> None:
-        self._faults = self._faults.sort(_ORDER)
-        rows = self.diagnosed()
-        self.settled = self.unlisted + len(self._faults)
-        # what becomes of a scratch page that still stands is not followed any further
-        rows = rows.with_columns(
-            ended_by=pl.when(pl.col("ended_by") != "open").then(pl.col("ended_by"))
-        )
-        extra = max(0, len(rows) - FAULTS)
-        self.tally.add(fault_contract(rows.head(extra).lazy()).collect())
-        self.unlisted += extra
-        self._faults = self._faults.slice(extra)
-        self._rows = rows.slice(extra)
-        events = pl.concat([self._held, *self._fresh]).sort(_ORDER)
-        self._fresh = []
-        self._held = last_operations(events, self._each)
-        if len(self._held) > OPERATIONS and self._each > 1:
-            self._each = 1
-            self._held = last_operations(self._held, 1)
-        if len(self._held) <= OPERATIONS:
-            return
-        extra = len(self._held) - OPERATIONS
-        self.forgotten_ns = int(self._held["ts_ns"][extra - 1])
-        self._held = self._held.slice(extra)
-
-    def _pruned(self, table: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows that faults need, and the newest: they may belong to faults to come."""
-        new = pl.int_range(pl.len()) >= len(rows) - ROWS // 2
-        if table == "stacks":
-            return rows.filter(pl.col("stack").is_in(self._faults["stack"].implode()) | new)
-        if table == "symbols":
-            frames = self._tables["stacks"]["frames"].explode()
-            used = pl.concat([frames, self._faults["ip"]]).drop_nulls().unique()
-            return rows.filter(pl.col("addr").is_in(used.implode()) | new)
-        return rows if table in KEYED else rows.tail(ROWS)
-
-
-def _empty(table: str) -> pl.DataFrame:
-    return pl.DataFrame(schema=polars_schema(table))
-
-
-def last_operations(rows: pl.DataFrame, each: int) -> pl.DataFrame:
-    """The last ``each`` operations of a kind on a range of pages, and the drains they need.
-
-    ``rows`` are in order of (ts_ns, seq), and so is the result.
-    """
-    key = ["arena", "kind", "pgoff", "pages", "sleepable", "failed"]
-    numbered = rows.with_row_index("place").with_columns(failed=pl.col("ret") == 0)
-    operations = numbered.filter(pl.col("kind") != _DRAIN)
-    kept = operations.group_by(key).tail(each).select(numbered.columns)
-    drains = numbered.filter(pl.col("kind") == _DRAIN).select("place", "arena", drain="place")
-    queued = kept.filter(
-        (pl.col("kind") == int(Kind.PAGE_FREE)) & ~pl.col("sleepable").fill_null(value=True)
-    )
-    needed = (
-        queued.select("place", "arena")
-        .sort("place")
-        .join_asof(
-            drains.sort("place"),
-            on="place",
-            by="arena",
-            strategy="forward",
-            check_sortedness=False,
-        )["drain"]
-        .drop_nulls()
-        .unique()
-    )
-    return (
-        pl.concat([kept, numbered.filter(pl.col("place").is_in(needed.implode()))])
-        .sort("place")
-        .select(rows.columns)
-    )

@@ -15,7 +15,8 @@ from arenatrace.cli.record import record
 from arenatrace.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.recorder import Recorder
+    from arenatrace.tui.source import Source
 
 _EPILOG = """\b
 Examples:
@@ -89,17 +90,16 @@ tui = click.Command(
 
 
 def _look(trace: Path) -> int:
-    from arenatrace.cli.replay_child import replay_in_child
+    from arenatrace.cli.replay_child import ReplayChild
     from arenatrace.trace.meta import read_meta
     from arenatrace.trace.reader import find_trace, open_trace
-    from arenatrace.tui.app import ArenatraceApp
     from arenatrace.tui.live_source import LiveSource
     from arenatrace.tui.trace_source import TraceSource
 
     path = find_trace(trace)
     if read_meta(path).sealed:
-        return _run(ArenatraceApp(TraceSource(open_trace(path), replay_in_child)))
-    return _run(ArenatraceApp(LiveSource(path, replay=replay_in_child)))
+        return _run(TraceSource(open_trace(path), ReplayChild()))
+    return _run(LiveSource(path, replay=ReplayChild))
 
 
 def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
@@ -109,8 +109,7 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     from arenatrace.capture.command import check_command
     from arenatrace.capture.kernel import Kernel
     from arenatrace.capture.session import check_output
-    from arenatrace.cli.replay_child import replay_in_child
-    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.cli.replay_child import ReplayChild
     from arenatrace.tui.live_source import LiveSource
     from arenatrace.tui.recorder import Recorder
 
@@ -122,9 +121,9 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     words = [sys.executable, "-m", "arenatrace.cli", "record"]
     words += _as_words({**values, "output": path})
     recorder = Recorder([*words, "--", *command], path, asked=values["output"] is not None)
-    source = LiveSource(path, recorder=recorder, replay=replay_in_child)
+    source = LiveSource(path, recorder=recorder, replay=ReplayChild)
     try:
-        code = _run(ArenatraceApp(source, recorder=recorder))
+        code = _run(source, recorder)
     finally:
         if recorder.running:
             click.echo("arenatrace: ending the recording", err=True)
@@ -162,8 +161,13 @@ def no_terminal() -> str:
     return ""
 
 
-def _run(app: ArenatraceApp) -> int:
+def _run(source: Source, recorder: Recorder | None = None) -> int:
     """Run the application to its end; what ended it badly is raised anew. The exit code."""
+    from arenatrace.tui.app import ArenatraceApp
+    from arenatrace.tui.ascii_glyphs import environment_at_start, speaks_utf8
+
+    ascii_only = not speaks_utf8(environment_at_start())
+    app = ArenatraceApp(source, recorder=recorder, ascii_only=ascii_only)
     app.run()
     app.ended()
     if app.failure is not None:

@@ -18,6 +18,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Static
 
+from arenatrace.tui.ascii_glyphs import AsciiFilter
+from arenatrace.tui.commands import Commands
 from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
 from arenatrace.tui.help_screen import HelpScreen
@@ -29,7 +31,7 @@ from arenatrace.tui.progress_line import ProgressLine
 from arenatrace.tui.recorder import Recorder
 from arenatrace.tui.replay_view import ReplayView
 from arenatrace.tui.selection import Selection
-from arenatrace.tui.snapshot import Snapshot
+from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.source import Source
 from arenatrace.tui.title_bar import VIEWS, Tab, TitleBar
 
@@ -47,6 +49,7 @@ class ArenatraceApp(App[None]):
     """The terminal interface over one source."""
 
     TITLE = "arenatrace"
+    COMMANDS = App.COMMANDS | {Commands}
     CSS_PATH = Path(__file__).parent / "style.tcss"
     HORIZONTAL_BREAKPOINTS = [
         (0, "-narrow"),
@@ -67,10 +70,17 @@ class ArenatraceApp(App[None]):
     ]
 
     def __init__(
-        self, source: Source, *, recorder: Recorder | None = None, clock: Clock = time.monotonic
+        self,
+        source: Source,
+        *,
+        recorder: Recorder | None = None,
+        clock: Clock = time.monotonic,
+        ascii_only: bool = False,
     ) -> None:
         # known from the beginning, or NO_COLOR would be taken for a wish for shades of grey
         super().__init__(ansi_color=True)
+        if ascii_only:
+            self._filters.append(AsciiFilter())
         self._recorder = recorder
         self._patience: threading.Timer | None = None
         self.theme = "ansi-dark"
@@ -252,8 +262,9 @@ class ArenatraceApp(App[None]):
     def action_stop(self) -> None:
         """End the recording, and look at what it recorded."""
         if self._recorder is not None:
+            self._recorder.keep = True
             self._recorder.stop()
-            self.notify("ending the recording")
+            self.notify("ending the recording; the trace stays")
             self.refresh_bindings()
 
     def on_tab_chosen(self, message: Tab.Chosen) -> None:
@@ -264,20 +275,54 @@ class ArenatraceApp(App[None]):
         """From a row of the overview to what is behind it."""
         row = message.row
         if message.what == "arena":
-            self.go("map")
-            self._home.query_one(MapView).visit(row)
+            self.show_arena(row)
             return
         selections = {
             "signature": lambda: Selection(signature=row["signature"]),
             "program": lambda: Selection(program=row["prog"]),
         }
-        self._home.query_one(FaultsView).select(selections[message.what]())
-        self.go("faults")
+        self.list_faults(selections[message.what]())
 
     def on_faults_view_chosen(self, message: FaultsView.Chosen) -> None:
         """Open a fault."""
         self._open(message.number)
         self.go("fault")
+
+    def open_fault(self, number: int) -> None:
+        """Open a fault by its number, in the list as it is if it stands there."""
+        faults = None if self._drawn is None else self._drawn.faults
+        if faults is None or number not in faults["fault"]:
+            listed = self._drawn is not None and 0 < number <= self._drawn.unlisted
+            why = "is not listed until the recording ends" if listed else "is not there"
+            self.notify(f"fault {number} {why}", severity="warning")
+            return
+        view = self._home.query_one(FaultsView)
+        if number not in view.numbers:
+            view.select(Selection())
+        self._home.query_one(FaultView).open(
+            number, view.numbers if number in view.numbers else faults["fault"]
+        )
+        self.go("fault")
+
+    def list_faults(self, selection: Selection) -> None:
+        """List some faults."""
+        self._home.query_one(FaultsView).select(selection)
+        self.go("faults")
+
+    def group_faults(self) -> None:
+        """List signatures."""
+        self._home.query_one(FaultsView).select(Selection(), grouped=True)
+        self.go("faults")
+
+    def show_arena(self, row: Row) -> None:
+        """An arena on the map."""
+        self.go("map")
+        self._home.query_one(MapView).visit(row)
+
+    def show_page(self, page: int) -> None:
+        """A page of the arena that is on the map."""
+        self.go("map")
+        self._home.query_one(MapView).visit_page(page)
 
     def _open(self, number: int) -> None:
         listed = self._home.query_one(FaultsView).numbers
@@ -295,8 +340,7 @@ class ArenatraceApp(App[None]):
 
     def on_programs_view_chosen(self, message: ProgramsView.Chosen) -> None:
         """The faults of a program."""
-        self._home.query_one(FaultsView).select(Selection(program=message.prog))
-        self.go("faults")
+        self.list_faults(Selection(program=message.prog))
 
     def on_replay_view_chosen(self, message: ReplayView.Chosen) -> None:
         """The arena just before an event that cannot be."""

@@ -129,7 +129,10 @@ class FaultView(Vertical):
         width = self.size.width or 80
         wide = width >= _WIDE
         rest = max(_MAP_COLUMNS, width // 2)
-        told = self._told or _preliminary(self._snapshot, row)
+        now = _preliminary(self._snapshot, row)
+        # more of them may have come since it was told
+        counts = {name: now[name] for name in ("total", "same_signature")}
+        told = {**(self._told or now), **counts}
         self.query_one("#banner", Static).update(_banner(told, width))
         self.query_one("#columns").set_class(wide, "-two")
         left_columns = width - rest - 3 if wide else width - 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,24 +13,20 @@ import polars as pl
 
 from arenatrace.analysis.explanation import explain_fault
 from arenatrace.analysis.faults import fault_contract
-from arenatrace.analysis.moments import END, Moment
+from arenatrace.analysis.held import Held
+from arenatrace.analysis.moments import Moment, moment_after, moment_before
 from arenatrace.analysis.page_story import page_story
 from arenatrace.analysis.recent import Recent
 from arenatrace.errors import ArenatraceError, TraceError
-from arenatrace.schema import TABLES
-from arenatrace.trace.follow import follow, frame_of
-from arenatrace.trace.meta import Meta, read_meta
-from arenatrace.trace.reader import Trace
+from arenatrace.trace.meta import read_meta
 from arenatrace.tui import questions
-from arenatrace.tui.live_tables import arena_rows, program_rows
+from arenatrace.tui.event_rate import EventRate
+from arenatrace.tui.inflow import Inflow
+from arenatrace.tui.live_tables import arena_rows, let_go, program_rows
 from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Recording, Snapshot
 from arenatrace.tui.source import Publish
 
-#: Batches read ahead of what is worked through; beyond it reading waits, the disk holds the rest.
-_AHEAD = 64
-#: Rows worked through at once.
-_AT_ONCE = 50_000
 #: Seconds between two snapshots, and between two looks at meta.json.
 _TICK_S = 0.1
 _META_S = 1.0
@@ -40,14 +35,15 @@ _BEAT_S = 1.0
 #: Faults are diagnosed at most this share of the time, and with nothing new so rarely, s.
 _SHARE = 0.25
 _IDLE_S = 5.0
-#: Bytes that stay unfinished for so long, s, are said to be.
-_TORN_S = 3.0
-
-Batches = list[tuple[str, pl.DataFrame]]
+_LOOK_S = 0.05
 
 
 class FollowSource:
     """Follows the tables of the unsealed trace at ``path`` and keeps a bounded part of it.
+
+    One thread takes what comes and publishes what can be counted; another one diagnoses faults
+    and lets go of what is not needed any more, so that neither waits for the other. Only when
+    diagnosing falls behind by two windows nothing is taken for a while: the disk holds the rest.
 
     ``ended`` is called, from a thread, once the recording has ended and the trace is sealed.
     ``clock`` is monotonic, in s.
@@ -65,19 +61,19 @@ class FollowSource:
         self._ended = ended
         self._clock = clock
         self._told = told
-        self._torn = (0, 0.0)
         self._stopped = threading.Event()
-        self._queue: queue.Queue[tuple[str, pl.DataFrame]] = queue.Queue(_AHEAD)
-        # guards what is held while a view asks about it
+        self._inflow = Inflow(path, self._stopped, clock)
+        # guards what is held; nothing that takes long is done under it
         self._lock = threading.Lock()
         self._recent: Recent | None = None
         self._rows: pl.DataFrame | None = None
+        self._diagnosed = 0
+        self._taken = 0
+        self._news = False
+        # guards the order of snapshots: two threads publish
+        self._publishing = threading.Lock()
         self._latest: Snapshot | None = None
         self._publish: Publish = lambda _snapshot: None
-        #: Set when a table has been read to its end of the moment.
-        self._tips = {table: threading.Event() for table in TABLES}
-        self._over: set[str] = set()
-        self._later: list[pl.DataFrame] = []
         self._error = ""
         self._began = clock()
 
@@ -95,9 +91,9 @@ class FollowSource:
             recording=Recording(self._told()),
         )
         publish(self._latest)
-        for table in TABLES:
-            threading.Thread(target=self._read, args=(table,), daemon=True).start()
-        threading.Thread(target=self._work, name="follow", daemon=True).start()
+        self._inflow.start()
+        for name, work in (("follow", self._take), ("diagnose", self._diagnose)):
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Follow no more."""
@@ -105,123 +101,82 @@ class FollowSource:
 
     # threads
 
-    def _read(self, table: str) -> None:
-        tip = self._tips[table]
-
-        def waits(pending: int) -> None:
-            tip.set()
-            if table == "events" and pending != self._torn[0]:
-                self._torn = (pending, self._clock())
-
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            for batch in follow(self._path, table, self._stopped, waits):
-                if table == "events":
-                    tip.clear()
-                frame = frame_of(batch)
-                while not self._stopped.is_set():
-                    try:
-                        self._queue.put((table, frame), timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
-        except ArenatraceError as error:
-            self._error = error.message
-        finally:
-            self._over.add(table)
-
-    def _notices(self) -> tuple[str, ...]:
-        """Those of the recorder, and one if the end of the stream stays unfinished."""
-        notices = tuple(self._held().meta.notices)
-        pending, since = self._torn
-        if pending and self._clock() - since > _TORN_S:
-            torn = f"events: the last {pending:,} bytes are not a whole batch"
-            return (*notices, f"{torn}: the recorder was killed while it wrote them, or is stuck")
-        return notices
-
-    def _work(self) -> None:
-        try:
-            self._work_through()
+            work()
         except Exception as error:
             # whatever it is must not leave a screen that merely looks as if nothing happened
             fault = error.message if isinstance(error, ArenatraceError) else _told(error)
             self._change(error=fault, recording=Recording("stopped following", running=False))
+            self._stopped.set()
 
-    def _work_through(self) -> None:
-        rate = _Rate(self._clock())
-        next_tick = next_meta = next_look = next_beat = self._clock()
-        changes, looked_at, news = 0, -1, False
+    def _take(self) -> None:
+        rate = EventRate(self._clock())
+        next_tick = next_meta = next_beat = self._clock()
+        recent = self._held()
         while not self._stopped.is_set():
-            batches = self._take()
-            with self._lock:
-                for table, frame in batches:
-                    self._held().add(table, frame)
-            changes += len(batches)
-            news = news or any(table != "events" for table, _ in batches)
+            if recent.full:
+                self._stopped.wait(_LOOK_S)
+                came = False
+            else:
+                came = self._add()
             now = self._clock()
-            rate.count(self._held().totals.get("events", 0), now)
+            rate.count(recent.totals.get("events", 0), now)
             if now >= next_meta:
                 next_meta = now + _META_S
                 if self._look_at_meta():
                     return
-            due = news or self._faults_came() or now >= next_look + _IDLE_S
-            if now >= next_look and changes != looked_at and due:
-                self._diagnose()
-                looked_at, news = changes, False
-                cost = self._clock() - now
-                next_look = self._clock() + cost / _SHARE
-            if now >= next_tick and (batches or now >= next_beat):
+            if now >= next_tick and (came or now >= next_beat):
                 next_tick, next_beat = now + _TICK_S, now + _BEAT_S
                 self._show(rate.per_s)
 
-    def _take(self) -> Batches:
-        """What has been read, at most so much, tables before the events that point at them.
+    def _add(self) -> bool:
+        batches = self._inflow.take(_TICK_S)
+        for table, frame in batches:
+            with self._lock:
+                self._held().add(table, frame)
+        self._taken += len(batches)
+        self._news = self._news or any(table != "events" for table, _ in batches)
+        return bool(batches)
 
-        A recorder writes those tables before the events. So a table that is read to its end
-        after the events were has all that they point at.
-        """
-        found: dict[str, list[pl.DataFrame]] = {}
-        if self._later:
-            found["events"], self._later = self._later, []
-        self._drain(found, _TICK_S)
-        if "events" in found:
-            others = [name for name in TABLES if name != "events"]
-            for name in others:
-                self._tips[name].clear()
-            aside: dict[str, list[pl.DataFrame]] = {}
-            while not self._stopped.is_set() and not all(
-                self._tips[name].is_set() or name in self._over for name in others
-            ):
-                self._drain(aside, _TICK_S / 10)
-            self._drain(aside, 0)
-            self._later = aside.pop("events", [])
-            for name, frames in aside.items():
-                found.setdefault(name, []).extend(frames)
-        order = [*(name for name in TABLES if name != "events"), "events"]
-        return [(name, pl.concat(found[name])) for name in order if name in found]
+    def _diagnose(self) -> None:
+        looked_at, next_look, last = -1, 0.0, self._clock()
+        while not self._stopped.wait(_LOOK_S):
+            now, taken = self._clock(), self._taken
+            recent = self._held()
+            came = self._news or recent.fault_count != self._diagnosed or now >= last + _IDLE_S
+            if not recent.due and (now < next_look or taken == looked_at or not came):
+                continue
+            self._news = False
+            self._look_once()
+            looked_at, last = taken, self._clock()
+            next_look = last + (last - now) / _SHARE
 
-    def _drain(self, found: dict[str, list[pl.DataFrame]], timeout: float) -> None:
-        """Add what is in the queue to ``found``, up to so many rows; wait for the first."""
-        rows = 0
-        try:
-            table, frame = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
-            while True:
-                found.setdefault(table, []).append(frame)
-                rows += len(frame)
-                if rows >= _AT_ONCE:
-                    return
-                table, frame = self._queue.get_nowait()
-        except queue.Empty:
-            return
+    def _look_once(self) -> None:
+        """Diagnose what is there by now, show it, and settle it if it is time to."""
+        recent = self._held()
+        with self._lock:
+            held, due, operations = recent.held(), recent.due, recent.operations
+        rows = held.diagnosed()
+        self._rows, self._diagnosed = rows, held.fault_count
+        faults = fault_contract(rows.lazy()).collect()
+        every = held.kept.tally.plus(faults)
+        self._change(
+            faults=faults,
+            unlisted=held.kept.unlisted,
+            signatures=tuple(every.signatures()),
+            programs=tuple(program_rows(held.tables["programs"], every)),
+            arenas=tuple(arena_rows(held.tables["arenas"], every, operations)),
+            causes=every.causes(),
+        )
+        if due:
+            kept = held.settled(rows)
+            with self._lock:
+                recent.adopt(held, kept)
 
     def _held(self) -> Recent:
         assert self._recent is not None  # noqa: S101 - start() made it
         return self._recent
-
-    def _faults_came(self) -> bool:
-        known = 0 if self._rows is None else len(self._rows) + self._known_unlisted
-        return self._held().fault_count != known
-
-    _known_unlisted = 0
 
     def _look_at_meta(self) -> bool:
         """Take over what meta.json says by now; whether the recording has ended."""
@@ -236,28 +191,14 @@ class FollowSource:
             return True
         return False
 
-    def _diagnose(self) -> None:
-        with self._lock:
-            recent = self._held()
-            self._rows = recent.diagnosed()
-            self._known_unlisted = recent.unlisted
-            tally = recent.tally
-            arenas, programs = recent.table("arenas"), recent.table("programs")
-            unlisted, operations = recent.unlisted, recent.operations
-        faults = fault_contract(self._rows.lazy()).collect()
-        every = tally.plus(faults)
-        self._change(
-            faults=faults,
-            unlisted=unlisted,
-            signatures=tuple(every.signatures()),
-            programs=tuple(program_rows(programs, every)),
-            arenas=tuple(arena_rows(arenas, every, operations)),
-            causes=every.causes(),
-        )
+    def _notices(self) -> tuple[str, ...]:
+        """Those of the recorder, what is not listed, and an end that stays unfinished."""
+        recent, torn = self._held(), self._inflow.torn()
+        return (*recent.meta.notices, *let_go(recent), *([torn] if torn else []))
 
     def _show(self, per_s: float) -> None:
         recent = self._held()
-        meta: Meta = recent.meta
+        meta = recent.meta
         duration = None if recent.last_ts_ns is None else recent.last_ts_ns - meta.start_ts_ns
         lost = max(recent.totals.get("lost", 0), sum(meta.lost.values()))
         self._change(
@@ -266,7 +207,8 @@ class FollowSource:
             events=recent.totals.get("events", 0),
             totals={**recent.totals, "lost": lost},
             duration_ns=duration,
-            error=self._error,
+            since_ns=recent.since_ns,
+            error=self._error or self._inflow.error,
             recording=Recording(
                 self.state(), elapsed_s=self._clock() - self._began, events_per_s=per_s
             ),
@@ -274,77 +216,61 @@ class FollowSource:
 
     def state(self) -> str:
         """What is going on, in a word."""
-        return self._told() if self._tips["events"].is_set() else "catching up"
+        return "catching up" if self._inflow.behind else self._told()
 
     def _change(self, **changes: Any) -> None:
-        if self._latest is None or self._stopped.is_set():
-            return
-        self._latest = replace(self._latest, **changes)
-        self._publish(self._latest)
+        with self._publishing:
+            if self._latest is None or self._stopped.is_set():
+                return
+            self._latest = replace(self._latest, **changes)
+            self._publish(self._latest)
 
     # questions
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """One fault, from what is held; of one that has been settled only what is certain."""
-        with self._lock:
-            trace, rows, settled = self._now()
+        held, rows = self._now()
         if rows is None:
             return None
-        told = explain_fault(trace, rows, number)
-        if told is None or number > settled:
+        told = explain_fault(held.trace(), rows, number)
+        if told is None or number > held.kept.settled:
             return told
         # operations around it may have been let go: no picture and no history is better than
         # one with holes that nobody sees
         return {**told, "space": [], "history": [], "earlier": 0}
 
     def moment_of(self, number: int) -> Moment | None:
-        """The end: earlier states are not held."""
-        del number
-        return None
+        """Just before a fault, None if that is not held any more."""
+        held, rows = self._now()
+        moment = None if rows is None else questions.moment_of(rows, number)
+        return None if moment is None or moment[0] < (held.kept.since_ns or 0) else moment
 
     def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
-        """The present: earlier states are not held."""
-        del arena, at, steps
-        return END
+        """One event on, or back, as far as all events are held."""
+        held, _rows = self._now()
+        near = moment_after if steps > 0 else moment_before
+        found = near(held.states(), arena, at)
+        return max(found, (held.kept.since_ns or 0, 0))
 
     def picture(self, arena: int, at: Moment) -> Picture:
-        """The pages of an arena by now."""
-        del at
-        with self._lock:
-            trace, rows, _settled = self._now()
-        return questions.picture(trace, rows, arena, END)
+        """The pages of an arena at a moment from which on all events are held."""
+        held, rows = self._now()
+        at = max(at, (held.kept.since_ns or 0, 0))
+        return questions.picture(held.states(), rows, arena, at)
 
     def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
         """What is held of a page's history."""
-        with self._lock:
-            trace, rows, _settled = self._now()
-        return [] if rows is None else page_story(trace, rows, arena, page, 0)
+        held, rows = self._now()
+        return [] if rows is None else page_story(held.trace(), rows, arena, page, 0)
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
         """Every program."""
-        with self._lock:
-            trace, _rows, _settled = self._now()
-        return questions.programs(trace)
+        return questions.programs(self._now()[0].trace())
 
-    def _now(self) -> tuple[Trace, pl.DataFrame | None, int]:
-        recent = self._held()
-        return recent.trace(), self._rows, recent.settled
+    def _now(self) -> tuple[Held, pl.DataFrame | None]:
+        with self._lock:
+            return self._held().held(), self._rows
 
 
 def _told(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-
-
-class _Rate:
-    """Events a second, over the last second or so."""
-
-    def __init__(self, now: float) -> None:
-        self.per_s = 0.0
-        self._since = now
-        self._before = 0
-
-    def count(self, events: int, now: float) -> None:
-        passed = now - self._since
-        if passed >= 1.0:
-            self.per_s = (events - self._before) / passed
-            self._since, self._before = now, events

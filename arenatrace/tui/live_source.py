@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,15 @@ class LiveSource:
 
     A trace that nobody writes to is opened as a whole; when it grows it is followed from its
     beginning, and opened as a whole again once it is sealed, or has been quiet for long.
+    ``replay`` makes a replay for each time it is opened.
     """
 
     def __init__(
-        self, path: Path, *, recorder: Recorder | None = None, replay: Replay | None = None
+        self,
+        path: Path,
+        *,
+        recorder: Recorder | None = None,
+        replay: Callable[[], Replay] | None = None,
     ) -> None:
         self._path = path
         self._recorder = recorder
@@ -122,7 +127,7 @@ class LiveSource:
         """Show the whole trace, until it grows."""
         try:
             trace = open_trace(self._path)
-            source = TraceSource(trace, self._replay)
+            source = TraceSource(trace, self._replay and self._replay())
         except ArenatraceError as error:
             self._publish(replace(self._waiting("cannot be read"), error=error.message))
             self._stopped.wait()

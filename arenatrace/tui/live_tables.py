@@ -8,6 +8,8 @@ import polars as pl
 
 from arenatrace.analysis.fault_counts import COUNTS
 from arenatrace.analysis.fault_tally import Tally
+from arenatrace.analysis.recent import Recent
+from arenatrace.report.units import count
 
 _NONE = dict.fromkeys(("faults", *COUNTS), 0)
 
@@ -52,3 +54,13 @@ def arena_rows(
 
 def _hex(value: int | None) -> str | None:
     return None if value is None else f"0x{value:x}"
+
+
+def let_go(recent: Recent) -> list[str]:
+    """What to say of rows that are not listed any more; the counts hold, and the trace has all."""
+    words = {"arenas": "destroyed arena", "programs": "unloaded program"}
+    return [
+        f"{count(number, words[table])} of long ago not listed until the recording ends"
+        for table, number in recent.let_go.items()
+        if number
+    ]

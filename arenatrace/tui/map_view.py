@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 from arenatrace.analysis.moments import END, Moment
 from arenatrace.errors import ArenatraceError
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import address, count, since, size
+from arenatrace.report.units import address, count, duration, since, size
 from arenatrace.schema import PAGE_SIZE
 from arenatrace.tui import words
 from arenatrace.tui.page_grid import PageGrid
@@ -125,11 +125,18 @@ class MapView(Vertical):
         self._arena, self._moment, self._page = arena, moment, page
         self._look()
 
+    def visit_page(self, page: int) -> None:
+        """Put the cursor on a page of the arena that is shown."""
+        if self._arena is not None:
+            self.visit(self._arena, self._moment, page)
+
     def visit_fault(self, row: Mapping[str, Any]) -> None:
         """Show the arena as it was just before a fault, with the cursor on its page."""
         number, source = row["fault"], self._source
         arena = self._row_of(row["arena"])
         if arena is not None:
+            if row["ts_ns"] is not None and self._is_gone(row["ts_ns"]):
+                self._say_gone()
             self._arena, self._page = arena, row["page"]
             self._ask(lambda: source.moment_of(number) or END)
 
@@ -211,7 +218,9 @@ class MapView(Vertical):
     def _draw(self) -> None:
         self.query_one("#map-name", Static).update(self._named())
         faults = self._faults()
-        self.query_one(Slider).show(self._share(self._moment[0]), [self._share(t) for t in faults])
+        begin, _end = self._span()
+        shares = [self._share(ts_ns) for ts_ns in faults if ts_ns >= begin]
+        self.query_one(Slider).show(self._share(self._moment[0]), shares, self._gone())
         self.query_one("#page", Static).update(self._page_text())
 
     def _named(self) -> Text:
@@ -231,19 +240,43 @@ class MapView(Vertical):
         return words.joined(parts)
 
     def _when(self) -> str:
+        snapshot = self._snapshot
         if self._moment == END:
-            return "at the end"
-        if self._snapshot is None or self._moment[0] < 0:
+            recording = None if snapshot is None else snapshot.recording
+            return "now" if recording is not None and recording.running else "at the end"
+        if snapshot is None or self._moment[0] < 0:
             return "in between"
-        return since(self._moment[0], self._snapshot.meta.start_ts_ns)
+        told = since(self._moment[0], snapshot.meta.start_ts_ns)
+        return f"{told}, not held any more" if self._is_gone(self._moment[0]) else told
+
+    def _is_gone(self, ts_ns: int) -> bool:
+        """Whether the states of a time can only be told once the recording has ended."""
+        snapshot = self._snapshot
+        return snapshot is not None and snapshot.since_ns is not None and ts_ns < snapshot.since_ns
+
+    def _gone(self) -> str:
+        """Up to when that is so; empty if it never is."""
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.since_ns is None:
+            return ""
+        return f"before {duration(snapshot.since_ns - snapshot.meta.start_ts_ns)}: on the disk"
+
+    def _say_gone(self) -> None:
+        """What to do to see what is not held."""
+        stops = self.app.check_action("stop", ())
+        key = "S ends the recording, keeps the trace and opens all of it"
+        later = "the whole trace opens when its recording has ended"
+        self.notify(f"earlier states are on the disk: {key if stops else later}")
 
     def _span(self) -> tuple[int, int]:
         """Begin and end of the time that the slider covers, ns."""
         snapshot = self._snapshot
         if snapshot is None:
             return 0, 1
-        begin = snapshot.meta.start_ts_ns
-        return begin, max(begin + 1, begin + (snapshot.duration_ns or 0))
+        start = snapshot.meta.start_ts_ns
+        end = start + (snapshot.duration_ns or 0)
+        begin = start if snapshot.since_ns is None else snapshot.since_ns
+        return begin, max(begin + 1, end)
 
     def _share(self, ts_ns: int) -> float:
         begin, end = self._span()
@@ -317,10 +350,15 @@ class MapView(Vertical):
 
     def action_step(self, steps: int) -> None:
         """A fiftieth of the time on, or back."""
-        self._go(max(0.0, self._share(self._moment[0]) + steps / _STEPS))
+        share = self._share(self._moment[0])
+        if steps < 0 and not share and self._gone():
+            self._say_gone()
+        self._go(max(0.0, share + steps / _STEPS))
 
     def action_begin(self) -> None:
-        """To the begin of the recording."""
+        """To the begin of the recording, or of what is held of it."""
+        if self._gone():
+            self._say_gone()
         self._go(0.0)
 
     def action_end(self) -> None:
@@ -331,6 +369,8 @@ class MapView(Vertical):
         """One event of the arena on, or back."""
         if self._arena is not None:
             source, arena, at = self._source, self._arena["arena"], self._moment
+            if steps < 0 and self._gone() and at[0] <= self._span()[0]:
+                self._say_gone()
             self._ask(lambda: source.moment_near(arena, at, steps))
 
     def action_fault(self, steps: int) -> None:

@@ -23,26 +23,35 @@ class Slider(Widget):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self._share = 1.0
+        self._before = ""
         self._faults: list[float] = []
 
-    def show(self, share: float, faults: list[float]) -> None:
-        """Show a moment and faults, all as shares of the time."""
-        self._share, self._faults = share, faults
+    def show(self, share: float, faults: list[float], before: str = "") -> None:
+        """Show a moment and faults, all as shares of the time.
+
+        ``before`` is said of the time before that, which cannot be shown.
+        """
+        self._share, self._faults, self._before = share, faults, before
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         """Go to the moment under the mouse."""
-        inner = max(1, self.size.width - 2 * _MARGIN - 1)
-        self.post_message(self.Picked(max(0.0, min(1.0, (event.x - _MARGIN) / inner))))
+        left = self._left()
+        inner = max(1, self.size.width - len(left) - _MARGIN - 1)
+        self.post_message(self.Picked(max(0.0, min(1.0, (event.x - len(left)) / inner))))
+
+    def _left(self) -> str:
+        return f" ◂ {self._before} " if self._before else " " * _MARGIN
 
     def render(self) -> Text:
         """The line."""
-        inner = max(2, self.size.width - 2 * _MARGIN)
+        left = self._left()
+        inner = max(2, self.size.width - len(left) - _MARGIN)
         cells = [("─", "dim")] * inner
         for share in self._faults:
             cells[_cell(share, inner)] = ("✗", "red")
         cells[_cell(self._share, inner)] = ("●", "bold reverse")
-        text = Text(" ")
+        text = Text(left, "yellow" if self._before else "")
         for glyph, style in cells:
             text.append(glyph, style)
         return text

@@ -47,6 +47,7 @@ class Snapshot:
     source that follows a recording has let go. ``stage`` says what is being worked out, empty
     when nothing is, ``progress`` how far it is, from 0 to 1, None where nobody knows.
     ``over``: the recorder could not begin, there is nothing to look at.
+    ``since_ns``: the states of pages can be told from this time on only, None: at any time.
     ``totals`` are those of ``summary``, as far as they are known. Times are CLOCK_MONOTONIC ns.
     """
 
@@ -56,6 +57,7 @@ class Snapshot:
     events: int | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
     duration_ns: int | None = None
+    since_ns: int | None = None
     stage: str = ""
     progress: float | None = None
     faults: pl.DataFrame | None = None

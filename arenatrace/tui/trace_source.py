@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -20,8 +20,15 @@ from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Snapshot, Verdict
 from arenatrace.tui.source import Publish
 
-#: Replays a trace: the object of ``replay --json``. Raises ArenatraceError.
-Replay = Callable[[Path], Mapping[str, Any]]
+
+class Replay(Protocol):
+    """Replays traces."""
+
+    def __call__(self, trace: Path, /) -> Mapping[str, Any]:
+        """The object of ``replay --json``. Raises ArenatraceError."""
+
+    def stop(self) -> None:
+        """End a replay that is under way, and begin none any more."""
 
 
 class TraceSource:
@@ -55,6 +62,8 @@ class TraceSource:
         """Publish no more; a thread that is in the middle of a query ends after it."""
         self._stopped.set()
         self._explained.set()
+        if self._replay is not None:
+            self._replay.stop()
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """One fault; waits until the faults have been worked out."""

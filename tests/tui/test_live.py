@@ -39,7 +39,7 @@ def test_a_trace_that_is_being_written_is_followed(size: tuple[int, int], tmp_pa
         growing.flush()
         await driver.see("fault #1 of 2")
         await driver.press("3")
-        await driver.see("growing_arena · 16 pages", "at the end")
+        await driver.see("growing_arena · 16 pages", "· now ·")
         await driver.press("1")
         growing.end()
         await driver.see(

@@ -10,10 +10,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from arenatrace.analysis import fault_tally, recent
+from arenatrace.analysis import fault_tally, held
 from arenatrace.analysis.fault_tally import Tally
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
-from arenatrace.analysis.recent import Recent, last_operations
+from arenatrace.analysis.last_operations import last_operations
+from arenatrace.analysis.recent import Recent
 from arenatrace.analysis.summary import summary
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES, Kind
@@ -26,14 +27,16 @@ _SAME = ("fault", "cause", "confidence", "evidence", "signature", "title", "prog
 
 
 def _fed(trace: Trace, rows: int) -> Recent:
-    held = Recent(trace.path, trace.meta)
+    recent = Recent(trace.path, trace.meta)
     for table in TABLES:
         if table != "events":
-            held.add(table, trace.scan(table).collect())
+            recent.add(table, trace.scan(table).collect())
     events = trace.scan("events").collect()
     for start in range(0, len(events), rows):
-        held.add("events", events.slice(start, rows))
-    return held
+        recent.add("events", events.slice(start, rows))
+        if recent.due:
+            recent.settle()
+    return recent
 
 
 def _contract(rows: pl.DataFrame) -> pl.DataFrame:
@@ -45,26 +48,28 @@ def _contract(rows: pl.DataFrame) -> pl.DataFrame:
 def test_every_answer_is_that_of_the_whole_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "FRESH", fresh)
+    monkeypatch.setattr(held, "FRESH", fresh)
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    held = _fed(trace, 1000)
-    assert _contract(held.diagnosed()).equals(_contract(diagnosed_faults(trace)))
+    recent = _fed(trace, 1000)
+    assert _contract(recent.held().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
 def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "FAULTS", 50)
-    monkeypatch.setattr(recent, "FRESH", 100)
+    monkeypatch.setattr(held, "FAULTS", 50)
+    monkeypatch.setattr(held, "FRESH", 100)
     trace = open_trace(_SAMPLES / "one-program.atrace")
-    held = _fed(trace, 60)
-    rows = fault_contract(held.diagnosed().lazy()).collect()
-    assert len(rows) + held.unlisted == 379
-    assert held.unlisted >= 250
-    assert rows["fault"].to_list() == list(range(held.unlisted + 1, 380))
-    every = held.tally.plus(rows)
+    recent = _fed(trace, 60)
+    now = recent.held()
+    unlisted = now.kept.unlisted
+    rows = fault_contract(now.diagnosed().lazy()).collect()
+    assert len(rows) + unlisted == 379
+    assert unlisted >= 250
+    assert rows["fault"].to_list() == list(range(unlisted + 1, 380))
+    every = now.kept.tally.plus(rows)
     whole = summary(trace)
     assert sum(every.causes().values()) == 379
     assert sum(row["count"] for row in every.signatures()) == 379
-    assert {n: held.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
+    assert {n: recent.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
         n: whole["totals"][n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")
     }
     # what a later operation on the page would have told is all that can differ
@@ -77,16 +82,16 @@ def test_what_was_let_go_makes_an_arena_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A page whose only allocation was let go is unknown, not never allocated."""
-    monkeypatch.setattr(recent, "OPERATIONS", 3)
-    monkeypatch.setattr(recent, "FRESH", 4)
+    monkeypatch.setattr(held, "OPERATIONS", 3)
+    monkeypatch.setattr(held, "FRESH", 4)
     builder = TraceBuilder()
     arena = builder.arena()
-    for page in range(8):
+    for page in range(20):
         builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
     builder.prog_fault(arena=arena)
-    held = _fed(open_trace(builder.write(tmp_path / "t")), 5)
-    assert held.forgotten_ns is not None
-    assert held.diagnosed()["cause"].to_list() == ["unknown"]
+    now = _fed(open_trace(builder.write(tmp_path / "t")), 5).held()
+    assert now.kept.forgotten_ns is not None
+    assert now.diagnosed()["cause"].to_list() == ["unknown"]
 
 
 def test_drains_are_held_as_long_as_what_they_freed() -> None:

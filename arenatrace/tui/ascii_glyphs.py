@@ -1,0 +1,71 @@
+"""Glyphs for terminals that do not speak UTF-8: all that is drawn, in ASCII, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+#: What is told apart by its glyph stays apart: states of pages, entries of a history, bars.
+_GLYPHS = {
+    **dict(zip("█▓▒░·✗", "#%+:.X", strict=True)),
+    **dict(zip("●○◌▪⊘■", "*oc=0#", strict=True)),
+    **dict(zip("▁▂▃▄▅▆▇", "_.,:;=+", strict=True)),
+    **dict(zip("▸◂↑↓→←…━┄", "><^v><~=.", strict=True)),
+    # frames, rules and scroll bars, also those of Textual's own widgets
+    **dict.fromkeys("─╌┈╴╶▔▀╸╺‾", "-"),
+    **dict.fromkeys("│┃┆┊╎▏▎▍▌▋▊▉▐▕║", "|"),
+    **dict.fromkeys("┌┐└┘╭╮╰╯├┤┬┴┼╔╗╚╝┏┓┗┛▖▗▘▝▙▛▜▟", "+"),
+    **dict(zip("═•", "=*", strict=True)),
+    "\N{RIGHT-POINTING MAGNIFYING GLASS}": ">>",
+}
+
+
+@lru_cache(maxsize=4096)
+def in_ascii(text: str) -> str:
+    """``text`` in as many cells; what there is no glyph for is a question mark in each cell."""
+    if text.isascii():
+        return text
+    return "".join(
+        char if char.isascii() else _GLYPHS.get(char, "?" * cell_len(char)) for char in text
+    )
+
+
+class AsciiFilter(LineFilter):
+    """Draws every line in ASCII."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The segments, with other glyphs."""
+        del background
+        return [
+            Segment(in_ascii(text), style, control) if text else Segment(text, style, control)
+            for text, style, control in segments
+        ]
+
+
+def speaks_utf8(environment: Mapping[str, str]) -> bool:
+    """Whether the locale of ``environment`` is one of UTF-8, as setlocale(3) decides it."""
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        value = environment.get(name, "")
+        if value:
+            charset = value.partition(".")[2].partition("@")[0]
+            return charset.lower().replace("-", "") == "utf8"
+    return False
+
+
+def environment_at_start() -> Mapping[str, str]:
+    """The environment this process was given.
+
+    ``os.environ`` will not do: where the locale is C, Python puts another one there (PEP 538).
+    """
+    try:
+        data = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (part.partition("=") for part in data.decode(errors="replace").split("\0"))
+    return {name: value for name, _, value in pairs if name}

@@ -1,0 +1,177 @@
+"""Whether the memory of a screen that follows a recording stays what it is, for hours.
+
+    python bench/tui_soak.py [--minutes 45] [--rate 1e5] [--data DIRECTORY] [--trace TRACE]
+
+At 100,000 events a second 45 minutes are 270 million events, what a machine with 10,000 a second
+yields in seven hours and a half. The events are those of ``feed_churn.py``: every 20 s there are
+new arenas, programs, stacks, symbols and task names. The session, without a terminal at 120 x 40,
+goes round its views, opens faults and looks at the map all the while.
+
+Each minute a line: events shown, memory, snapshots and frames a second, how long a key waited at
+worst. At the end the slope of the memory over the second half of the time, in MiB an hour and in
+bytes an event. What has been read is taken from the disk again, so that the disk does not fill;
+a trace that is read by others would stay whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tui_bench import rss_mib
+
+HERE = Path(__file__).resolve().parent
+_SIZE = (120, 40)
+_LINE_S = 60.0
+#: A view, or a way into one, each so many seconds.
+_WALK_S = 5.0
+_WALK = ("2", "enter", "3", "left_square_bracket", "e", "4", "1", "2", "g", "g", "5", "1")
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_LEAVE = 64 << 20
+
+
+class Disk:
+    """Frees what has been read of a file that is being followed in this process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = os.open(path, os.O_RDWR)
+
+    def free(self) -> None:
+        """Punch a hole up to a little before the place where the reader is."""
+        read = max(self._read_up_to() - _LEAVE, 0) // 4096 * 4096
+        mode = _KEEP_SIZE | _PUNCH_HOLE
+        if read:
+            self._libc.fallocate(self._descriptor, mode, ctypes.c_long(0), ctypes.c_long(read))
+
+    def _read_up_to(self) -> int:
+        for link in Path("/proc/self/fd").iterdir():
+            number = link.name
+            if int(number) != self._descriptor and os.path.realpath(link) == str(self._path):
+                told = Path(f"/proc/self/fdinfo/{number}").read_text()
+                return int(told.split()[1])
+        return 0
+
+
+class Soak:
+    """A session that follows ``path``, and what is measured of it."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._snapshots = self._frames = 0
+        self._worst_s = 0.0
+        self.minutes: list[tuple[float, float, int]] = []
+
+    async def run(self) -> None:
+        """Until the time is over."""
+        from arenatrace.tui.app import ArenatraceApp
+        from arenatrace.tui.live_source import LiveSource
+
+        app = ArenatraceApp(LiveSource(self._path))
+        publish, draw = app._publish, app._draw  # noqa: SLF001 - to count them
+
+        def published(snapshot: Any) -> None:
+            self._snapshots += 1
+            publish(snapshot)
+
+        def drawn() -> None:
+            before = app.drawn
+            draw()
+            self._frames += app.drawn is not before
+
+        app._publish = published  # type: ignore[method-assign]  # noqa: SLF001
+        app._draw = drawn  # type: ignore[method-assign]  # noqa: SLF001
+        async with app.run_test(size=_SIZE) as pilot:
+            begun = time.perf_counter()
+            lag = asyncio.create_task(self._lag(begun + self._seconds))
+            walk = asyncio.create_task(self._walk(pilot, begun + self._seconds))
+            disk = Disk(self._path / "events.arrows")
+            line = begun
+            print("   min      events     MiB  snapshots/s  frames/s  worst wait", flush=True)
+            while time.perf_counter() < begun + self._seconds:
+                await asyncio.sleep(min(1.0, self._seconds))
+                now = time.perf_counter()
+                if now - line >= min(_LINE_S, self._seconds):
+                    disk.free()
+                    self._print(app, now - begun, now - line)
+                    line = now
+            await lag
+            await walk
+
+    def _print(self, app: Any, at_s: float, passed_s: float) -> None:
+        events = app.drawn.events or 0
+        rss = rss_mib()
+        self.minutes.append((at_s, rss, events))
+        print(
+            f"{at_s / 60:6.1f} {events:11,} {rss:7.1f} {self._snapshots / passed_s:12.1f}"
+            f" {self._frames / passed_s:9.1f} {1000 * self._worst_s:8.0f} ms",
+            flush=True,
+        )
+        self._snapshots = self._frames = 0
+        self._worst_s = 0.0
+
+    async def _lag(self, end: float) -> None:
+        while (now := time.perf_counter()) < end:
+            await asyncio.sleep(0.01)
+            self._worst_s = max(self._worst_s, time.perf_counter() - now - 0.01)
+
+    async def _walk(self, pilot: Any, end: float) -> None:
+        step = 0
+        while time.perf_counter() < end:
+            await asyncio.sleep(_WALK_S)
+            await pilot.press(_WALK[step % len(_WALK)])
+            step += 1
+
+
+def slope(minutes: list[tuple[float, float, int]]) -> tuple[float, float]:
+    """Growth over the second half: MiB an hour, bytes an event."""
+    half = minutes[len(minutes) // 2 :]
+    if len(half) < 2:
+        return float("nan"), float("nan")
+    at, rss, events = (np.array(column, float) for column in zip(*half, strict=True))
+    return float(np.polyfit(at, rss, 1)[0] * 3600), float(np.polyfit(events, rss, 1)[0] * 2**20)
+
+
+def main() -> None:
+    """Feed, follow, and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--rate", type=float, default=1e5)
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tui-bench")
+    parser.add_argument("--trace", type=Path, help="instead of one of 2 million events")
+    options = parser.parse_args()
+    trace = options.trace or options.data / "2000000.atrace"
+    if not trace.exists():
+        subprocess.run([sys.executable, HERE / "generate_trace.py", "2e6", trace], check=True)
+    seconds = options.minutes * 60
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory).resolve() / "soak.atrace"
+        command = [sys.executable, HERE / "feed_churn.py", trace, path]
+        feeder = subprocess.Popen([*command, str(options.rate), str(seconds + 60)])
+        try:
+            while not (path / "events.arrows").exists():
+                time.sleep(0.05)
+            soak = Soak(path, seconds)
+            asyncio.run(soak.run())
+        finally:
+            feeder.terminate()
+            feeder.wait()
+    an_hour, an_event = slope(soak.minutes)
+    print(f"second half: {an_hour:+.1f} MiB an hour, {an_event:+.3f} bytes an event")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A trace that is followed: what is counted does not wait for what is diagnosed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from arenatrace.analysis.held import Held
+from arenatrace.tui import follow_source
+from arenatrace.tui.follow_source import FollowSource
+from arenatrace.tui.snapshot import Snapshot
+from tests.tui.growing import Growing
+
+_PATIENCE_S = 30.0
+
+
+def _until(condition: threading.Event) -> None:
+    assert condition.wait(_PATIENCE_S)
+
+
+def test_snapshots_come_while_faults_are_being_diagnosed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = Growing(tmp_path / "run.atrace")
+    busy, go_on, diagnosed = threading.Event(), threading.Event(), threading.Event()
+    whole = Held.diagnosed
+
+    def slow(held: Held) -> pl.DataFrame:
+        if held.fault_count:
+            busy.set()
+            _until(go_on)
+        return whole(held)
+
+    monkeypatch.setattr(Held, "diagnosed", slow)
+    seen: list[Snapshot] = []
+
+    def publish(snapshot: Snapshot) -> None:
+        seen.append(snapshot)
+        if snapshot.faults is not None and len(snapshot.faults) == 1:
+            diagnosed.set()
+
+    source = FollowSource(tmp_path / "run.atrace")
+    source.start(publish)
+    try:
+        growing.use_after_free()
+        growing.flush()
+        _until(busy)
+        before = len(seen)
+        for number in range(2, 6):
+            growing.use_after_free()
+            growing.flush()
+            end = time.monotonic() + _PATIENCE_S
+            while seen[-1].fault_count < number:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        assert len(seen) >= before + 4
+        assert not diagnosed.is_set()
+        go_on.set()
+        _until(diagnosed)
+    finally:
+        go_on.set()
+        source.stop()
+
+
+def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = Growing(tmp_path / "run.atrace")
+    monkeypatch.setattr(follow_source, "_BEAT_S", 0.1)
+    monkeypatch.setattr("arenatrace.analysis.held.FRESH", 10)
+    go_on, came = threading.Event(), threading.Event()
+    whole = Held.diagnosed
+
+    def slow(held: Held) -> pl.DataFrame:
+        if held.fault_count:
+            _until(go_on)
+        return whole(held)
+
+    monkeypatch.setattr(Held, "diagnosed", slow)
+    seen: list[Snapshot] = []
+
+    def publish(snapshot: Snapshot) -> None:
+        seen.append(snapshot)
+        if snapshot.faults is not None and len(snapshot.faults) == 100:
+            came.set()
+
+    source = FollowSource(tmp_path / "run.atrace")
+    source.start(publish)
+    try:
+        for number in range(1, 21):
+            for _ in range(5):
+                growing.use_after_free()
+            growing.flush()
+            # two windows fill, after that nothing more is taken
+            end = time.monotonic() + (_PATIENCE_S if number < 4 else 0.3)
+            while seen[-1].fault_count < number * 5 and time.monotonic() < end:
+                time.sleep(0.01)
+        before = len(seen)
+        time.sleep(0.5)
+        assert len(seen) > before, "a screen that seems to be dead"
+        assert 10 <= seen[-1].fault_count < 100
+        go_on.set()
+        _until(came)
+        assert seen[-1].fault_count == 100
+    finally:
+        go_on.set()
+        source.stop()
+
+
+def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = Growing(tmp_path / "run.atrace")
+    said = threading.Event()
+    last: list[Snapshot] = []
+
+    def broken(_held: Held) -> pl.DataFrame:
+        raise ValueError("made to fail")
+
+    def publish(snapshot: Snapshot) -> None:
+        last.append(snapshot)
+        if snapshot.error:
+            said.set()
+
+    monkeypatch.setattr(Held, "diagnosed", broken)
+    source = FollowSource(tmp_path / "run.atrace")
+    source.start(publish)
+    growing.use_after_free()
+    growing.flush()
+    _until(said)
+    assert last[-1].error == "internal error: ValueError: made to fail"
+    assert last[-1].recording is not None
+    assert not last[-1].recording.running

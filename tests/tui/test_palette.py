@@ -1,0 +1,69 @@
+"""The command palette opens a fault by its number, and what has a name by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from arenatrace.tui.fault_view import FaultView
+from arenatrace.tui.map_view import MapView
+from tests.tui.drive import NARROW, SAMPLES, Driver, app_of, drive
+
+TWO = SAMPLES / "two-programs.atrace"
+
+
+@pytest.mark.parametrize("typed", ["fault 7", "7", "open fault #7"])
+def test_a_fault_is_opened_by_its_number(typed: str) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("ctrl+p")
+        await driver.see("Open fault", "Group faults by signature")
+        await driver.press(*("space" if char == " " else char for char in typed))
+        await driver.see("Open fault 7", "of 25")
+        await driver.press("enter")
+        await driver.see("fault #7 of 25")
+        assert driver.app.query_one(FaultView).number == 7
+        await driver.press("right_square_bracket")
+        await driver.see("fault #8 of 25")
+
+    drive(app_of(TWO), script, NARROW)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "seen"),
+    [
+        ("26", "Open fault 26", "fault 26 is not there"),
+        ("program beta", "Faults of program beta", "10 of 25 faults"),
+        ("never", "Faults by cause: never-allocated", "17 of 25 faults"),
+        ("arena beta", "Map of arena beta_arena", "beta_arena · "),
+        ("group", "Group faults by signature", "signatures"),
+        ("beta.bpf.c", "Search faults for beta.bpf.c", "search beta.bpf.c"),
+        ("keys", "Search faults for keys", "0 of 25 faults"),
+    ],
+)
+def test_what_has_a_name_is_found(typed: str, offered: str, seen: str) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("ctrl+p")
+        await driver.see("Open fault")
+        await driver.press(*("space" if char == " " else char for char in typed))
+        await driver.see(offered)
+        await driver.press("enter")
+        await driver.see(seen)
+
+    drive(app_of(TWO), script)
+
+
+def test_a_page_of_the_arena_on_the_map() -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("3")
+        await driver.see("alpha_arena")
+        await driver.press("ctrl+p")
+        await driver.see("Open fault")
+        await driver.press(*"page", "space", *"500")
+        await driver.see("Show page 500")
+        await driver.press("enter")
+        await driver.see("page 500")
+        assert driver.app.query_one(MapView).picture is not None
+
+    drive(app_of(TWO), script)

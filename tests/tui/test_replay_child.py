@@ -1,0 +1,112 @@
+"""A replay that runs ends with whoever asked for it: no process stays behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from arenatrace.cli.replay_child import ReplayChild
+from arenatrace.errors import ArenatraceError
+from arenatrace.trace.reader import open_trace
+from arenatrace.tui.app import ArenatraceApp
+from arenatrace.tui.trace_source import TraceSource
+from tests.tui.drive import ROOT, SAMPLES, Driver, drive
+from tests.vm.skipping import do_without
+
+TRACE = SAMPLES / "one-program.atrace"
+#: Says its process id in the file that it is given, and stays.
+_STAYS = (
+    "import os, sys, time; from pathlib import Path;"
+    "file = Path(sys.argv[1]); file.with_suffix('.new').write_text(str(os.getpid()));"
+    "file.with_suffix('.new').rename(file); time.sleep(600)"
+)
+
+
+def _pid(file: Path) -> int:
+    end = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < end, "the child does not begin"
+        time.sleep(0.02)
+    return int(file.read_text())
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process ends within some seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_quitting_ends_a_replay_under_way(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    replay = ReplayChild([sys.executable, "-c", _STAYS, str(file)])
+
+    async def script(driver: Driver) -> None:
+        await driver.see("replay …")
+        await driver.until(file.exists)
+        await driver.press("q")
+
+    drive(ArenatraceApp(TraceSource(open_trace(TRACE), replay)), script)
+    assert _gone(_pid(file))
+
+
+def test_a_stopped_replay_says_so_and_begins_none_any_more(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    replay = ReplayChild([sys.executable, "-c", _STAYS, str(file)])
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            replay(TRACE)
+        except ArenatraceError as error:
+            said.append(error.message)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    pid = _pid(file)
+    replay.stop()
+    asking.join(10)
+    assert _gone(pid)
+    ask()
+    assert said == ["replay: ended before it was done", "replay: ended before it began"]
+
+
+def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
+    if shutil.which("setpriv") is None:
+        do_without("setpriv missing (Debian package util-linux)")
+    file = tmp_path / "pid"
+    asks = (
+        "import sys; from pathlib import Path; from arenatrace.cli.replay_child import ReplayChild;"
+        "ReplayChild([sys.executable, '-c', sys.argv[1], sys.argv[2]])(Path(sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", asks, _STAYS, str(file), str(TRACE)]
+    asking = subprocess.Popen(command, cwd=ROOT)
+    pid = _pid(file)
+    asking.kill()
+    asking.wait()
+    try:
+        assert _gone(pid)
+    finally:
+        if not _gone(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_what_a_replay_finds_and_what_it_complains_of(tmp_path: Path) -> None:
+    assert ReplayChild()(TRACE)["verdict"] == "consistent"
+    with pytest.raises(ArenatraceError, match=r"^replay: arenatrace: error: .*none.atrace"):
+        ReplayChild()(tmp_path / "none.atrace")

@@ -1,0 +1,96 @@
+"""While a recording runs the map replays the states of the newest operations, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arenatrace.analysis import held
+from arenatrace.analysis.address_space import address_space
+from arenatrace.analysis.recent import Recent
+from arenatrace.schema import TABLES, Kind
+from arenatrace.trace.reader import Trace, open_trace
+from arenatrace.tui.app import ArenatraceApp
+from arenatrace.tui.follow_source import FollowSource
+from arenatrace.tui.map_view import MapView
+from tests.tui.drive import SAMPLES, Driver, drive
+from tests.tui.growing import Growing
+from tests.unit.trace_builder import USER
+
+
+def _fed(trace: Trace, rows: int) -> Recent:
+    recent = Recent(trace.path, trace.meta)
+    for table in TABLES:
+        if table != "events":
+            recent.add(table, trace.scan(table).collect())
+    events = trace.scan("events").collect()
+    for start in range(0, len(events), rows):
+        recent.add("events", events.slice(start, rows))
+        if recent.due:
+            recent.settle()
+    return recent
+
+
+@pytest.mark.parametrize(("name", "fresh"), [("one-program", 30), ("two-programs", 4)])
+def test_states_within_the_window_are_those_of_the_whole_trace(
+    name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the scratch pages of faults that are not listed any more."""
+    monkeypatch.setattr(held, "FAULTS", 5)
+    monkeypatch.setattr(held, "FRESH", fresh)
+    trace = open_trace(SAMPLES / f"{name}.atrace")
+    recent = _fed(trace, 4)
+    now = recent.held()
+    since_ns = now.kept.since_ns
+    assert since_ns is not None
+    assert now.kept.unlisted
+    times = trace.scan("events").collect()["ts_ns"].to_numpy()
+    later = np.unique(times[times >= since_ns])
+    assert len(later) >= 3
+    looked_at = 0
+    for arena in trace.scan("arenas").collect()["arena"]:
+        for ts_ns in [*later[:: max(1, len(later) // 10)], int(times[-1]) + 1]:
+            moment = (int(ts_ns), 0)
+            whole = address_space(trace, arena, moment)
+            assert address_space(now.states(), arena, moment).equals(whole)
+            looked_at += len(whole)
+    assert looked_at > 8
+
+
+def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "FRESH", 4)
+    path = tmp_path / "run.atrace"
+    growing = Growing(path)
+
+    async def script(driver: Driver) -> None:
+        view = driver.app.query_one(MapView)
+        await driver.see("growing_arena")
+        for number in range(3):
+            for page in range(5):
+                growing.use_after_free(page + 1)
+            growing.flush()
+            await driver.see(f"{5 * (number + 1)} arena faults")
+            await driver.until(lambda: driver.app.drawn is not None)
+            await driver.pilot.pause(1.5)
+        last = 9
+        builder = growing.builder
+        builder.event(
+            Kind.PAGE_ALLOC, arena=growing.arena, pages=1, ret=USER + last * 4096, pgoff=last
+        )
+        growing.flush()
+        await driver.press("3")
+        screen = await driver.see("growing_arena · 16 pages", "· now ·", "◂ before", "on the disk")
+        assert "at the end" not in screen
+        await driver.until(lambda: view.picture is not None and view.picture.state(last) != "free")
+        await driver.press("comma")
+        await driver.until(lambda: view.picture is not None and view.picture.state(last) == "free")
+        await driver.press("b", "left_square_bracket")
+        await driver.see("earlier states are on the disk")
+        assert driver.app.drawn is not None
+        assert view.moment[0] >= (driver.app.drawn.since_ns or 0) > 0
+
+    drive(ArenatraceApp(FollowSource(path)), script)
