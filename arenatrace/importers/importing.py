@@ -36,6 +36,9 @@ _MARKS = (
 
 #: Writers whose lines are kept apart at the same time.
 _MAX_WRITERS = 64
+#: So many lines before and after a mark are looked at: pieces of a header, between which other
+#: writers' lines may stand.
+_NEAR = 64
 #: A report that no line was added to for so many lines is over.
 _PATIENCE = 2000
 
@@ -142,6 +145,7 @@ class _Import:
         self._rows = rows
         self._on_unparsed = on_unparsed
         self._lines = 0
+        self._last_mark = -_NEAR
         self._faults = 0
         self._notes = 0
         self._unparsed = 0
@@ -150,22 +154,20 @@ class _Import:
 
     def run(self) -> ImportedText:
         """Read the text to its end; what was in it."""
-        held: bytes | None = None
+        held: list[bytes] = []
         for block in self._text.blocks():
             lines = block.split(b"\n")
             if not lines[-1]:
                 lines.pop()
-            if self._may_skip(block):
-                # The last line may be the first piece of a header.
-                self._skip(held, lines[:-1])
-                held = lines[-1]
-                continue
-            if held is not None:
-                self._take(held)
-                held = None
-            for line in lines:
-                self._take(line)
-        self._skip(held, [])
+            marked = self._marked(block)
+            if marked or not self._let_go_of_writers():
+                self._take_all(held + lines, [len(held) + line for line in marked])
+                held = []
+            else:
+                self._skip(held)
+                self._skip(lines[:-_NEAR])
+                held = lines[-_NEAR:]
+        self._skip(held)
         for writer in self._writers.values():
             writer.finish()
         if self._text.cut:
@@ -182,8 +184,35 @@ class _Import:
 
     # ---- lines ----
 
-    def _may_skip(self, block: bytes) -> bool:
-        if self._on_unparsed is not None or any(mark in block for mark in _MARKS):
+    def _marked(self, block: bytes) -> list[int]:
+        """Numbers of the lines of ``block`` that have something to import, from 0, ascending."""
+        found = set()
+        for mark in _MARKS:
+            at = block.find(mark)
+            while at >= 0:
+                found.add(block.count(b"\n", 0, at))
+                at = block.find(mark, at + 1)
+        return sorted(found)
+
+    def _take_all(self, lines: list[bytes], marked: list[int]) -> None:
+        """Take ``lines``, but those far from every mark only where a report wants them."""
+        at = 0
+        # The last lines may be near a mark of the next block.
+        for mark in [*marked, len(lines)]:
+            near = mark - _NEAR
+            while at < min(mark + 1, len(lines)):
+                if at < near and self._let_go_of_writers():
+                    self._skip(lines[at:near])
+                    at = near
+                else:
+                    self._take(lines[at])
+                    at += 1
+            if mark < len(lines):
+                self._last_mark = self._lines
+
+    def _let_go_of_writers(self) -> bool:
+        """Whether no report is open, so that lines without a mark are of none; ends old ones."""
+        if self._on_unparsed is not None or self._lines - self._last_mark < _NEAR:
             return False
         for key, writer in list(self._writers.items()):
             since = writer.waits_since
@@ -192,9 +221,7 @@ class _Import:
             self._writers.pop(key).finish()
         return True
 
-    def _skip(self, held: bytes | None, lines: list[bytes]) -> None:
-        if held is not None:
-            lines = [held, *lines]
+    def _skip(self, lines: list[bytes]) -> None:
         self._lines += len(lines)
         self._unparsed += len(lines) - lines.count(b"") - lines.count(b"\r")
 
