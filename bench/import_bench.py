@@ -5,19 +5,26 @@
 Writes a kernel log of that size (1 GiB by default) to a temporary directory: lines of no
 interest, and every 2,000 lines an arena report of a real capture with another address. Then
 counts the reports with grep and imports the file, from a pipe. The import must find every
-report. What counts is the ratio; both read the same file, from the page cache if it fits.
+report. What counts is the ratio; both read the same file, from the page cache if it fits. With
+--compressed the same log is imported again from gzip and from zstd.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
 
 _REPORT_EVERY = 2000
 _HEADER = "ERROR: Arena READ access at unmapped address 0x"
@@ -58,11 +65,34 @@ def timed(command: list[str], stdin: Path | None = None) -> tuple[float, str]:
     return time.monotonic() - start, done.stdout
 
 
+def _compressed(log: Path, trace: Path) -> Iterator[tuple[str, float]]:
+    """Name and wall time in s of an import of each compressed form, which replaces ``trace``."""
+    for name, codec in (("gzip", gzip_stream), ("zstd", zstd_stream)):
+        packed = log.with_suffix(f".{name}")
+        with log.open("rb") as plain, codec(packed) as sink:
+            shutil.copyfileobj(plain, sink, 1 << 20)
+        shutil.rmtree(trace)
+        command = [sys.executable, "-m", "arenatrace.cli", "import", str(packed), "-o", str(trace)]
+        yield name, timed(command)[0]
+        packed.unlink()
+
+
+def gzip_stream(path: Path) -> IO[bytes]:
+    """A file to write, compressed as gzip does."""
+    return gzip.GzipFile(path, "wb", compresslevel=1)  # type: ignore[return-value]
+
+
+def zstd_stream(path: Path) -> IO[bytes]:
+    """A file to write, compressed as zstd does."""
+    return pa.CompressedOutputStream(str(path), "zstd")  # type: ignore[no-any-return]
+
+
 def main() -> int:
     """Measure and print; the status says whether every report was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=1.0, help="size of the log")
     parser.add_argument("--dir", type=Path, help="where the log and the trace go")
+    parser.add_argument("--compressed", action="store_true", help="import gzip and zstd as well")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as directory:
         log, trace = Path(directory) / "kernel.log", Path(directory) / "t.atrace"
@@ -75,13 +105,16 @@ def main() -> int:
         peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         _, summary = timed([*arenatrace, "summary", str(trace), "--json"])
         totals = json.loads(summary)["totals"]
+        compressed = dict(_compressed(log, trace)) if arguments.compressed else {}
     faults = totals["kernel_faults"] + totals["prog_faults"]
     print(f"{size / (1 << 30):.2f} GiB, {reports:,} reports")
     print(f"grep -c  {grep_s:8.1f} s, {found.strip()} headers")
     print(f"import   {import_s:8.1f} s, {faults:,} faults, {size / import_s / 1e6:.0f} MB/s")
     print(f"ratio    {import_s / grep_s:8.1f}")
+    for name, seconds in compressed.items():
+        print(f"{name:8} {seconds:8.1f} s, {size / seconds / 1e6:.0f} MB/s of text")
     print(f"peak     {peak_mib:8.0f} MiB resident")
-    return faults != reports
+    return int(faults != reports)
 
 
 if __name__ == "__main__":

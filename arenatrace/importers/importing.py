@@ -38,7 +38,7 @@ _MARKS = (
 _MAX_WRITERS = 64
 #: So many lines before and after a mark are looked at: pieces of a header, between which other
 #: writers' lines may stand.
-_NEAR = 64
+_NEAR = 16
 #: A report that no line was added to for so many lines is over.
 _PATIENCE = 2000
 
