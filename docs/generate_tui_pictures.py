@@ -19,7 +19,7 @@ from rich.segment import Segment, Segments
 from rich.terminal_theme import MONOKAI
 from textual.pilot import Pilot
 
-from arenatrace.cli.replay_child import replay_in_child
+from arenatrace.cli.replay_child import ReplayChild
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.trace_source import TraceSource
@@ -56,7 +56,7 @@ def _segments(app: ArenatraceApp) -> list[Segment]:
 
 async def picture(sample: str, size: tuple[int, int], keys: tuple[str, ...]) -> str:
     """The screen as SVG."""
-    app = ArenatraceApp(TraceSource(open_trace(_SAMPLES / f"{sample}.atrace"), replay_in_child))
+    app = ArenatraceApp(TraceSource(open_trace(_SAMPLES / f"{sample}.atrace"), ReplayChild()))
     async with app.run_test(size=size) as pilot:
         await _settled(app, pilot)
         for key in keys:

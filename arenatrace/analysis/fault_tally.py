@@ -67,16 +67,24 @@ class Tally:
         names = ("faults", *fault_counts.COUNTS)
         return {row[key]: {name: row[name] for name in names} for row in rows.to_dicts()}
 
-    def causes(self, program: int | None = None) -> dict[str, int]:
-        """How often each cause, most frequent first; of one program if it is given."""
+    def causes(self) -> dict[str, int]:
+        """How often each cause, most frequent first."""
         if self._groups is None:
             return {}
-        rows = self._groups
-        if program is not None:
-            rows = rows.filter(pl.col("prog_index") == program)
-        counted = rows.group_by("cause").agg(pl.col("count").sum())
+        counted = self._groups.group_by("cause").agg(pl.col("count").sum())
         counted = counted.sort("count", "cause", descending=[True, False])
         return {cause or "unknown": count for cause, count in counted.iter_rows()}
+
+    def causes_by_program(self) -> dict[int | None, dict[str, int]]:
+        """``causes`` of each program."""
+        if self._groups is None:
+            return {}
+        counted = self._groups.group_by("prog_index", "cause").agg(pl.col("count").sum())
+        counted = counted.sort("count", "cause", descending=[True, False])
+        found: dict[int | None, dict[str, int]] = {}
+        for program, cause, count in counted.iter_rows():
+            found.setdefault(program, {})[cause or "unknown"] = count
+        return found
 
 
 def _summed(groups: pl.DataFrame, key: Sequence[str], first: Sequence[str] = ()) -> pl.DataFrame:

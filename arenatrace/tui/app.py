@@ -18,7 +18,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Static
 
-from arenatrace.tui.ascii_glyphs import AsciiFilter
+from arenatrace.tui.ascii_glyphs import KEY_WORDS, AsciiFilter
 from arenatrace.tui.commands import Commands
 from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
@@ -79,6 +79,7 @@ class ArenatraceApp(App[None]):
     ) -> None:
         # known from the beginning, or NO_COLOR would be taken for a wish for shades of grey
         super().__init__(ansi_color=True)
+        self._ascii_only = ascii_only
         if ascii_only:
             self._filters.append(AsciiFilter())
         self._recorder = recorder
@@ -150,6 +151,11 @@ class ArenatraceApp(App[None]):
             home.query_one(MapView).show(drawn)
         elif self.view == "replay":
             home.query_one(ReplayView).show(drawn)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The name of a key; a word where its sign cannot be drawn."""
+        shown = super().get_key_display(binding)
+        return KEY_WORDS.get(shown, shown) if self._ascii_only else shown
 
     def _hear_signals(self) -> None:
         """Leave the terminal as it was when something else ends the program."""

@@ -25,6 +25,9 @@ _GLYPHS = {
     "\N{RIGHT-POINTING MAGNIFYING GLASS}": ">>",
 }
 
+#: What Textual draws for a key, and the word for it.
+KEY_WORDS = {"⏎": "Enter", "↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
+
 
 @lru_cache(maxsize=4096)
 def in_ascii(text: str) -> str:

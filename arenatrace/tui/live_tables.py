@@ -17,6 +17,7 @@ _NONE = dict.fromkeys(("faults", *COUNTS), 0)
 def program_rows(programs: pl.DataFrame, tally: Tally) -> list[dict[str, Any]]:
     """As the member ``programs`` of a summary."""
     counts = tally.by("prog_index")
+    causes = tally.causes_by_program()
     own = programs["own"].fill_null(value=False)
     relevant = programs.filter(
         (programs["arena"].is_not_null() & ~own) | programs["prog"].is_in(list(counts))
@@ -25,7 +26,7 @@ def program_rows(programs: pl.DataFrame, tally: Tally) -> list[dict[str, Any]]:
         {
             **row,
             **counts.get(row["prog"], _NONE),
-            "causes": tally.causes(row["prog"]) if row["prog"] in counts else {},
+            "causes": causes.get(row["prog"], {}),
         }
         for row in relevant.select("prog", "id", "name", "tag", "type", "arena").to_dicts()
     ]

@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 from arenatrace.analysis.moments import END, Moment
 from arenatrace.errors import ArenatraceError
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import address, count, duration, since, size
+from arenatrace.report.units import address, duration, since, size
 from arenatrace.schema import PAGE_SIZE
 from arenatrace.tui import words
 from arenatrace.tui.page_grid import PageGrid
@@ -414,12 +414,13 @@ class MapView(Vertical):
 
 
 def _cell_text(picture: Picture, grid: PageGrid) -> Text:
-    last = min(grid.page + grid.scale, picture.pages) - 1
-    text = Text.assemble((f"pages {grid.page:,}-{last:,}", "bold"), "\n\n")
-    for name, number in picture.counts().items():
+    """What is in the cell under the cursor, and beside it what is in the whole arena."""
+    first, last = grid.page, min(grid.page + grid.scale, picture.pages) - 1
+    text = Text.assemble((f"pages {first:,}-{last:,}", "bold"))
+    text.append(f" of {picture.pages:,}\n\n{'':2}{'here':>9} {'in all':>9}\n", "dim")
+    here, every = picture.counts(first, last), picture.counts()
+    for name, number in here.items():
         glyph, style = GLYPHS[name]
-        text.append(f"{glyph} ", style).append(f"{number:>9,} {name}\n")
-    text.append(f"{GLYPHS['fault'][0]} ", GLYPHS["fault"][1])
-    text.append(f"{len(picture.faulted):>9,} had faulted\n")
-    text.append(f"\nof {count(picture.pages, 'page')} in the arena\n\n", "dim")
-    return text.append("+ zooms in, to single pages", "dim")
+        text.append(f"{glyph} ", style).append(f"{number:>9,} ")
+        text.append(f"{every[name]:>9,} ", "dim").append(f"{name}\n")
+    return text.append("\n+ zooms in, to single pages", "dim")

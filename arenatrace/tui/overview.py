@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -85,14 +85,21 @@ class Overview(Vertical):
             "program": snapshot.programs,
             "arena": snapshot.arenas,
         }
-        self._table(
-            "signatures", [_signature(row) for row in snapshot.signatures], _nothing(snapshot)
-        )
-        self._table("programs-small", [_program(row) for row in snapshot.programs])
-        self._table("arenas-small", [_arena(row) for row in snapshot.arenas])
+        self._table("signatures", snapshot.signatures, _signature, _nothing(snapshot))
+        self._table("programs-small", snapshot.programs, _program)
+        self._table("arenas-small", snapshot.arenas, _arena)
 
-    def _table(self, name: str, rows: list[list[Cell]], empty: str | None = None) -> None:
-        self.query_one(f"#{name}", Grid).show(len(rows), rows.__getitem__, empty=empty)
+    def _table(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        cells: Callable[[Row], list[Cell]],
+        empty: str | None = None,
+    ) -> None:
+        # there may be thousands: only those on the screen are drawn
+        self.query_one(f"#{name}", Grid).show(
+            len(rows), lambda index: cells(rows[index]), empty=empty
+        )
 
     def _notices(self, snapshot: Snapshot) -> None:
         lines = [f"note: {harmless(notice)}" for notice in snapshot.notices[:_NOTICES]]

@@ -54,10 +54,13 @@ class Picture:
         """The state of one page, ``outside`` beyond the range."""
         return STATES[self.states[page]] if 0 <= page < self.pages else "outside"
 
-    def counts(self) -> dict[str, int]:
-        """How many pages are in each state."""
-        numbers = np.bincount(self.states, minlength=OUTSIDE)
-        return {name: int(number) for name, number in zip(STATES, numbers, strict=True)}
+    def counts(self, first: int = 0, last: int | None = None) -> dict[str, int]:
+        """How many of the pages ``first`` to ``last`` are in each state, and had faulted."""
+        end = self.pages if last is None else last + 1
+        numbers = np.bincount(self.states[first:end], minlength=OUTSIDE)
+        low, high = np.searchsorted(self.faulted, [first, end])
+        found = {name: int(number) for name, number in zip(STATES, numbers, strict=True)}
+        return {**found, "fault": int(high - low)}
 
     def looks(self, first: int, scale: int, cells: int) -> list[str]:
         """Keys of ``GLYPHS`` of ``cells`` cells of ``scale`` pages each, from page ``first`` on."""

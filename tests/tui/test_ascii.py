@@ -59,7 +59,7 @@ def test_every_view_is_ascii(size: tuple[int, int]) -> None:
             assert screen.isascii(), sorted({char for char in screen if not char.isascii()})
 
         await driver.done()
-        await look("25 arena faults", "faults over time")
+        await look("25 arena faults", "faults over time", "Enter Open", "? Help")
         await driver.press("2")
         await look("25 of 25 faults")
         await driver.press("slash", *"alpha")
