@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +12,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Footer, Static
+from textual.widgets import ContentSwitcher, Footer
 
 from arenatrace.tui.ascii_glyphs import KEY_WORDS, AsciiFilter
 from arenatrace.tui.commands import Commands
@@ -34,13 +30,11 @@ from arenatrace.tui.selection import Selection
 from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.source import Source
 from arenatrace.tui.title_bar import VIEWS, Tab, TitleBar
+from arenatrace.tui.too_small import TooSmall
+from arenatrace.tui.way_out import WayOut
 
-#: Columns and lines without which nothing sensible can be drawn.
-LEAST_SIZE = (60, 16)
 #: The screen is drawn anew at most so often, s.
 REDRAW_S = 0.1
-#: The terminal may take so long to be left after a signal, s.
-_PATIENCE_S = 10.0
 
 Clock = Callable[[], float]
 
@@ -83,7 +77,7 @@ class ArenatraceApp(App[None]):
         if ascii_only:
             self._filters.append(AsciiFilter())
         self._recorder = recorder
-        self._patience: threading.Timer | None = None
+        self._way_out = WayOut(lambda code: self.exit(return_code=code))
         self.theme = "ansi-dark"
         self._source = source
         self._clock = clock
@@ -95,7 +89,7 @@ class ArenatraceApp(App[None]):
 
     def compose(self) -> ComposeResult:
         """All regions; one view at a time is seen."""
-        yield Static(id="too-small")
+        yield TooSmall(id="too-small")
         with Vertical(id="main"):
             yield TitleBar()
             with ContentSwitcher(initial="overview", id="views"):
@@ -112,7 +106,7 @@ class ArenatraceApp(App[None]):
         """Start the source and the clock of the screen."""
         self._home.query_one("#signatures").focus()
         self._home.query_one(TitleBar).mark("overview")
-        self._hear_signals()
+        self._way_out.open()
         self.set_interval(REDRAW_S, self._draw)
         self._source.start(self._publish)
         self.call_after_refresh(self._draw)
@@ -157,26 +151,9 @@ class ArenatraceApp(App[None]):
         shown = super().get_key_display(binding)
         return KEY_WORDS.get(shown, shown) if self._ascii_only else shown
 
-    def _hear_signals(self) -> None:
-        """Leave the terminal as it was when something else ends the program."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            try:
-                loop.add_signal_handler(number, self._ended_by, number)
-            except (ValueError, RuntimeError):
-                return  # not the main thread, as in a test that runs the app elsewhere
-
-    def _ended_by(self, number: int) -> None:
-        # A terminal that has gone can keep the last words from ever being written.
-        self._patience = threading.Timer(_PATIENCE_S, os._exit, (128 + number,))
-        self._patience.daemon = True
-        self._patience.start()
-        self.exit(return_code=128 + number)
-
     def ended(self) -> None:
         """The terminal is as it was: what comes now may take its time."""
-        if self._patience is not None:
-            self._patience.cancel()
+        self._way_out.ended()
 
     @property
     def _home(self) -> Screen[object]:
@@ -368,13 +345,7 @@ class ArenatraceApp(App[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Say so where there is no room."""
-        width, height = event.size
-        small = width < LEAST_SIZE[0] or height < LEAST_SIZE[1]
-        self._home.set_class(small, "-too-small")
-        for message in self._home.query("#too-small").results(Static):
-            message.update(
-                f"{width} x {height} is too small:\n{LEAST_SIZE[0]} x {LEAST_SIZE[1]} are needed"
-            )
+        self._home.set_class(self._home.query_one(TooSmall).measure(event.size), "-too-small")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """What the command palette offers."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,16 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from arenatrace.errors import ArenatraceError
-from arenatrace.report.explain_text import explanation_lines, sections
+from arenatrace.report.explain_text import explanation_lines
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import count
-from arenatrace.tui import words
+from arenatrace.tui.fault_parts import RIGHT, banner, joined, parts, place, preliminary
+from arenatrace.tui.saved_report import write_new
 from arenatrace.tui.snapshot import Snapshot
-from arenatrace.tui.timeline import timeline
 
-#: Sections of the report that stand on the right where there is room for two columns.
-_RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
-#: In one column what explains comes before the stack.
-_FIRST = ("", "Why", "Freed by", "Allocated by")
+#: Columns from which on there is room for two of text.
 _WIDE = 116
 #: Columns that a row of the map needs.
 _MAP_COLUMNS = 68
-#: Names tried for a report that is saved.
-_ATTEMPTS = 100
 
 Explain = Callable[[int], Mapping[str, Any] | None]
 
@@ -129,21 +122,21 @@ class FaultView(Vertical):
         width = self.size.width or 80
         wide = width >= _WIDE
         rest = max(_MAP_COLUMNS, width // 2)
-        now = _preliminary(self._snapshot, row)
+        now = preliminary(self._snapshot, row)
         # more of them may have come since it was told
         counts = {name: now[name] for name in ("total", "same_signature")}
         told = {**(self._told or now), **counts}
-        self.query_one("#banner", Static).update(_banner(told, width))
+        self.query_one("#banner", Static).update(banner(told, width))
         self.query_one("#columns").set_class(wide, "-two")
         left_columns = width - rest - 3 if wide else width - 4
         right_columns = rest - 4 if wide else width - 4
-        parts = dict(_parts(told, left_columns, right_columns, self._told is None, self._failed))
+        texts = dict(parts(told, left_columns, right_columns, self._told is None, self._failed))
         self.query_one("#right").styles.width = rest if wide else "1fr"
-        order = sorted(parts, key=lambda title: _place(title, list(parts)))
-        right = [title for title in order if wide and title in _RIGHT]
+        order = sorted(texts, key=lambda title: place(title, list(texts)))
+        right = [title for title in order if wide and title in RIGHT]
         left = [title for title in order if title not in right]
-        self.query_one("#left", Static).update(_joined(parts, left))
-        self.query_one("#right", Static).update(_joined(parts, right))
+        self.query_one("#left", Static).update(joined(texts, left))
+        self.query_one("#right", Static).update(joined(texts, right))
         self.query_one("#right").display = bool(right)
 
     def action_same(self, step: int) -> None:
@@ -197,7 +190,7 @@ class FaultView(Vertical):
             return
         stem = f"{self._snapshot.path.name.removesuffix('.atrace')}-fault-{self._number}"
         try:
-            path = _write_new(Path(), stem, report)
+            path = write_new(Path(), stem, report)
         except OSError as error:
             self.notify(f"not saved: {error.strerror or error}", severity="error", markup=False)
             return
@@ -209,120 +202,3 @@ def _try(explain: Explain, number: int) -> tuple[Mapping[str, Any] | None, str]:
         return explain(number), ""
     except ArenatraceError as error:
         return None, error.message
-
-
-def _preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
-    """What the list knows of the fault, in the form of a full report."""
-    same = next(
-        (one["count"] for one in snapshot.signatures if one["signature"] == row["signature"]),
-        1,
-    )
-    cause = row["cause"] or "unknown"
-    return {
-        "fault": {**row, "cause": cause, "confidence": row["confidence"] or "unknown"},
-        "total": snapshot.unlisted + _height(snapshot),
-        "same_signature": same,
-        "stack": [],
-        "allocated": None,
-        "freed": None,
-        "history": [],
-        "earlier": 0,
-        "space": [],
-        "victims": [],
-        "arena": next((one for one in snapshot.arenas if one["arena"] == row["arena"]), None),
-        "trace": {
-            "level": snapshot.meta.level,
-            "start_ts_ns": snapshot.meta.start_ts_ns,
-            "has_stacks": True,
-        },
-    }
-
-
-def _height(snapshot: Snapshot) -> int:
-    return 0 if snapshot.faults is None else len(snapshot.faults)
-
-
-def _place(title: str, titles: list[str]) -> int:
-    """Where a section stands: what explains first, the rest as in the report."""
-    if title in _FIRST:
-        return _FIRST.index(title) - len(_FIRST)
-    return titles.index(title)
-
-
-def _banner(told: Mapping[str, Any], width: int) -> Text:
-    """Three lines: what, this line, because of that."""
-    fault = told["fault"]
-    cause, sure = fault["cause"], fault["confidence"]
-    first = Text.assemble(
-        (f"{cause}", f"bold {words.CAUSE_STYLE.get(cause, 'yellow')}"),
-        ("" if cause == "unknown" else f" ({sure})", ""),
-        (f"   fault #{fault['fault']} of {told['total']:,}", "bold"),
-        (
-            f", {count(told['same_signature'] - 1, 'other')} like it"
-            if told["same_signature"] > 1
-            else "",
-            "dim",
-        ),
-    )
-    where = words.place(fault) or "source line unknown"
-    second = Text.assemble(
-        (f"{harmless(words.program_name(fault['prog']))}  ", "bold"),
-        (harmless(where), "bold cyan"),
-        (f"  {harmless(words.source_text(fault))}", ""),
-    )
-    third = Text.assemble(("because  ", "dim"), harmless(_because(fault)))
-    lines = []
-    for line in (first, second, third):
-        line.truncate(width - 2, overflow="ellipsis")
-        lines.append(line)
-    return Text("\n").join(lines)
-
-
-def _because(fault: Mapping[str, Any]) -> str:
-    """The sentence of the evidence that says most: a free before anything else."""
-    evidence: list[str] = list(fault["evidence"] or ())
-    freed = [sentence for sentence in evidence if " freed " in f" {sentence} "]
-    return (freed or evidence or ["nothing in the trace says why"])[0]
-
-
-def _parts(
-    told: Mapping[str, Any], left: int, right: int, preliminary: bool, failed: str
-) -> Iterator[tuple[str, list[Text]]]:
-    narrow, wide = dict(sections(told, left)), dict(sections(told, right))
-    for title in narrow:
-        lines = (wide if title in _RIGHT else narrow)[title]
-        if title == "History of the page":
-            here = told["fault"]["fault"]
-            yield title, list(timeline(told["history"], told["earlier"], here))
-        elif not title:
-            yield title, lines[1:]  # the banner has the cause
-        elif not preliminary or title == "Why":
-            yield title, lines
-    if preliminary:
-        text = f"not to be had: {harmless(failed)}" if failed else "working out the rest …"
-        yield "Call stack, innermost first", [Text(f"  {text}", "dim")]
-
-
-def _joined(parts: Mapping[str, list[Text]], titles: list[str]) -> Text:
-    text = Text()
-    for title in titles:
-        if title:
-            text.append(f"{title}\n", "bold underline")
-        for line in parts[title]:
-            text.append_text(line).append("\n")
-        text.append("\n")
-    return text
-
-
-def _write_new(directory: Path, stem: str, text: str) -> Path:
-    """Write ``text`` to a new file, readable by its owner alone: it holds kernel addresses."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        path = directory / (f"{stem}.txt" if attempt == 1 else f"{stem}-{attempt}.txt")
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            continue
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        return path
-    raise OSError(f"{stem}.txt and {_ATTEMPTS - 1} more exist already")

@@ -17,32 +17,12 @@ from textual.worker import Worker, WorkerState
 
 from arenatrace.analysis import fault_counts
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import count, since
+from arenatrace.report.units import count
 from arenatrace.tui import words
-from arenatrace.tui.grid import Cell, Column, Grid
+from arenatrace.tui.fault_rows import FAULTS, GROUPS, fault_cells, group_cells
+from arenatrace.tui.grid import Grid
 from arenatrace.tui.selection import ORDERS, Selection
 from arenatrace.tui.snapshot import Snapshot
-
-_FAULTS = (
-    Column("fault", "#", 10, right=True, rank=9),
-    Column("time", "time", 16, right=True, rank=4),
-    Column("side", "side", 6, rank=3),
-    Column("cause", "cause", 18, rank=8),
-    Column("program", "program", 20, rank=7),
-    Column("place", "line", 24, rank=10),
-    Column("outcome", "outcome", 17, rank=2),
-    Column("page", "page", 9, right=True, rank=2),
-    Column("task", "task", 16, rank=1),
-    Column("text", "source", 24, flexible=True, rank=6),
-)
-_GROUPS = (
-    Column("count", "faults", 11, right=True, rank=9),
-    Column("oopses", "oopses", 8, right=True, rank=3),
-    Column("cause", "cause", 18, rank=8),
-    Column("first", "first", 16, right=True, rank=2),
-    Column("last", "last", 16, right=True, rank=2),
-    Column("title", "what and where", 48, flexible=True, rank=10),
-)
 
 
 class FaultsView(Vertical):
@@ -81,7 +61,7 @@ class FaultsView(Vertical):
         """What is selected, the search, the table."""
         yield Static(id="selection")
         yield Input(placeholder="search in titles, lines, tasks, causes", compact=True, id="search")
-        yield Grid(_FAULTS, id="faults-grid", empty="no fault matches; x shows all")
+        yield Grid(FAULTS, id="faults-grid", empty="no fault matches; x shows all")
 
     def on_mount(self) -> None:
         """The search shows when it is asked for."""
@@ -165,20 +145,23 @@ class FaultsView(Vertical):
     def _draw(self) -> None:
         grid = self.query_one(Grid)
         self.query_one("#selection", Static).update(self._described())
-        columns = _GROUPS if self._grouped else _FAULTS
+        columns = GROUPS if self._grouped else FAULTS
         grid.heading(columns)
+        start_ns = self._start_ns()
         selection = self._selection
         if self._rows is None:
             grid.show(0, lambda _index: (), empty="looking for faults …")
             return
         if self._grouped:
             groups = self._groups
-            grid.show(len(groups), lambda index: self._group(groups[index]), cursor=self._wanted)
+            grid.show(
+                len(groups), lambda index: group_cells(groups[index], start_ns), cursor=self._wanted
+            )
         else:
             rows = self._rows
             grid.show(
                 len(rows),
-                lambda index: self._fault(rows.row(index, named=True)),
+                lambda index: fault_cells(rows.row(index, named=True), start_ns),
                 cursor=self._wanted,
                 sorted_by=(selection.order, selection.descending),
                 empty=self._nothing(),
@@ -194,32 +177,6 @@ class FaultsView(Vertical):
 
     def _start_ns(self) -> int:
         return 0 if self._snapshot is None else self._snapshot.meta.start_ts_ns
-
-    def _fault(self, row: dict[str, Any]) -> list[Cell]:
-        task = row["task"]
-        return [
-            (str(row["fault"]), "dim"),
-            (since(row["ts_ns"], self._start_ns()), ""),
-            (row["side"] or "?", ""),
-            words.cause_cell(row["cause"]),
-            (words.program_name(row["prog"]), ""),
-            (words.place(row), "bold"),
-            (row["outcome"] or "?", words.OUTCOME_STYLE.get(row["outcome"], "")),
-            ("" if row["page"] is None else str(row["page"]), ""),
-            (f"{task['comm'] or '?'} {task['tid'] or ''}", "dim"),
-            (words.source_text(row) or row["title"], "dim"),
-        ]
-
-    def _group(self, row: dict[str, Any]) -> list[Cell]:
-        oopses = row["oopses"]
-        return [
-            (f"{row['count']:,}", "bold"),
-            (f"{oopses:,}" if oopses else "", "bold red"),
-            words.cause_cell(row["cause"]),
-            (since(row["first_ts_ns"], self._start_ns()), ""),
-            (since(row["last_ts_ns"], self._start_ns()), ""),
-            (row["title"], ""),
-        ]
 
     def _described(self) -> Text:
         selection, snapshot = self._selection, self._snapshot

@@ -18,15 +18,16 @@ from textual.worker import Worker, WorkerState
 from arenatrace.analysis.moments import END, Moment
 from arenatrace.errors import ArenatraceError
 from arenatrace.report.harmless import harmless
-from arenatrace.report.units import address, duration, since, size
+from arenatrace.report.units import size
 from arenatrace.schema import PAGE_SIZE
 from arenatrace.tui import words
+from arenatrace.tui.map_text import cell_text, page_text
 from arenatrace.tui.page_grid import PageGrid
 from arenatrace.tui.picture import GLYPHS, STATES, Picture
 from arenatrace.tui.slider import Slider
 from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.source import Source
-from arenatrace.tui.timeline import timeline
+from arenatrace.tui.time_span import TimeSpan
 
 #: Steps from one end of the time to the other.
 _STEPS = 50
@@ -135,7 +136,7 @@ class MapView(Vertical):
         number, source = row["fault"], self._source
         arena = self._row_of(row["arena"])
         if arena is not None:
-            if row["ts_ns"] is not None and self._is_gone(row["ts_ns"]):
+            if row["ts_ns"] is not None and self._time.is_before(row["ts_ns"]):
                 self._say_gone()
             self._arena, self._page = arena, row["page"]
             self._ask(lambda: source.moment_of(number) or END)
@@ -218,9 +219,9 @@ class MapView(Vertical):
     def _draw(self) -> None:
         self.query_one("#map-name", Static).update(self._named())
         faults = self._faults()
-        begin, _end = self._span()
-        shares = [self._share(ts_ns) for ts_ns in faults if ts_ns >= begin]
-        self.query_one(Slider).show(self._share(self._moment[0]), shares, self._gone())
+        begin, _end = self._time.ends_ns
+        shares = [self._time.share(ts_ns) for ts_ns in faults if ts_ns >= begin]
+        self.query_one(Slider).show(self._time.share(self._moment[0]), shares, self._time.before)
         self.query_one("#page", Static).update(self._page_text())
 
     def _named(self) -> Text:
@@ -232,34 +233,16 @@ class MapView(Vertical):
         parts = [
             Text(harmless(arena["name"] or "unnamed"), "bold"),
             Text(size(arena["max_entries"], PAGE_SIZE)),
-            Text(self._when()),
+            Text(self._time.words(self._moment)),
             Text(f"a cell is {cell}"),
         ]
         if self._busy:
             parts.append(Text(harmless(self._busy), "bold"))
         return words.joined(parts)
 
-    def _when(self) -> str:
-        snapshot = self._snapshot
-        if self._moment == END:
-            recording = None if snapshot is None else snapshot.recording
-            return "now" if recording is not None and recording.running else "at the end"
-        if snapshot is None or self._moment[0] < 0:
-            return "in between"
-        told = since(self._moment[0], snapshot.meta.start_ts_ns)
-        return f"{told}, not held any more" if self._is_gone(self._moment[0]) else told
-
-    def _is_gone(self, ts_ns: int) -> bool:
-        """Whether the states of a time can only be told once the recording has ended."""
-        snapshot = self._snapshot
-        return snapshot is not None and snapshot.since_ns is not None and ts_ns < snapshot.since_ns
-
-    def _gone(self) -> str:
-        """Up to when that is so; empty if it never is."""
-        snapshot = self._snapshot
-        if snapshot is None or snapshot.since_ns is None:
-            return ""
-        return f"before {duration(snapshot.since_ns - snapshot.meta.start_ts_ns)}: on the disk"
+    @property
+    def _time(self) -> TimeSpan:
+        return TimeSpan(self._snapshot)
 
     def _say_gone(self) -> None:
         """What to do to see what is not held."""
@@ -267,20 +250,6 @@ class MapView(Vertical):
         key = "S ends the recording, keeps the trace and opens all of it"
         later = "the whole trace opens when its recording has ended"
         self.notify(f"earlier states are on the disk: {key if stops else later}")
-
-    def _span(self) -> tuple[int, int]:
-        """Begin and end of the time that the slider covers, ns."""
-        snapshot = self._snapshot
-        if snapshot is None:
-            return 0, 1
-        start = snapshot.meta.start_ts_ns
-        end = start + (snapshot.duration_ns or 0)
-        begin = start if snapshot.since_ns is None else snapshot.since_ns
-        return begin, max(begin + 1, end)
-
-    def _share(self, ts_ns: int) -> float:
-        begin, end = self._span()
-        return max(0.0, min(1.0, (ts_ns - begin) / (end - begin)))
 
     def _own_faults(self) -> pl.DataFrame | None:
         """Faults of the arena at known times."""
@@ -301,40 +270,10 @@ class MapView(Vertical):
         if not picture.pages:
             return Text("the size of this arena is not known", "dim")
         if grid.scale != 1:
-            return _cell_text(picture, grid)
-        page = grid.page
-        glyph, style = GLYPHS[picture.state(page)]
-        text = Text.assemble(
-            (f"page {page:,}", "bold"), "  ", (glyph, style), f" {picture.state(page)}"
-        )
-        if arena["user_vm_start"]:
-            place = address(int(arena["user_vm_start"], 16) + page * PAGE_SIZE)
-            text.append(f"\n{place}", "dim")
-        text.append("\n\n")
-        if self._story is None or self._story[0] != page:
-            return text.append("…", "dim")
-        for line in self._story_lines(self._story[1]):
-            text.append_text(line).append("\n")
-        return text
-
-    def _story_lines(self, story: list[dict[str, Any]]) -> list[Text]:
-        if not story:
-            return [Text("nothing recorded about this page", "dim")]
-        # times are told from the moment of the map, where one is chosen
-        zero = self._moment[0] if self._moment != END else (story[-1]["ts_ns"] or 0)
-        done = sum((entry["ts_ns"], entry["seq"]) < self._moment for entry in story)
+            return cell_text(picture, grid)
+        story = self._story[1] if self._story and self._story[0] == grid.page else None
         room = max(6, self.query_one("#page").size.height - 5)
-        start = max(0, min(done - room * 2 // 3, len(story) - room))
-        shown = [
-            {**entry, "at_ns": None if entry["at_ns"] is None else entry["ts_ns"] - zero}
-            for entry in story[start : start + room]
-        ]
-        lines = list(timeline(shown, 0, None))
-        if self._moment != END:
-            lines.insert(done - start, Text("──────── the moment shown ────────", "bold"))
-        if len(story) > room:
-            lines.append(Text(f"{len(story) - room:,} more entries", "dim"))
-        return lines
+        return page_text(picture, arena, grid.page, story, room)
 
     # time
 
@@ -344,20 +283,19 @@ class MapView(Vertical):
         self._go(message.share)
 
     def _go(self, share: float) -> None:
-        begin, end = self._span()
-        self._moment = END if share >= 1 else (begin + round(share * (end - begin)), 0)
+        self._moment = self._time.moment(share)
         self._look()
 
     def action_step(self, steps: int) -> None:
         """A fiftieth of the time on, or back."""
-        share = self._share(self._moment[0])
-        if steps < 0 and not share and self._gone():
+        share = self._time.share(self._moment[0])
+        if steps < 0 and not share and self._time.before:
             self._say_gone()
         self._go(max(0.0, share + steps / _STEPS))
 
     def action_begin(self) -> None:
         """To the begin of the recording, or of what is held of it."""
-        if self._gone():
+        if self._time.before:
             self._say_gone()
         self._go(0.0)
 
@@ -369,7 +307,7 @@ class MapView(Vertical):
         """One event of the arena on, or back."""
         if self._arena is not None:
             source, arena, at = self._source, self._arena["arena"], self._moment
-            if steps < 0 and self._gone() and at[0] <= self._span()[0]:
+            if steps < 0 and self._time.before and at[0] <= self._time.ends_ns[0]:
                 self._say_gone()
             self._ask(lambda: source.moment_near(arena, at, steps))
 
@@ -411,16 +349,3 @@ class MapView(Vertical):
         later = here.filter(pl.col("ts_ns") >= self._moment[0])
         nearest = later.row(0, named=True) if len(later) else here.row(-1, named=True)
         self.post_message(self.Chosen(nearest["fault"]))
-
-
-def _cell_text(picture: Picture, grid: PageGrid) -> Text:
-    """What is in the cell under the cursor, and beside it what is in the whole arena."""
-    first, last = grid.page, min(grid.page + grid.scale, picture.pages) - 1
-    text = Text.assemble((f"pages {first:,}-{last:,}", "bold"))
-    text.append(f" of {picture.pages:,}\n\n{'':2}{'here':>9} {'in all':>9}\n", "dim")
-    here, every = picture.counts(first, last), picture.counts()
-    for name, number in here.items():
-        glyph, style = GLYPHS[name]
-        text.append(f"{glyph} ", style).append(f"{number:>9,} ")
-        text.append(f"{every[name]:>9,} ", "dim").append(f"{name}\n")
-    return text.append("\n+ zooms in, to single pages", "dim")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from arenatrace.schema import Kind
+from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
 from arenatrace.tui.map_view import MapView
 from arenatrace.tui.page_grid import PageGrid
@@ -90,12 +91,14 @@ def test_fault_view_tells_all_that_explain_tells(size: tuple[int, int]) -> None:
         await driver.done()
         await driver.press("2", "enter")
         await driver.see("because  page 0 freed")
+        view = driver.app.query_one(FaultView)
+        await driver.until(lambda: view.report() is not None)
         story = driver.app.query_one("#story")
         seen = ""
         for _ in range(6):
             seen += driver.text()
             story.scroll_page_down(animate=False)
-            await driver.pilot.pause(0.05)
+            await driver.pilot.pause(0.2)
         for wanted in (
             "arenapoke_write64+0x9/0x20 [arenapoke]",
             "-5.0 ms ○  freed by wl (188)",

@@ -24,7 +24,7 @@ Terminal: Any = beside.Terminal
 OUT = Path(os.environ["LAB_OUT"])
 TRACE = OUT / "live.atrace"
 #: Everything is emulated; compiling the probes alone takes most of a minute.
-PATIENT_S = 240.0
+PATIENT_S = 360.0
 
 
 def keep(scene: str, screen: str) -> None:
