@@ -134,11 +134,10 @@ class Decoder:
 
     def _page_stacks(self, records: Records, kinds: KindMasks) -> Ints | int:
         """Ids of the stacks of page operations."""
-        if not kinds.any_of(*PAGE_OPERATIONS):
+        # below level `stacks` there is none, unless a fault has its instruction there
+        if not kinds.any_of(*PAGE_OPERATIONS) or not records["ip"].max():
             return NONE
-        hashes = records["ip"] * kinds.of(*PAGE_OPERATIONS)
-        if not hashes.any():
-            return NONE
+        hashes = np.where(kinds.of(*PAGE_OPERATIONS), records["ip"], 0)
         codes, firsts = codes_of(hashes)
         found = [self._ledger.stacks.of_trace(each) for each in hashes[firsts].tolist()]
         ids = np.asarray([NONE if each is None else each for each in found], np.int32)

@@ -126,7 +126,7 @@ class EventColumns:
         """Addresses, and whether each is known: offsets need their arena's kern_vm_start."""
         addr = np.ascontiguousarray(self._records["addr"])
         known = np.ones(len(addr), np.bool_)
-        relative = np.flatnonzero(flags & WireFlag.ADDR_IS_OFFSET)
+        relative = np.flatnonzero((flags & WireFlag.ADDR_IS_OFFSET) != 0)
         if relative.size:
             kern = _per_arena(self._kern_vm_start, self._who.arena[relative])
             addr[relative] += kern
