@@ -74,6 +74,11 @@ def encode_columns(
     )
 
 
+def threads(segment: ops.Segment) -> set[int]:
+    """The threads that occur in a segment."""
+    return set(pl.Series(np.asarray(segment.tid)).unique().to_list())
+
+
 def _is(kind: Ints, *wanted: Kind) -> Ints:
     mask: Ints = kind == int(wanted[0])
     for one in wanted[1:]:

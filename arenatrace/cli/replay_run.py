@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+from arenatrace.cli.replay_columns import threads
 from arenatrace.cli.replay_source import Survey, segments, survey
 from arenatrace.model.evidence import better_guess, first_guess, mixed, shown
 from arenatrace.model.profiles import AUTO, PROFILES, Profile, profile_named, with_maple
@@ -159,11 +162,24 @@ def _group_of_path(path: str, found: Survey, profile: Profile, arenas: Sequence[
     return _group(open_trace(Path(path)), found, profile, arenas)
 
 
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """No search for cycles meanwhile: there are none in the model, and millions of objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _group(trace: Trace, found: Survey, profile: Profile, arenas: Sequence[int]) -> Part:
     part = Part()
     replays = {arena: ArenaReplay(found.facts[arena], profile, part.keep) for arena in arenas}
-    for arena, segment in segments(trace, found, arenas):
-        replays[arena].feed(segment)
-    for replay in replays.values():
-        part.close(replay)
+    with _no_garbage():
+        for arena, segment in segments(trace, found, arenas):
+            replays[arena].feed(segment, threads(segment))
+        for replay in replays.values():
+            part.close(replay)
     return merge([part])

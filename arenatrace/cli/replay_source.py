@@ -137,16 +137,14 @@ def segments(
     total = int(trace.scan("events").select(pl.len()).collect().item())
     for offset in range(0, total, BATCH_ROWS):
         rows = events.slice(offset, BATCH_ROWS).collect().filter(wanted)
-        columns = arrays(rows)
-        lost = columns["kind"] == int(Kind.LOST)
-        present = np.unique(columns["arena"][~lost]).tolist()
-        for arena in present if not lost.any() else arenas:
-            mine = columns
-            if len(present) > 1 or lost.any():
-                chosen = np.flatnonzero((columns["arena"] == arena) | lost)
-                mine = {name: column[chosen] for name, column in columns.items()}
-            if len(mine["kind"]):
-                yield arena, encode_columns(found.facts[arena], mine, owner, found)
+        lost = pl.col("kind") == int(Kind.LOST)
+        present = rows["arena"].unique().to_list()
+        if rows.select(lost.any()).item():
+            present = list(arenas)
+        for arena in present:
+            mine = rows.filter((pl.col("arena") == arena) | lost) if len(present) > 1 else rows
+            if mine.height:
+                yield arena, encode_columns(found.facts[arena], arrays(mine), owner, found)
 
 
 def _owners(programs: pl.DataFrame) -> Ints:

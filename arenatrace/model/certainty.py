@@ -38,11 +38,18 @@ class Threads:
 
     def __init__(self) -> None:
         self.overlapped = False
+        self._seen: set[int] = set()
         self._workers: set[int] = set()
+
+    def expect(self, tids: Iterable[int]) -> None:
+        """Segments to ``look`` at may have events of these threads from now on."""
+        self._seen.update(tids)
 
     def look(self, segment: Segment) -> None:
         """Take ``segment`` into account."""
-        if self.overlapped or len(set(segment.tid) - self._workers) < 2:
+        if self.overlapped or len(self._seen - self._workers) < 2:
+            return
+        if len(set(segment.tid) - self._workers) < 2:
             return
         drains = [op & KIND == _DRAIN for op in segment.op]
         self._workers.update(compress(segment.tid, drains))

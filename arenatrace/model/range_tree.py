@@ -6,9 +6,9 @@ smallest range that fits and, among equals, the one inserted last. What counts a
 is therefore part of the behaviour: a range that is trimmed or merged is taken out and
 inserted again, and a range cut in two has its left part inserted before its right part.
 
-Here a byte for each page says whether it is free, and the ranges of one size are a stack, the
-last inserted on top. A range that was trimmed or merged stays in its stack as a dead entry
-until it is met: ``size_at`` tells the living from the dead.
+Here a byte for each page says whether it is free, the ranges of one size are kept in the order
+of their insertion, and a byte for each size says whether there is a range of it: the smallest
+that fits is found by one search through bytes. Sizes that would make it long are in a list.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ NO_ROOM = -1
 #: Bytes of ``taken``.
 FREE, TAKEN, UNSURE = 0, 1, 2
 
+#: Sizes from here on are kept in a list.
+LARGE = 4096
+
 _LEAST = 64
-_MOST_DEAD = 1024
 
 
 class RangeTree:
@@ -32,7 +34,7 @@ class RangeTree:
     ranges is unknown and ``find`` has no meaning until all of it is free again (``restart``).
     """
 
-    __slots__ = ("buckets", "limit", "ordered", "pushed", "size_at", "sizes", "tail", "taken")
+    __slots__ = ("buckets", "large", "limit", "ordered", "size_at", "small", "tail", "taken")
 
     def __init__(self, limit: int = 1 << 20) -> None:
         self.limit = limit
@@ -44,12 +46,13 @@ class RangeTree:
         self.tail = TAKEN
         #: first page of each range -> pages in it
         self.size_at: dict[int, int] = {}
-        #: size -> first pages of the ranges of that size, dead ones included
-        self.buckets: dict[int, list[int]] = {}
-        #: sizes whose bucket is not empty, ascending
-        self.sizes: list[int] = []
-        #: entries pushed since dead ones were last swept
-        self.pushed = 0
+        #: size -> first pages of the ranges of that size, the one inserted last behind; the
+        #: values mean nothing, and no bucket is empty
+        self.buckets: dict[int, dict[int, None]] = {}
+        #: 1 for each size below LARGE of which there is a range
+        self.small = bytearray(LARGE)
+        #: the other sizes of which there is one, ascending
+        self.large: list[int] = []
 
     def __len__(self) -> int:
         """How many ranges there are, 0 if that is unknown."""
@@ -58,11 +61,11 @@ class RangeTree:
     def copy(self) -> RangeTree:
         """An independent copy."""
         other = type(self)(self.limit)
-        other.ordered, other.tail, other.pushed = self.ordered, self.tail, self.pushed
+        other.ordered, other.tail = self.ordered, self.tail
         other.taken = self.taken.copy()
         other.size_at = self.size_at.copy()
-        other.buckets = {size: self.buckets[size].copy() for size in self.sizes}
-        other.sizes = self.sizes.copy()
+        other.buckets = {size: bucket.copy() for size, bucket in self.buckets.items()}
+        other.small, other.large = self.small.copy(), self.large.copy()
         return other
 
     def ranges(self) -> list[tuple[int, int]]:
@@ -71,8 +74,11 @@ class RangeTree:
 
     def by_size(self) -> list[tuple[int, int]]:
         """(first page, pages) of every range in the order of the kernel's size tree."""
-        self.sweep()
-        return [(start, size) for size in reversed(self.sizes) for start in self.buckets[size]]
+        return [
+            (start, size)
+            for size in sorted(self.buckets, reverse=True)
+            for start in self.buckets[size]
+        ]
 
     # ---- the whole set ----
 
@@ -82,7 +88,7 @@ class RangeTree:
         self.tail = FREE
         self.lose_order()
         self.ordered = True
-        self._insert(0, self.limit)
+        self.insert(0, self.limit)
 
     def forget(self) -> None:
         """Nothing is known of any page."""
@@ -95,8 +101,8 @@ class RangeTree:
         self.ordered = False
         self.size_at.clear()
         self.buckets.clear()
-        self.sizes.clear()
-        self.pushed = 0
+        self.small[:] = bytes(LARGE)
+        self.large.clear()
 
     def doubt(self, start: int, count: int) -> None:
         """Nothing is known of these pages any more."""
@@ -105,34 +111,34 @@ class RangeTree:
         self.lose_order()
 
     def reach(self, end: int) -> None:
-        """Have a byte for each page below ``end``."""
+        """Have a byte for each page below ``end``, and for none past the limit by itself."""
         have = len(self.taken)
         if end > have:
-            more = max(end, min(2 * have, self.limit), _LEAST) - have
+            more = max(end, min(max(2 * have, _LEAST), self.limit)) - have
             self.taken += bytes([self.tail]) * more
 
     # ---- the kernel's operations ----
 
     def find(self, count: int) -> int:
         """First page of the range that ``count`` pages are taken from (range_tree_find())."""
-        self.tidy()
-        sizes, size_at = self.sizes, self.size_at
-        at = bisect_left(sizes, count)
-        while at < len(sizes):
-            size = sizes[at]
-            bucket = self.buckets[size]
-            while bucket:
-                if size_at.get(bucket[-1]) == size:
-                    return bucket[-1]
-                bucket.pop()
-            del sizes[at]
-        return NO_ROOM
+        size = self.smallest(count)
+        return next(reversed(self.buckets[size])) if size else NO_ROOM
+
+    def smallest(self, count: int) -> int:
+        """The size of the smallest ranges that have ``count`` pages, 0 if none has."""
+        size = self.small.find(1, count)
+        if size >= 0:
+            return size
+        at = bisect_left(self.large, count)
+        return self.large[at] if at < len(self.large) else 0
 
     def is_set(self, start: int, count: int) -> bool:
         """Whether all of the pages are in the set (is_range_tree_set())."""
         end = start + count
+        if end > self.limit:
+            return False
         self.reach(end)
-        return end <= self.limit and self.taken.count(FREE, start, end) == count
+        return self.taken.count(FREE, start, end) == count
 
     def clear(self, start: int, count: int) -> None:
         """Take the pages out of the set, whether they are in it or not (range_tree_clear())."""
@@ -144,11 +150,11 @@ class RangeTree:
             while page >= 0:
                 # only the first range can begin before the pages, only the last end behind
                 first = taken.rfind(TAKEN, 0, page) + 1
-                last_end = first + self.size_at.pop(first)
+                last_end = first + self.remove(first)
                 if first < start:
-                    self._insert(first, start - first)
+                    self.insert(first, start - first)
                 if last_end > end:
-                    self._insert(end, last_end - end)
+                    self.insert(end, last_end - end)
                     break
                 page = taken.find(FREE, last_end, end)
         taken[start:end] = bytearray(b"\1") * count
@@ -161,7 +167,7 @@ class RangeTree:
         """
         end = start + count
         self.reach(end)
-        taken, size_at = self.taken, self.size_at
+        taken = self.taken
         before = taken[start:end]
         if not self.ordered:
             taken[start:end] = bytearray(count)
@@ -172,13 +178,14 @@ class RangeTree:
         first, page = start, before.find(FREE)
         if start and taken[start - 1] == FREE:
             first = taken.rfind(TAKEN, 0, start) + 1
-            page = before.find(FREE, first + size_at.pop(first) - start)
+            page = before.find(FREE, first + self.remove(first) - start)
         while page >= 0:
-            past = page + size_at.pop(start + page)
+            past = page + self.remove(start + page)
             end = max(end, start + past)
             page = before.find(FREE, past)
-        end += size_at.pop(end, 0)
-        self._insert(first, end - first)
+        if end in self.size_at:
+            end += self.remove(end)
+        self.insert(first, end - first)
 
     # ---- the same where more is known beforehand ----
 
@@ -199,36 +206,38 @@ class RangeTree:
             return
         if start and taken[start - 1] == FREE:
             start = taken.rfind(TAKEN, 0, start) + 1
-            del self.size_at[start]
-        end += self.size_at.pop(end, 0)
-        self._insert(start, end - start)
+            self.remove(start)
+        if end in self.size_at:
+            end += self.remove(end)
+        self.insert(start, end - start)
 
     # ---- ranges ----
 
-    def _insert(self, start: int, size: int) -> None:
+    def insert(self, start: int, size: int) -> None:
+        """Put a range into the trees (range_it_insert())."""
         self.size_at[start] = size
-        bucket = self.buckets.get(size)
-        if bucket:
-            bucket.append(start)
+        if size in self.buckets:
+            self.buckets[size][start] = None
+            return
+        self.buckets[size] = {start: None}
+        if size < LARGE:
+            self.small[size] = 1
         else:
-            self.buckets[size] = [start]
-            insort(self.sizes, size)
-        self.pushed += 1
+            insort(self.large, size)
 
-    def tidy(self) -> None:
-        """Sweep if there may be many more entries than ranges."""
-        if self.pushed > 2 * len(self.size_at) + _MOST_DEAD:
-            self.sweep()
-
-    def sweep(self) -> None:
-        """Drop the dead entries: of each range but the topmost, and of ranges that are gone."""
-        for size in self.sizes:
-            living = (one for one in reversed(self.buckets[size]) if self.size_at.get(one) == size)
-            self.buckets[size] = list(dict.fromkeys(living))[::-1]
-        self.sizes[:] = [size for size in self.sizes if self.buckets[size]]
-        for size in self.buckets.keys() - self.sizes:
-            del self.buckets[size]
-        self.pushed = 0
+    def remove(self, start: int) -> int:
+        """Take the range that begins at ``start`` out of them (range_it_remove()); its size."""
+        size = self.size_at.pop(start)
+        bucket = self.buckets[size]
+        if len(bucket) > 1:
+            del bucket[start]
+            return size
+        del self.buckets[size]
+        if size < LARGE:
+            self.small[size] = 0
+        else:
+            self.large.remove(size)
+        return size
 
 
 class LowestFit(RangeTree):

@@ -7,8 +7,9 @@ arena's live state, not the length of the trace.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from operator import sub
 
 from arenatrace.model.arena import Arena
 from arenatrace.model.certainty import Threads, is_certain
@@ -70,8 +71,12 @@ class ArenaReplay:
         """What only one generation does, as seen so far: profile to (seq, sentence)."""
         return self.judge.proofs
 
-    def feed(self, segment: Segment) -> None:
-        """Replay ``segment``, all but a tail that is kept until more is known of what follows."""
+    def feed(self, segment: Segment, threads: Collection[int] | None = None) -> None:
+        """Replay ``segment``, all but a tail that is kept until more is known of what follows.
+
+        ``threads`` are those that occur in it, for who knows them.
+        """
+        self._threads.expect(set(segment.tid) if threads is None else threads)
         done, size = 0, self._chunk_size()
         if len(segment.op) <= size:
             segment = self._waiting.then(segment)
@@ -183,8 +188,10 @@ class ArenaReplay:
 
 def _gap(segment: Segment, high: int) -> int:
     """Where shortly before ``high`` the events are farthest apart: a good place to cut."""
-    times = segment.ts_ns
-    return max(range(high - _LOOKED_FOR_GAP, high), key=lambda at: times[at] - times[at - 1])
+    low = high - _LOOKED_FOR_GAP
+    times = list(segment.ts_ns[low - 1 : high])
+    gaps = list(map(sub, times[1:], times))
+    return low + gaps.index(max(gaps))
 
 
 def _plain_from(order: list[int]) -> int:

@@ -7,17 +7,20 @@ answer is the definition; the tests hold the one against the other.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from itertools import islice
 
 from arenatrace.model.judge import Judge
 from arenatrace.model.ops import (
     ALLOC_ANYWHERE,
     ALLOC_AT,
+    BAD_NODE,
     DRAIN,
+    FIXED,
     FREE_LATER,
     FREE_NOW,
     KIND,
+    MISALIGNED,
+    NO_PAGE,
     PROG_LOAD,
     PROG_STORE,
     REFUSED,
@@ -33,9 +36,10 @@ from arenatrace.model.ops import (
 )
 from arenatrace.model.profiles import BPF_F_SEGV_ON_FAULT, Touch
 from arenatrace.model.pte import Pte
-from arenatrace.model.range_tree import FREE, TAKEN
+from arenatrace.model.range_tree import FREE, LARGE, TAKEN
 from arenatrace.schema import Kind
 
+#: Runs of fewer pages than this are held ready.
 _LONGEST = 65
 
 
@@ -55,6 +59,15 @@ _REFUSED = frozenset({REFUSED, REFUSED | SLEEPABLE})
 _REFUSED_AT = frozenset({REFUSED_AT, REFUSED_AT | SLEEPABLE})
 _RESERVES = frozenset({RESERVED, RESERVE_BUSY, RESERVE_OUTSIDE})
 _PROG = frozenset({PROG_LOAD, PROG_STORE})
+#: Settled by what was asked for, before the state of the arena is looked at.
+_WITHOUT_EFFECT = frozenset(
+    {
+        RESERVED | MISALIGNED,
+        *(op | MISALIGNED for op in _REFUSED_AT),
+        *(op | BAD_NODE for op in _REFUSED | _REFUSED_AT),
+        *(op | MISALIGNED | BAD_NODE for op in _REFUSED_AT),
+    }
+)
 #: Kinds after which the loop must look anew at what it works on.
 _TURNING = frozenset(
     {int(k) for k in (Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST)}
@@ -77,93 +90,118 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
     """``run`` up to a turning point or a contradiction, whose position is returned."""
     arena, slow, turning = judge.arena, judge.judge, _TURNING
     tree, pte, queue = arena.free, arena.pte, arena.queue
-    taken, size_at, buckets, sizes = tree.taken, tree.size_at, tree.buckets, tree.sizes
+    taken, size_at, buckets, small = tree.taken, tree.size_at, tree.buckets, tree.small
     none, real, scratch = int(Pte.NONE), int(Pte.REAL), int(Pte.SCRATCH)
-    empty, has = int(arena.empty), size_at.get
+    empty, has, holds = int(arena.empty), size_at.get, pte.startswith
+    smallest, insert, remove, large = tree.smallest, tree.insert, tree.remove, tree.large
     emptied = _STATES[empty]
     # a free leaves nothing behind, and with the order of the free set all pages are known
     wipes = arena.freed[scratch] == empty
     limit, ordered, predictable, fills, scratches = _terms(judge)
     top = len(pte)
-    done = predicted = 0
+    slowly = predicted = 0
+
+    def swallow(page: int, end: int) -> int:
+        """Take out the ranges that begin in the pages.
+
+        Where the last of them ends, but at least ``end``; 0, and nothing done, if all is free.
+        """
+        inside = taken.find(TAKEN, page, end)
+        if inside < 0:
+            return 0
+        # what is free before that belongs to the range on the left, if none begins here
+        inside = taken.find(FREE, page if page in size_at else inside, end)
+        past = end
+        while inside >= 0:
+            past = inside + remove(inside)
+            inside = taken.find(FREE, past, end)
+        return max(past, end)
 
     def release(page: int, count: int) -> None:
-        """``Arena.release`` of pages in the user range, where the order of the set is known."""
-        nonlocal top
-        end = page + count
-        if end > top or count >= _LONGEST:
-            arena.release(page, count)
-            top = len(pte)
-            return
+        """``Arena.release`` of pages below ``top``, where the order of the set is known."""
+        end = past = page + count
         if count == 1 and pte[page] == real:
             pte[page] = empty
-            taken[page] = 0
-        elif pte[page:end] == _REAL[count]:
+            taken[page] = FREE
+        else:
+            if not holds(_REAL[count], page):
+                if not wipes:
+                    arena.release(page, count)
+                    return
+                arena.stray_frees += 1
+                # range_tree_set() leaves alone what is set already
+                past = swallow(page, end)
+                if not past:
+                    pte[page:end] = emptied[count]
+                    return
             pte[page:end] = emptied[count]
             taken[page:end] = _FREE[count]
-        elif wipes:
-            arena.stray_frees += 1
-            pte[page:end] = emptied[count]
-            # range_tree_set() leaves alone what is set already
-            if taken.find(TAKEN, page, end) >= 0:
-                tree.set(page, count)
-            return
-        else:
-            arena.release(page, count)
-            return
+            end = past
         if page and not taken[page - 1]:
             page = taken.rfind(TAKEN, 0, page) + 1
-            del size_at[page]
+            remove(page)
         if end in size_at:
-            end += size_at.pop(end)
+            end += remove(end)
         size = end - page
         size_at[page] = size
-        same = buckets.get(size)
-        if same:
-            same.append(page)
+        if size in buckets:
+            buckets[size][page] = None
+        elif size < LARGE:
+            buckets[size] = {page: None}
+            small[size] = 1
         else:
-            buckets[size] = [page]
-            insort(sizes, size)
+            insert(page, size)
 
-    at = start - 1
-    rows = zip(segment.op, segment.page, segment.pages, strict=True)
-    for op, page, count in islice(rows, start, None):
-        at += 1
+    def take(page: int, end: int) -> None:
+        """``RangeTree.clear`` of pages all of which are in the set."""
+        first = page if page in size_at else taken.rfind(TAKEN, 0, page) + 1
+        past = first + remove(first)
+        if first < page:
+            insert(first, page - first)
+        if end < past:
+            insert(end, past - end)
+        taken[page:end] = b"\1" * (end - page)
+
+    at = start
+    rows = zip(range(len(segment.op)), segment.op, segment.page, segment.pages, strict=True)
+    for at, op, page, count in islice(rows, start, None) if start else rows:
         if op == ALLOC_ANYWHERE:
-            if predictable and 0 < count < _LONGEST:
-                # range_tree_find(): the topmost living entry of the smallest size that fits
-                index = bisect_left(sizes, count) if count != 1 else 0
-                fits = False
-                while index < len(sizes):
-                    size = sizes[index]
-                    bucket = buckets[size]
-                    first = bucket[-1]
-                    if has(first) == size:
-                        fits = first == page
-                        break
-                    bucket.pop()
-                    if not bucket:
-                        del sizes[index]
-                if fits:
-                    bucket.pop()
-                    if not bucket:
-                        del sizes[index]
+            size = has(page, 0)
+            # range_tree_find(): the smallest size that fits
+            fits = size == count or (
+                size > count
+                and (small.find(1, count, size) < 0 if size < LARGE else smallest(count) == size)
+            )
+            if fits and predictable and 0 < count < _LONGEST:
+                # and of those the range inserted last
+                bucket = buckets[size]
+                latest, _ = bucket.popitem()
+                if latest != page:
+                    bucket[latest] = None
+                else:
                     del size_at[page]
+                    if not bucket:
+                        del buckets[size]
+                        if size < LARGE:
+                            small[size] = 0
+                        else:
+                            large.remove(size)
                     end = page + count
                     if size != count:
                         size -= count
                         size_at[end] = size
-                        same = buckets.get(size)
-                        if same:
-                            same.append(end)
+                        if size in buckets:
+                            buckets[size][end] = None
+                        elif size < LARGE:
+                            buckets[size] = {end: None}
+                            small[size] = 1
                         else:
-                            buckets[size] = [end]
-                            insort(sizes, size)
+                            insert(end, size)
                     if end > top:
                         arena.reach(end)
                         top = len(pte)
                     if count == 1:
-                        taken[page] = 1
+                        taken[page] = TAKEN
                         pte[page] = real
                     else:
                         taken[page:end] = _TAKEN[count]
@@ -171,22 +209,47 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
                     predicted += 1
                     continue
         elif op == FREE_NOW:
-            if ordered and 0 <= page < limit and count > 0:
-                release(page, count if page + count <= limit else limit - page)
-                done += 1
+            if ordered and page >= 0 and 0 < count < _LONGEST and page + count <= top:
+                release(page, count)
+                continue
+        elif op == FREE_LATER:
+            if limit and page >= 0 and count > 0 and page + count <= top:
+                queue.append((page, count))
                 continue
         elif op == DRAIN:
             if ordered and arena.queue_known:
-                for first, many in reversed(queue):
-                    release(first, many)
+                for page, count in reversed(queue):
+                    if count < _LONGEST:
+                        release(page, count)
+                    else:
+                        arena.release(page, count)
                 queue.clear()
-                done += 1
                 continue
-        elif op == FREE_LATER:
-            if 0 <= page < limit and count > 0:
-                queue.append((page, min(count, limit - page)))
-                done += 1
+        elif op == USER_MAPPED:
+            if limit and 0 <= page < top:
+                state = pte[page]
+                if state == real:
+                    continue
+                if state == none and fills and ordered:
+                    if taken[page] == FREE:
+                        take(page, page + 1)
+                    pte[page] = real
+                    continue
+        elif op == SCRATCHED:
+            if scratches and 0 <= page < top and pte[page] == none:
+                pte[page] = scratch
+                if not judge.scratch_seen:
+                    judge.scratch_seen = True
+                    predictable = _terms(judge)[2]
                 continue
+        elif op in _PROG:
+            if 0 <= page < top and pte[page] == none:
+                continue
+        elif op in _REFUSED_AT:
+            if predictable and page >= 0 and count > 0:
+                end = page + count
+                if end > limit or taken.find(TAKEN, page, end) >= 0:
+                    continue
         elif op == ALLOC_AT:
             end = page + count
             if predictable and count > 0 <= page and end <= limit:
@@ -194,35 +257,10 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
                     arena.reach(end)
                     top = len(pte)
                 if taken.find(TAKEN, page, end) < 0:
-                    arena.allocate(page, count)
+                    take(page, end)
+                    pte[page:end] = bytes([real]) * count
                     predicted += 1
                     continue
-        elif op == USER_MAPPED:
-            if fills and 0 <= page < top and pte[page] <= real:
-                if pte[page] == none:
-                    arena.allocate(page, 1)
-                done += 1
-                continue
-        elif op in _PROG:
-            if 0 <= page < top and pte[page] == none:
-                done += 1
-                continue
-        elif op == USER_SIGSEGV:
-            if limit and 0 <= page < top:
-                state = pte[page]
-                if state == scratch or (not fills and state in (none, empty)):
-                    done += 1
-                    continue
-        elif op in _REFUSED_AT:
-            if predictable and page >= 0 and count > 0:
-                end = page + count
-                if end > limit or taken.find(TAKEN, page, end) >= 0:
-                    done += 1
-                    continue
-        elif op in _REFUSED:
-            if predictable and (count > limit or (count > 0 and tree.find(count) < 0)):
-                done += 1
-                continue
         elif op in _RESERVES:
             if ordered and page >= 0 and count > 0:
                 end = page + count
@@ -233,29 +271,34 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
                 else:
                     plain = op == RESERVED
                     if plain:
-                        arena.reserve(page, count)
-                        top = len(pte)
+                        if end > top:
+                            arena.reach(end)
+                            top = len(pte)
+                        take(page, end)
                 if plain:
-                    done += 1
                     continue
-        elif op == SCRATCHED:
-            if scratches and 0 <= page < top and pte[page] == none:
-                pte[page] = scratch
-                judge.scratch_seen = True
-                predictable = _terms(judge)[2]
-                done += 1
+        elif op == USER_SIGSEGV:
+            if limit and 0 <= page < top:
+                state = pte[page]
+                if state == scratch or (not fills and state in (none, empty)):
+                    continue
+        elif op in _REFUSED:
+            if predictable and (count > limit or (count > 0 and tree.find(count) < 0)):
+                continue
+        elif op in _WITHOUT_EFFECT:
+            if limit and count > 0 and (page >= 0 or (page == NO_PAGE and not op & FIXED)):
                 continue
         elif op & KIND in turning:
             break
         if slow(at) is not None:
             break
+        slowly += 1
         limit, ordered, predictable, fills, scratches = _terms(judge)
         top = len(pte)
     else:
-        at += 1
-    tree.pushed += done + predicted
-    tree.tidy()
-    judge.tally.events += done + predicted
+        at = len(segment.op)
+    done = at - start - slowly
+    judge.tally.events += done
     judge.tally.predicted_addresses += predicted
     return at
 

@@ -353,7 +353,7 @@ def test_memory_follows_the_state_and_not_the_trace() -> None:
         script.free(0)
     made = script.replay()
     assert made.tally.predicted_addresses == 20_000
-    arena = Arena(PROFILES["scratch-replace"], 16)
+    arena = Arena(PROFILES["scratch-replace"], 64)
     for _ in range(1000):
         arena.allocate(0, 3)
         arena.release(0, 3)
