@@ -15,7 +15,7 @@ import polars as pl
 
 from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
-from arenatrace.model.nodes import NodeIs, Nodes
+from arenatrace.model.nodes import NUMA_NO_NODE, NodeIs, Nodes
 from arenatrace.schema import PAGE_SIZE, Kind
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def _blame(facts: ops.ArenaFacts, prog: Ints, owner: Ints) -> Ints:
 
 
 def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
-    """What the NUMA node says of an allocation; nearly all name the same one."""
+    """What the NUMA node says of an allocation; nearly all ask for any."""
     bits = np.zeros(len(node), np.int32)
-    for one in np.unique(node[alloc]).tolist():
+    for one in np.unique(node[alloc & (node != NUMA_NO_NODE)]).tolist():
         known = nodes.judge(None if one == _NODE_NOT_RECORDED else one)
         if known == NodeIs.IMPOSSIBLE:
             bits |= (alloc & (node == one)) * np.int32(ops.BAD_NODE)

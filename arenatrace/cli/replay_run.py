@@ -135,15 +135,15 @@ def _replay(trace: Trace, found: Survey, profile: Profile, jobs: int | None) -> 
     # spawn: polars' threads do not survive a fork
     context = multiprocessing.get_context("spawn")
     try:
-        executor = ProcessPoolExecutor(len(groups), mp_context=context)
+        executor = ProcessPoolExecutor(len(groups) - 1, mp_context=context)
     except OSError:
         # no semaphores, as in a container without a usable /dev/shm: slower, the same answer
         return _group(trace, found, profile, sorted(found.sizes))
+    mine, *others = groups
     with executor as pool:
-        paths = [str(trace.path)] * len(groups)
-        return merge(
-            pool.map(_group_of_path, paths, [found] * len(groups), [profile] * len(groups), groups)
-        )
+        path = str(trace.path)
+        theirs = [pool.submit(_group_of_path, path, found, profile, group) for group in others]
+        return merge([_group(trace, found, profile, mine), *(one.result() for one in theirs)])
 
 
 def grouped(sizes: dict[int, int], jobs: int) -> list[list[int]]:

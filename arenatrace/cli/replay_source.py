@@ -54,8 +54,9 @@ def survey(trace: Trace) -> Survey:
     arenas = trace.scan("arenas").collect()
     nodes = _nodes(trace)
     facts = {row["arena"]: _facts(row, trace.meta.start_ts_ns, nodes) for row in arenas.to_dicts()}
-    sizes = events.group_by("arena").len().collect()
-    kinds = events.group_by("kind", "outcome").len().collect()
+    sizes, kinds = pl.collect_all(
+        [events.group_by("arena").len(), events.group_by("kind", "outcome").len()]
+    )
     by_kind: dict[int, int] = {}
     faults = {Outcome.SCRATCH_INSTALLED: 0, Outcome.ALREADY_MAPPED: 0, Outcome.OOPS: 0}
     for kind, outcome, count in kinds.iter_rows():

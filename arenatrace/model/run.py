@@ -8,6 +8,7 @@ answer is the definition; the tests hold the one against the other.
 from __future__ import annotations
 
 from itertools import islice
+from operator import length_hint
 
 from arenatrace.model.judge import Judge
 from arenatrace.model.ops import (
@@ -41,6 +42,8 @@ from arenatrace.schema import Kind
 
 #: Runs of fewer pages than this are held ready.
 _LONGEST = 65
+#: Less than any count of pages.
+_NO_RANGE = -2
 
 
 def _runs(state: int) -> list[bytearray]:
@@ -59,10 +62,9 @@ _REFUSED = frozenset({REFUSED, REFUSED | SLEEPABLE})
 _REFUSED_AT = frozenset({REFUSED_AT, REFUSED_AT | SLEEPABLE})
 _RESERVES = frozenset({RESERVED, RESERVE_BUSY, RESERVE_OUTSIDE})
 _PROG = frozenset({PROG_LOAD, PROG_STORE})
-#: Settled by what was asked for, before the state of the arena is looked at.
-_WITHOUT_EFFECT = frozenset(
+#: Refused for what was asked for, before the state of the arena is looked at.
+_REFUSED_OUTRIGHT = frozenset(
     {
-        RESERVED | MISALIGNED,
         *(op | MISALIGNED for op in _REFUSED_AT),
         *(op | BAD_NODE for op in _REFUSED | _REFUSED_AT),
         *(op | MISALIGNED | BAD_NODE for op in _REFUSED_AT),
@@ -99,7 +101,7 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
     wipes = arena.freed[scratch] == empty
     limit, ordered, predictable, fills, scratches = _terms(judge)
     top = len(pte)
-    slowly = predicted = 0
+    total, slowly, predicted = len(segment.op), 0, 0
 
     def swallow(page: int, end: int) -> int:
         """Take out the ranges that begin in the pages.
@@ -162,17 +164,17 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
             insert(end, past - end)
         taken[page:end] = b"\1" * (end - page)
 
-    at = start
-    rows = zip(range(len(segment.op)), segment.op, segment.page, segment.pages, strict=True)
-    for at, op, page, count in islice(rows, start, None) if start else rows:
+    left = iter(segment.op)
+    rows = zip(left, segment.page, segment.pages, strict=True)
+    for op, page, count in islice(rows, start, None) if start else rows:
         if op == ALLOC_ANYWHERE:
-            size = has(page, 0)
+            size = has(page, _NO_RANGE)
             # range_tree_find(): the smallest size that fits
             fits = size == count or (
-                size > count
+                size > count > 0
                 and (small.find(1, count, size) < 0 if size < LARGE else smallest(count) == size)
             )
-            if fits and predictable and 0 < count < _LONGEST:
+            if fits and predictable and count < _LONGEST:
                 # and of those the range inserted last
                 bucket = buckets[size]
                 latest, _ = bucket.popitem()
@@ -285,18 +287,21 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
         elif op in _REFUSED:
             if predictable and (count > limit or (count > 0 and tree.find(count) < 0)):
                 continue
-        elif op in _WITHOUT_EFFECT:
-            if limit and count > 0 and (page >= 0 or (page == NO_PAGE and not op & FIXED)):
-                continue
-        elif op & KIND in turning:
-            break
-        if slow(at) is not None:
+        elif (
+            op in _REFUSED_OUTRIGHT
+            and limit
+            and count > 0
+            and page >= (0 if op & FIXED else NO_PAGE)
+        ):
+            continue
+        at = total - length_hint(left) - 1
+        if op & KIND in turning or slow(at) is not None:
             break
         slowly += 1
         limit, ordered, predictable, fills, scratches = _terms(judge)
         top = len(pte)
     else:
-        at = len(segment.op)
+        at = total
     done = at - start - slowly
     judge.tally.events += done
     judge.tally.predicted_addresses += predicted

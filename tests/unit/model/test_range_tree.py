@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arenatrace.model import range_tree
 from arenatrace.model.range_tree import LowestFit, RangeTree
 from tests.unit.model.oracles import NaiveFree, SizeTree
 from tests.unit.model.runs import runs
@@ -17,10 +20,15 @@ _OPERATION = st.tuples(
 
 
 @settings(max_examples=runs(1500), deadline=None)
-@given(st.integers(1, 64), st.lists(_OPERATION, max_size=60))
+@given(st.integers(1, 64), st.lists(_OPERATION, max_size=60), st.sampled_from((1, 4, 4096)))
 def test_follows_the_kernel_and_the_list(
-    pages: int, operations: list[tuple[str, int, int]]
+    pages: int, operations: list[tuple[str, int, int]], large: int
 ) -> None:
+    with patch.object(range_tree, "LARGE", large):
+        _follow(pages, operations)
+
+
+def _follow(pages: int, operations: list[tuple[str, int, int]]) -> None:
     tree, kernel, naive = RangeTree(), SizeTree(), NaiveFree(pages)
     tree.give(0, pages)
     kernel.insert(0, pages - 1)
@@ -79,14 +87,16 @@ def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
     assert not tree.take(4, 3)
 
 
-def test_dead_entries_are_swept_and_do_not_pile_up() -> None:
+def test_ranges_that_are_gone_leave_nothing_behind() -> None:
     tree = RangeTree(4096)
     tree.restart()
     for round_ in range(9000):
         assert tree.take(tree.find(1 + round_ % 3), 1)
         tree.give(0, 1)
     assert tree.ranges() == [(0, 4096)]
-    assert sum(map(len, tree.buckets.values())) < 3000
+    assert tree.buckets == {4096: {0: None}}
+    assert tree.large == [4096]
+    assert not any(tree.small)
 
 
 def test_the_lowest_gap_is_taken_from_a_maple_tree() -> None:
