@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import resource
 import subprocess
@@ -97,6 +98,7 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
     told: dict[str, float] = {}
     lags: list[float] = []
     frames: list[float] = []
+    snapshots: list[float] = []
 
     async def tick(end: float) -> None:
         while time.perf_counter() < end:
@@ -106,7 +108,13 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
 
     async def run(path: Path, feeder: subprocess.Popen[str]) -> None:
         app = ArenatraceApp(LiveSource(path))
-        draw = app._draw  # noqa: SLF001 - to time it
+        draw, publish = app._draw, app._publish  # noqa: SLF001 - to time and to count them
+
+        def published(snapshot: Any) -> None:
+            snapshots.append(time.perf_counter())
+            publish(snapshot)
+
+        app._publish = published  # type: ignore[method-assign]  # noqa: SLF001
 
         def timed() -> None:
             begun = time.perf_counter()
@@ -129,6 +137,9 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
             seen = 0 if drawn is None else drawn.events or 0
             told["events seen"] = seen
             told["events/s seen"] = seen / passed
+            told["snapshots/s"] = sum(at >= begun for at in snapshots) / passed
+            gaps = [after - at for at, after in itertools.pairwise(snapshots) if at >= begun]
+            told["longest wait for one, s"] = max(gaps)
             told["frames/s"] = len(frames) / passed
         feeder.terminate()
 
@@ -191,7 +202,7 @@ def main() -> None:
 def _print(title: str, told: dict[str, float]) -> None:
     print(title)
     for name, value in told.items():
-        print(f"  {name:22} {value:14,.3f}")
+        print(f"  {name:24} {value:14,.3f}")
 
 
 if __name__ == "__main__":

@@ -45,14 +45,27 @@ class Histogram(Widget):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self._times = pl.Series([], dtype=pl.Int64)
-        self._begin = self._end = 0
+        self._start = self._begin = self._end = 0
+        self._unlisted = 0
 
-    def show(self, faults: pl.DataFrame | None, begin_ns: int, duration_ns: int | None) -> None:
-        """Show the times of ``faults``, from ``begin_ns`` on."""
+    def show(
+        self,
+        faults: pl.DataFrame | None,
+        start_ns: int,
+        duration_ns: int | None,
+        unlisted: int = 0,
+    ) -> None:
+        """Show the times of ``faults`` of a recording that began at ``start_ns``.
+
+        If ``unlisted`` older ones are missing the time begins with the first one that is there:
+        an empty beginning would look like one without faults.
+        """
         self._times = pl.Series([], dtype=pl.Int64) if faults is None else faults["ts_ns"]
         last = int(self._times.max() or 0)  # type: ignore[arg-type]
-        end = last if duration_ns is None else begin_ns + duration_ns
-        self._begin, self._end = begin_ns, max(end, last, begin_ns + 1)
+        end = last if duration_ns is None else start_ns + duration_ns
+        first = int(self._times.min() or start_ns) if unlisted else start_ns  # type: ignore[arg-type]
+        self._start, self._begin, self._end = start_ns, first, max(end, last, first + 1)
+        self._unlisted = unlisted
         self.refresh()
 
     def render(self) -> Text:
@@ -67,7 +80,9 @@ class Histogram(Widget):
             label = most if place == 0 else ""
             text.append(f"{label:>{_AXIS - 2}} ", "dim")
             text.append(f"{line}\n", "yellow")
-        right = seconds(self._end - self._begin)
+        right = seconds(self._end - self._start)
         left = "faults over time, from 0 s"
+        if self._unlisted:
+            left = f"the newest faults, from {seconds(self._begin - self._start)}"
         text.append(f"{'':>{_AXIS - 1}}{left}{right:>{max(1, width - len(left))}}", "dim")
         return text

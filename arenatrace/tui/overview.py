@@ -78,7 +78,9 @@ class Overview(Vertical):
         self.query_one("#health", Static).update(words.health(snapshot))
         self._notices(snapshot)
         histogram = self.query_one(Histogram)
-        histogram.show(snapshot.faults, snapshot.meta.start_ts_ns, snapshot.duration_ns)
+        histogram.show(
+            snapshot.faults, snapshot.meta.start_ts_ns, snapshot.duration_ns, snapshot.unlisted
+        )
         histogram.display = snapshot.faults is not None and len(snapshot.faults) > 0
         self._shown = {
             "signature": snapshot.signatures,

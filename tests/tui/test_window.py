@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from arenatrace.analysis import held
@@ -14,6 +15,7 @@ from arenatrace.schema import TABLES, Kind
 from arenatrace.trace.reader import Trace, open_trace
 from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.follow_source import FollowSource
+from arenatrace.tui.histogram import Histogram
 from arenatrace.tui.map_view import MapView
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
@@ -94,3 +96,17 @@ def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
         assert view.moment[0] >= (driver.app.drawn.since_ns or 0) > 0
 
     drive(ArenatraceApp(FollowSource(path)), script)
+
+
+@pytest.mark.parametrize(
+    ("unlisted", "said"),
+    [(0, "faults over time, from 0 s"), (9, "the newest faults, from 2.000 s")],
+)
+def test_bars_do_not_begin_before_the_faults_that_are_listed(unlisted: int, said: str) -> None:
+    faults = pl.DataFrame({"ts_ns": [3_000_000_000, 4_000_000_000]})
+    histogram = Histogram(id="histogram")
+    histogram.show(faults, 1_000_000_000, 3_000_000_000, unlisted)
+    first, last = histogram.render().plain.splitlines()
+    assert last.endswith("3.000 s")
+    assert said in last
+    assert "█" in first
