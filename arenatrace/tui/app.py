@@ -49,7 +49,7 @@ class ArenatraceApp(App[None]):
         (0, "-narrow"),
         (116, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middling"), (36, "-tall")]
     BINDINGS = [
         *(
             Binding(key, f"go('{view}')", view.capitalize(), show=False)

@@ -268,7 +268,9 @@ class MapView(Vertical):
         if picture is None or arena is None:
             return Text(self._busy, "dim")
         if not picture.pages:
-            return Text("the size of this arena is not known", "dim")
+            known = arena["max_entries"] is not None
+            why = "this arena was not there then" if known else "its size is not known"
+            return Text(why, "dim")
         if grid.scale != 1:
             return cell_text(picture, grid)
         story = self._story[1] if self._story and self._story[0] == grid.page else None

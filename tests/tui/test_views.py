@@ -263,3 +263,17 @@ def test_an_empty_trace_says_what_to_do(tmp_path: Path) -> None:
         await driver.see("No arena faults found")
 
     drive(app_of(TraceBuilder().write(tmp_path / "empty.atrace")), script)
+
+
+def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() -> None:
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("3")
+        await driver.see("alpha_arena", "at the end", "page")
+        grid = driver.app.query_one(PageGrid)
+        assert grid.size.height >= 3
+        assert driver.app.query_one("#page").size.height >= 3
+        await driver.press("b")
+        await driver.see("this arena was not there then")
+
+    drive(app_of(TWO), script, (60, 16))
