@@ -35,25 +35,19 @@ Ints = npt.NDArray[Any]
 Columns = Mapping[str, Ints]
 
 
-def arrays(rows: pl.DataFrame) -> dict[str, Ints]:
-    """The columns as arrays without nulls: -1 for a page, count, arena, program that is none."""
-    filled = rows.select(
-        "ts_ns",
-        "seq",
-        pl.col("tid").fill_null(0),
-        "kind",
-        *(
-            pl.col(name).cast(pl.Int64).fill_null(-1)
-            for name in ("arena", "pgoff", "pages", "prog")
-        ),
-        pl.col("addr").fill_null(0),
-        pl.col("addr").is_not_null().alias("has_addr"),
-        pl.col("ret").fill_null(0),
-        pl.col("write").fill_null(value=False),
-        pl.col("sleepable").fill_null(value=False),
-        pl.col("outcome").fill_null(0),
-        pl.col("node").fill_null(_NODE_NOT_RECORDED),
-    )
+#: The same without nulls: -1 for a page, count, arena, program that is none.
+FILLED = (
+    pl.col("ts_ns", "seq", "kind"),
+    pl.col("tid", "addr", "ret", "outcome").fill_null(0),
+    pl.col("arena", "pgoff", "pages", "prog").cast(pl.Int64).fill_null(-1),
+    pl.col("addr").is_not_null().alias("has_addr"),
+    pl.col("write", "sleepable").fill_null(value=False),
+    pl.col("node").fill_null(_NODE_NOT_RECORDED),
+)
+
+
+def arrays(filled: pl.DataFrame) -> dict[str, Ints]:
+    """The columns of ``FILLED`` as arrays."""
     return {name: filled[name].to_numpy() for name in filled.columns}
 
 

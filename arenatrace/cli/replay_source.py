@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from arenatrace.cli.replay_columns import COLUMNS, Ints, arrays, encode_columns
+from arenatrace.cli.replay_columns import COLUMNS, FILLED, Ints, arrays, encode_columns
 from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES
 from arenatrace.model.evidence import Hints
@@ -54,12 +54,13 @@ def survey(trace: Trace) -> Survey:
     arenas = trace.scan("arenas").collect()
     nodes = _nodes(trace)
     facts = {row["arena"]: _facts(row, trace.meta.start_ts_ns, nodes) for row in arenas.to_dicts()}
-    sizes, kinds = pl.collect_all(
-        [events.group_by("arena").len(), events.group_by("kind", "outcome").len()]
-    )
+    counts = events.group_by("arena", "kind", "outcome").len().collect()
+    known: dict[int, int] = {}
     by_kind: dict[int, int] = {}
     faults = {Outcome.SCRATCH_INSTALLED: 0, Outcome.ALREADY_MAPPED: 0, Outcome.OOPS: 0}
-    for kind, outcome, count in kinds.iter_rows():
+    for arena, kind, outcome, count in counts.sort("arena").iter_rows():
+        if arena is not None:
+            known[arena] = known.get(arena, 0) + count
         by_kind[kind] = by_kind.get(kind, 0) + count
         if kind == Kind.KERNEL_FAULT and outcome in faults:
             faults[outcome] += count
@@ -70,10 +71,9 @@ def survey(trace: Trace) -> Survey:
         recovered=faults[Outcome.SCRATCH_INSTALLED] + faults[Outcome.ALREADY_MAPPED],
         oopsed=faults[Outcome.OOPS],
     )
-    known = {arena: count for arena, count in sizes.iter_rows() if arena is not None}
     for arena in known:
         facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False, nodes=nodes))
-    lossy, timed = _losses(events)
+    lossy, timed = _losses(events) if Kind.LOST in by_kind else ([], 0)
     # what a filter by program or cgroup left out is as good as lost, at any time
     narrowed = bool(trace.meta.filters.get("program") or trace.meta.filters.get("cgroup"))
     told = sum(count for what, count in trace.meta.lost.items() if what not in _HARMLESS_LABELS)
@@ -135,12 +135,12 @@ def segments(
         # no page was missing: there is nothing in the model that this could contradict
         & pl.col("oops_reason").ne_missing(int(OopsReason.PROTECTION))
     ) & (pl.col("arena").is_in(list(arenas)) | (pl.col("kind") == int(Kind.LOST)))
+    lost = pl.col("kind") == int(Kind.LOST)
     total = int(trace.scan("events").select(pl.len()).collect().item())
     for offset in range(0, total, BATCH_ROWS):
-        rows = events.slice(offset, BATCH_ROWS).collect().filter(wanted)
-        lost = pl.col("kind") == int(Kind.LOST)
-        present = rows["arena"].unique().to_list()
-        if rows.select(lost.any()).item():
+        rows = events.slice(offset, BATCH_ROWS).collect().filter(wanted).select(*FILLED)
+        present = rows["arena"].unique().sort().to_list()
+        if (rows["kind"] == int(Kind.LOST)).any():
             present = list(arenas)
         for arena in present:
             mine = rows.filter((pl.col("arena") == arena) | lost) if len(present) > 1 else rows
