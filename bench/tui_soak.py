@@ -7,10 +7,11 @@ yields in seven hours and a half. The events are those of ``feed_churn.py``: eve
 new arenas, programs, stacks, symbols and task names. The session, without a terminal at 120 x 40,
 goes round its views, opens faults and looks at the map all the while.
 
-Each minute a line: events shown, memory, snapshots and frames a second, how long a key waited at
-worst. At the end the slope of the memory over the second half of the time, in MiB an hour and in
-bytes an event. What has been read is taken from the disk again, so that the disk does not fill;
-a trace that is read by others would stay whole.
+Each minute a line: events shown, memory (the mean, least and most of 60 looks: it goes up and down
+with each diagnosis), snapshots and frames a second, how long a key waited at worst. At the end the
+slope of the mean over the second half of the time, with its standard error, in MiB an hour. What
+has been read is taken from the disk again, so that the disk does not fill; a trace that is read by
+others would stay whole.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tui_bench import rss_mib
 HERE = Path(__file__).resolve().parent
 _SIZE = (120, 40)
 _LINE_S = 60.0
+_HEADING = "   min       events  MiB (least-most)  snapshots/s  frames/s  worst wait"
 #: A view, or a way into one, each so many seconds.
 _WALK_S = 5.0
 _WALK = ("2", "enter", "3", "left_square_bracket", "e", "4", "1", "2", "g", "g", "5", "1")
@@ -71,7 +73,8 @@ class Soak:
         self._seconds = seconds
         self._snapshots = self._frames = 0
         self._worst_s = 0.0
-        self.minutes: list[tuple[float, float, int]] = []
+        self._rss: list[float] = []
+        self.minutes: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         """Until the time is over."""
@@ -98,9 +101,10 @@ class Soak:
             walk = asyncio.create_task(self._walk(pilot, begun + self._seconds))
             disk = Disk(self._path / "events.arrows")
             line = begun
-            print("   min      events     MiB  snapshots/s  frames/s  worst wait", flush=True)
+            print(_HEADING, flush=True)
             while time.perf_counter() < begun + self._seconds:
                 await asyncio.sleep(min(1.0, self._seconds))
+                self._rss.append(rss_mib())
                 now = time.perf_counter()
                 if now - line >= min(_LINE_S, self._seconds):
                     disk.free()
@@ -111,13 +115,15 @@ class Soak:
 
     def _print(self, app: Any, at_s: float, passed_s: float) -> None:
         events = app.drawn.events or 0
-        rss = rss_mib()
-        self.minutes.append((at_s, rss, events))
+        mean, least, most = float(np.mean(self._rss)), min(self._rss), max(self._rss)
+        self.minutes.append((at_s, mean))
         print(
-            f"{at_s / 60:6.1f} {events:11,} {rss:7.1f} {self._snapshots / passed_s:12.1f}"
+            f"{at_s / 60:6.1f} {events:12,} {mean:6.0f} ({least:.0f}-{most:.0f})"
+            f" {self._snapshots / passed_s:12.1f}"
             f" {self._frames / passed_s:9.1f} {1000 * self._worst_s:8.0f} ms",
             flush=True,
         )
+        self._rss = []
         self._snapshots = self._frames = 0
         self._worst_s = 0.0
 
@@ -134,13 +140,14 @@ class Soak:
             step += 1
 
 
-def slope(minutes: list[tuple[float, float, int]]) -> tuple[float, float]:
-    """Growth over the second half: MiB an hour, bytes an event."""
+def slope(minutes: list[tuple[float, float]]) -> tuple[float, float]:
+    """Growth over the second half, and its standard error, MiB an hour."""
     half = minutes[len(minutes) // 2 :]
-    if len(half) < 2:
+    if len(half) < 4:
         return float("nan"), float("nan")
-    at, rss, events = (np.array(column, float) for column in zip(*half, strict=True))
-    return float(np.polyfit(at, rss, 1)[0] * 3600), float(np.polyfit(events, rss, 1)[0] * 2**20)
+    at, rss = (np.array(column, float) for column in zip(*half, strict=True))
+    (growth, _), errors = np.polyfit(at / 3600, rss, 1, cov=True)
+    return float(growth), float(np.sqrt(errors[0, 0]))
 
 
 def main() -> None:
@@ -169,8 +176,8 @@ def main() -> None:
         finally:
             feeder.terminate()
             feeder.wait()
-    an_hour, an_event = slope(soak.minutes)
-    print(f"second half: {an_hour:+.1f} MiB an hour, {an_event:+.3f} bytes an event")
+    growth, error = slope(soak.minutes)
+    print(f"second half: {growth:+.0f} MiB an hour, give or take {error:.0f}")
 
 
 if __name__ == "__main__":

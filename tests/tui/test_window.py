@@ -10,29 +10,16 @@ import pytest
 
 from arenatrace.analysis import held
 from arenatrace.analysis.address_space import address_space
-from arenatrace.analysis.recent import Recent
-from arenatrace.schema import TABLES, Kind
-from arenatrace.trace.reader import Trace, open_trace
+from arenatrace.schema import Kind
+from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.follow_source import FollowSource
 from arenatrace.tui.histogram import Histogram
 from arenatrace.tui.map_view import MapView
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
+from tests.unit.feeding import fed
 from tests.unit.trace_builder import USER
-
-
-def _fed(trace: Trace, rows: int) -> Recent:
-    recent = Recent(trace.path, trace.meta)
-    for table in TABLES:
-        if table != "events":
-            recent.add(table, trace.scan(table).collect())
-    events = trace.scan("events").collect()
-    for start in range(0, len(events), rows):
-        recent.add("events", events.slice(start, rows))
-        if recent.due:
-            recent.settle()
-    return recent
 
 
 @pytest.mark.parametrize(("name", "fresh"), [("one-program", 30), ("two-programs", 4)])
@@ -43,7 +30,7 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
     monkeypatch.setattr(held, "FAULTS", 5)
     monkeypatch.setattr(held, "FRESH", fresh)
     trace = open_trace(SAMPLES / f"{name}.atrace")
-    recent = _fed(trace, 4)
+    recent = fed(trace, 4)
     now = recent.held()
     since_ns = now.kept.since_ns
     assert since_ns is not None

@@ -14,29 +14,16 @@ from arenatrace.analysis import fault_tally, held
 from arenatrace.analysis.fault_tally import Tally
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
 from arenatrace.analysis.last_operations import last_operations
-from arenatrace.analysis.recent import Recent
 from arenatrace.analysis.summary import summary
 from arenatrace.errors import TraceError
-from arenatrace.schema import TABLES, Kind
+from arenatrace.schema import Kind
 from arenatrace.trace.follow import follow
-from arenatrace.trace.reader import Trace, open_trace
+from arenatrace.trace.reader import open_trace
+from tests.unit.feeding import fed
 from tests.unit.trace_builder import USER, TraceBuilder
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "sample_traces"
 _SAME = ("fault", "cause", "confidence", "evidence", "signature", "title", "prog", "source")
-
-
-def _fed(trace: Trace, rows: int) -> Recent:
-    recent = Recent(trace.path, trace.meta)
-    for table in TABLES:
-        if table != "events":
-            recent.add(table, trace.scan(table).collect())
-    events = trace.scan("events").collect()
-    for start in range(0, len(events), rows):
-        recent.add("events", events.slice(start, rows))
-        if recent.due:
-            recent.settle()
-    return recent
 
 
 def _contract(rows: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +37,7 @@ def test_every_answer_is_that_of_the_whole_trace(
 ) -> None:
     monkeypatch.setattr(held, "FRESH", fresh)
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    recent = _fed(trace, 1000)
+    recent = fed(trace, 1000)
     assert _contract(recent.held().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
@@ -58,7 +45,7 @@ def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(held, "FAULTS", 50)
     monkeypatch.setattr(held, "FRESH", 100)
     trace = open_trace(_SAMPLES / "one-program.atrace")
-    recent = _fed(trace, 60)
+    recent = fed(trace, 60)
     now = recent.held()
     unlisted = now.kept.unlisted
     rows = fault_contract(now.diagnosed().lazy()).collect()
@@ -89,7 +76,7 @@ def test_what_was_let_go_makes_an_arena_old(
     for page in range(20):
         builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
     builder.prog_fault(arena=arena)
-    now = _fed(open_trace(builder.write(tmp_path / "t")), 5).held()
+    now = fed(open_trace(builder.write(tmp_path / "t")), 5).held()
     assert now.kept.forgotten_ns is not None
     assert now.diagnosed()["cause"].to_list() == ["unknown"]
 
