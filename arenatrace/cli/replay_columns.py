@@ -141,9 +141,13 @@ def _pages(facts: ops.ArenaFacts, columns: Columns) -> Ints:
     """Arena page of each event: by its address, BAD_PAGE where the trace states another one."""
     pgoff = columns["pgoff"]
     stated = np.where(pgoff < BAND_PAGES, pgoff, ops.BAD_PAGE)
+    kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
+    unplaced = _is(kind, Kind.KERNEL_FAULT) & (stated == ops.NO_PAGE)
+    if facts.kern_vm_start is not None and facts.user_vm_start:
+        unplaced &= ~columns["has_addr"]
+    stated = np.where(unplaced, ops.UNPLACED, stated)
     if not facts.user_vm_start:
         return stated
-    kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
     alloc, given = _is(kind, Kind.PAGE_ALLOC), ret != 0
     uaddr = np.where(alloc & given, ret.astype(np.uint32), addr.astype(np.uint32))
     computed = _pgoff(facts.user_vm_start, uaddr)

@@ -14,6 +14,7 @@ from arenatrace.model.ops import (
     NO_PAGE,
     RESULT,
     RESULT_SHIFT,
+    UNPLACED,
     WRITE,
 )
 from arenatrace.model.profiles import Touch
@@ -119,7 +120,7 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
             "oops", observed, "the blamed program has another arena: this must have oopsed"
         )
     if not covered:
-        if arena.limit is None:
+        if arena.limit is None or page == UNPLACED:
             judge.tally.unknown += 1
             return None
         return Contradiction("oops", observed, "the address lies outside the range of recovery")

@@ -36,9 +36,11 @@ LOSSY = 1 << 15
 BAD_NODE = 1 << 16
 UNSURE_NODE = 1 << 17
 
-#: Pages that are none: not given, and one that its address contradicts.
+#: Pages that are none: not given, one that its address contradicts, and that of a kernel fault
+#: in an arena of which the trace does not tell where it lies.
 NO_PAGE = -1
 BAD_PAGE = -2
+UNPLACED = -3
 
 #: Codes of a failed page_reserve.
 EINVAL, EBUSY, OTHER_ERRNO = 1, 2, 3
@@ -190,6 +192,8 @@ def encode(  # noqa: C901 -- one branch for each kind
     elif kind in (Kind.KERNEL_FAULT, Kind.PROG_FAULT):
         if addr is not None and facts.kern_vm_start is not None and facts.user_vm_start:
             page = _agreed(page, fault_page(facts, addr))
+        elif kind == Kind.KERNEL_FAULT and page == NO_PAGE:
+            page = UNPLACED
         op |= int(outcome or 0) << RESULT_SHIFT
         if kind == Kind.PROG_FAULT:
             op |= WRITE if write else 0

@@ -1,4 +1,4 @@
-"""Sealed events that somebody else wrote: out of order, twice, of kinds that do not exist."""
+"""Sealed tables that somebody else wrote: events out of order, twice, of no kind; no arenas."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from arenatrace.trace.reader import open_trace
 _SAMPLE = Path(__file__).resolve().parents[2] / "sample_traces" / "two-programs.atrace"
 
 
-def _altered(tmp_path: Path, change: Callable[[pa.Table], pa.Table]) -> Path:
-    """The sample with other events, and no checksum that would tell."""
+def _altered(tmp_path: Path, change: Callable[[pa.Table], pa.Table], table: str = "events") -> Path:
+    """The sample with another table, and no checksum that would tell."""
     path = tmp_path / "t.atrace"
     shutil.copytree(_SAMPLE, path)
-    file = path / "events.parquet"
+    file = path / f"{table}.parquet"
     pq.write_table(change(pq.read_table(file)), file)
     meta = json.loads((path / "meta.json").read_text())
     del meta["checksums"][file.name]
@@ -91,3 +91,13 @@ def test_a_trace_of_nothing_is_not_called_consistent(
     path = _altered(tmp_path, lambda events: events.filter(pc.scalar(False)))
     assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
     assert "nothing to replay" in capsys.readouterr().out
+
+
+def test_where_an_arena_lies_can_be_lost_and_nothing_diverges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _altered(tmp_path, lambda arenas: arenas.slice(0, 0), "arenas")
+    assert run(["replay", "--json", str(path)]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told["divergences"] == []
+    assert told["checked"] > 0
