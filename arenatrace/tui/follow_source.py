@@ -32,6 +32,8 @@ _TICK_S = 0.1
 _META_S = 1.0
 #: Seconds between two snapshots while nothing happens.
 _BEAT_S = 1.0
+#: So much longer than usual while nothing is taken because diagnosing is behind.
+_HELD_UP_S = 0.3
 #: Faults are diagnosed at most this share of the time, and with nothing new so rarely, s.
 _SHARE = 0.25
 _IDLE_S = 5.0
@@ -117,7 +119,7 @@ class FollowSource:
         while not self._stopped.is_set():
             if recent.full:
                 self._stopped.wait(_LOOK_S)
-                came = False
+                came = self._clock() >= next_tick + _HELD_UP_S
             else:
                 came = self._add()
             now = self._clock()
