@@ -32,6 +32,8 @@ UNTIMED_START = -(1 << 62)
 #: Labels of losses that leave every event in its place: names or stacks are missing.
 LOST_NOTES = "notes"
 LOST_STACKS = "stacks of page operations"
+#: They are there, and may be others' than the operations they stand at.
+DOUBTFUL_STACKS = "doubtful stacks of page operations"
 
 
 class Kind(IntEnum):

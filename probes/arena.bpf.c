@@ -489,6 +489,352 @@ static __always_inline bool note_trace(struct at_frames *from, long bytes, u64 h
 	return true;
 }
 
+#ifdef AT_REMEMBER_STACKS
+/*
+ * Walking a stack costs many times the rest of an event, and the same stacks come again and
+ * again. So what a walk rested on is remembered, and where all of it is there again, so is the
+ * stack. That is no guess. The kernel's unwinder goes from frame to frame by what it finds on the
+ * stack: return addresses, and saved frame and stack pointers. Every word from the probe's
+ * context to the end of the task's stack that could be one, by its value, is compared: code
+ * addresses as they are, pointers into the stack by their distance from the context. If they
+ * agree, the unwinder would read the same words at the same places, and find the same stack.
+ *
+ * Not remembered is a stack that this does not hold for: one that does not lie on the task's
+ * own stack from the context on (interrupts), one deeper than AT_STACK_WORDS, and one of which a
+ * return address was replaced by a tracer that keeps the true one elsewhere. Every AT_RECHECK-th
+ * use is walked all the same; should one ever differ, nothing is remembered any more, and the
+ * uses since the last check are counted as doubtful.
+ */
+#define AT_STACK_WORDS 512
+#define AT_RECIPE_WORDS 64
+#define AT_TOP 512
+/* 1 checks every use: for tests */
+#ifndef AT_RECHECK
+#define AT_RECHECK 128
+#endif
+/* A walk begins with the probe and the trampoline that called it, which lie below its context. */
+#define AT_OWN_FRAMES 2
+/* Learning costs as much as some walks. Where it does not pay, it is done for every 16th walk. */
+#define AT_LEARN_DEBT 16
+#define AT_MOST_DEBT 4096
+
+struct at_recipe_key {
+	u64 depth;
+	u64 caller[3];
+};
+struct at_word {
+	u64 word;
+	u64 mask;
+	u64 at;
+};
+/*
+ * Another CPU may give the memory of a recipe to another one while it is being compared. It
+ * writes from the first member to the last, so who reads the last one first and the first one
+ * last, and finds both alike, has had one and the same recipe in between.
+ */
+struct at_recipe {
+	u64 hash;
+	u64 deep_hash;
+	u64 generation;
+	u64 checked_ns;
+	u64 uses;
+	u64 words;
+	struct at_word word[AT_RECIPE_WORDS];
+	u64 hash_again;
+};
+BPF_TABLE("lru_hash", struct at_recipe_key, struct at_recipe, recipes, 4096);
+BPF_PERCPU_ARRAY(recipe_drafts, struct at_recipe, AT_TRACES);
+/*
+ * What one run needs to have at hand, each value in memory: the verifier follows every way
+ * through a program anew for each value of a register that it knows.
+ */
+enum { AT_ONLY_WALK, AT_WALK_AND_LEARN, AT_WALK_AND_CHECK };
+struct at_scratch {
+	u64 context;
+	u64 depth;
+	u64 span;
+	u64 mode;
+	u64 count;
+	u64 hash;
+	u64 words;
+	u64 found;
+	u64 hooked;
+	u64 deep_hash;
+	u64 expected;
+	u64 checked_ns;
+	struct at_recipe_key key;
+	u64 place[AT_FRAMES];
+	u64 word[AT_STACK_WORDS];
+};
+BPF_PERCPU_ARRAY(scratches, struct at_scratch, AT_TRACES);
+#define ANEW(lvalue) (*(volatile u64 *)&(lvalue))
+/*
+ * Where the first caller's return address lies, from the context on, and where the next one's
+ * does, from each one's own place on. They only choose the recipe that is tried.
+ */
+#define AT_CALLERS 256
+BPF_ARRAY(first_caller, u64, AT_TRACES);
+BPF_ARRAY(next_caller, u64, AT_CALLERS);
+
+struct at_memory {
+	u64 remembered;
+	u64 walked;
+	u64 learned;
+	u64 checked;
+	u64 debt;
+};
+BPF_PERCPU_ARRAY(stack_memory, struct at_memory, 1);
+struct at_doubt {
+	u64 wrong;
+	u64 uses;
+	u64 first_ns;
+	u64 last_ns;
+};
+BPF_ARRAY(stack_doubt, struct at_doubt, 1);
+
+/*
+ * bpf_rdonly_cast(), with which a program may read any kernel address in place. BCC cannot call
+ * kernel functions: this stands for it until user space has the program's instructions.
+ */
+static u64 *(*at_rdonly_cast)(u64 at, u64 type) = (void *)AT_RDONLY_CAST;
+
+static __always_inline u64 peek(u64 at)
+{
+	return *at_rdonly_cast(at, AT_BTF_ID_pt_regs);
+}
+
+static __always_inline u32 caller_slot(u64 address)
+{
+	return (address ^ address >> 8) & (AT_CALLERS - 1);
+}
+
+/* The place of `at` on the task's stack, from its lowest address on. */
+static __always_inline u64 stack_depth(u64 at)
+{
+	return at - *(u64 *)((void *)bpf_get_current_task_btf() + AT_OFF_task_struct__stack);
+}
+
+/*
+ * Bytes of a task's stack below the registers that user space came with, at its top: those end
+ * every walk. The same for all tasks.
+ */
+BPF_ARRAY(stack_span, u64, 1);
+static __always_inline u64 span_of_stacks(struct at_scratch *scratch)
+{
+	int zero = 0;
+	u64 *span = stack_span.lookup(&zero);
+
+	if (!span)
+		return 0;
+	if (!*span) {
+		ANEW(scratch->span) = bpf_task_pt_regs(bpf_get_current_task_btf());
+		*span = stack_depth(ANEW(scratch->span));
+	}
+	return *span;
+}
+
+static __always_inline void make_key(struct at_recipe_key *key, u64 at, u64 depth, u32 which)
+{
+	u64 *distance = first_caller.lookup(&which);
+	u32 slot;
+
+	key->depth = depth << 2 | which;
+	key->caller[0] = key->caller[1] = key->caller[2] = 0;
+	if (!distance || !*distance)
+		return;
+	at += *distance;
+	key->caller[0] = peek(at);
+	slot = caller_slot(key->caller[0]);
+	distance = next_caller.lookup(&slot);
+	if (!distance)
+		return;
+	at += *distance;
+	key->caller[1] = peek(at);
+	slot = caller_slot(key->caller[1]);
+	distance = next_caller.lookup(&slot);
+	if (!distance)
+		return;
+	key->caller[2] = peek(at + *distance);
+}
+
+/* 1 if they are the same, else 0, without a branch: the verifier follows each one. */
+static __always_inline u64 same(u64 a, u64 b)
+{
+	u64 differ = a ^ b, negated;
+
+	asm volatile("" : "+r"(differ));
+	negated = -differ;
+	asm volatile("" : "+r"(negated));
+	differ = (differ | negated) >> 63 ^ 1;
+	asm volatile("" : "+r"(differ));
+	return differ;
+}
+
+/* Put into `draft` what a walk rested on; false if that cannot be said for sure. */
+static __always_inline bool learn(struct at_frames *frames, struct at_scratch *stack,
+				  struct at_recipe *draft)
+{
+	u64 count = ANEW(stack->count);
+	u64 at = stack->context, span = stack->span, bottom = at - stack->depth;
+	u64 bytes = span - stack->depth, words = bytes / 8;
+	u32 i;
+
+	if (bytes > sizeof(stack->word) ||
+	    bpf_probe_read_kernel(stack->word, bytes, (void *)at))
+		return false;
+	ANEW(stack->words) = 0;
+	ANEW(stack->found) = AT_OWN_FRAMES;
+	ANEW(stack->hooked) = 0;
+	for (i = 0; i < AT_STACK_WORDS; i++) {
+		u64 word, place, is_code, is_stack, n, found;
+
+		asm volatile("" : "+r"(words));
+		if (i >= words)
+			break;
+		word = stack->word[i];
+		/* the kernel, its modules and BPF programs lie in the last 2 GiB */
+		is_code = same(word >> 31, 0x1ffffffffULL);
+		/* a frame may end right below the registers, or somewhere in them */
+		place = word - bottom;
+		is_stack = ((place - (span + AT_TOP)) & ~place) >> 63;
+		asm volatile("" : "+r"(is_stack));
+		n = ANEW(stack->words) & (AT_RECIPE_WORDS - 1);
+		draft->word[n].word = word - (-is_stack & at);
+		draft->word[n].mask = -is_stack;
+		draft->word[n].at = i * 8;
+		ANEW(stack->words) += is_code | is_stack;
+		ANEW(stack->hooked) |= is_code & (same(word, AT_SYM_return_to_handler) |
+						  same(word, AT_SYM_arch_rethook_trampoline));
+		found = ANEW(stack->found);
+		stack->place[found & (AT_FRAMES - 1)] = i * 8;
+		ANEW(stack->found) += same(word, frames->frame[found & (AT_FRAMES - 1)]) &
+				      (found - count) >> 63;
+	}
+	draft->words = ANEW(stack->words);
+	count = ANEW(stack->count);
+	return ANEW(stack->found) == count && !ANEW(stack->hooked) &&
+	       ANEW(stack->words) < AT_RECIPE_WORDS && count >= AT_OWN_FRAMES + 4;
+}
+
+/* Where the callers' return addresses lie, for the keys of recipes. */
+static __always_inline void learn_places(struct at_frames *frames, struct at_scratch *stack,
+					 u32 which)
+{
+	u64 *place = &stack->place[AT_OWN_FRAMES + 1];
+	u64 *caller = &frames->frame[AT_OWN_FRAMES + 1];
+	u64 distance = place[0];
+	u32 slot = caller_slot(caller[0]);
+
+	first_caller.update(&which, &distance);
+	distance = place[1] - place[0];
+	next_caller.update(&slot, &distance);
+	slot = caller_slot(caller[1]);
+	distance = place[2] - place[1];
+	next_caller.update(&slot, &distance);
+}
+
+/* What was remembered of the stack at `at`, if all of it is there again. */
+static __always_inline struct at_recipe *remembered(struct at_scratch *s, u64 at, u64 now)
+{
+	struct at_recipe *r = recipes.lookup(&s->key);
+	u64 words, hash, differ = 0;
+	u32 i;
+
+	if (!r)
+		return 0;
+	hash = ANEW(r->hash_again);
+	s->expected = r->deep_hash;
+	s->checked_ns = r->checked_ns;
+	if (r->generation != now)
+		return 0;
+	words = r->words;
+	for (i = 0; i < AT_RECIPE_WORDS; i++) {
+		asm volatile("" : "+r"(words));
+		if (i >= words)
+			break;
+		differ |= (peek(at + r->word[i].at) - (r->word[i].mask & at)) ^ r->word[i].word;
+	}
+	differ |= ANEW(r->hash) ^ hash;
+	s->hash = hash;
+	return differ ? 0 : r;
+}
+
+/* The hash of the stack that led here, if it is known without a walk; else 0, and `mode`. */
+static __always_inline u64 recall(void *ctx, u32 which, struct at_scratch *s,
+				  struct at_memory *memory, u64 now)
+{
+	int zero = 0;
+	struct at_doubt *doubt = stack_doubt.lookup(&zero);
+	struct at_recipe *r;
+	u64 at, depth;
+
+	ANEW(s->mode) = AT_ONLY_WALK;
+	/* what was a pointer to the context comes back from memory as a number */
+	ANEW(s->context) = (u64)ctx;
+	at = ANEW(s->context);
+	depth = stack_depth(at);
+	s->depth = depth;
+	s->span = span_of_stacks(s);
+	if (depth >= s->span || !doubt || doubt->wrong)
+		return 0;
+	make_key(&s->key, at, depth, which);
+	r = remembered(s, at, now);
+	if (!r) {
+		if (memory->debt < AT_MOST_DEBT || !(memory->walked % 16))
+			ANEW(s->mode) = AT_WALK_AND_LEARN;
+		return 0;
+	}
+	if (!(++r->uses & (AT_RECHECK - 1))) {
+		ANEW(s->mode) = AT_WALK_AND_CHECK;
+		return 0;
+	}
+	memory->remembered++;
+	if (memory->debt)
+		memory->debt--;
+	return ANEW(s->hash);
+}
+
+/* A walk gave this: learn it, or hold it against what was remembered. */
+static __always_inline void after_walk(struct at_frames *frames, u32 which, struct at_scratch *s,
+				       struct at_memory *memory, u64 now)
+{
+	struct at_recipe *draft = recipe_drafts.lookup(&which), *r;
+	int zero = 0;
+	struct at_doubt *doubt = stack_doubt.lookup(&zero);
+	u64 mode = ANEW(s->mode), ts_ns = bpf_ktime_get_ns();
+
+	if (mode == AT_WALK_AND_CHECK) {
+		memory->checked++;
+		if (s->expected == s->deep_hash) {
+			r = recipes.lookup(&s->key);
+			if (r && r->deep_hash == s->deep_hash)
+				r->checked_ns = ts_ns;
+			return;
+		}
+		if (!doubt)
+			return;
+		if (!doubt->first_ns || doubt->first_ns > s->checked_ns)
+			doubt->first_ns = s->checked_ns;
+		doubt->last_ns = ts_ns;
+		doubt->uses += AT_RECHECK - 1;
+		doubt->wrong++;
+	} else if (mode == AT_WALK_AND_LEARN && draft) {
+		memory->debt += AT_LEARN_DEBT;
+		if (!learn(frames, s, draft))
+			return;
+		learn_places(frames, s, which);
+		make_key(&s->key, s->context, s->depth, which);
+		draft->hash = draft->hash_again = s->hash;
+		draft->deep_hash = s->deep_hash;
+		draft->generation = now;
+		draft->checked_ns = ts_ns;
+		draft->uses = 0;
+		recipes.update(&s->key, draft);
+		memory->learned++;
+	}
+}
+#endif
+
 /* The hash of the stack that led here; 0, and counted, if it cannot be given. */
 static __always_inline u64 page_trace(void *ctx, u32 kind)
 {
@@ -501,6 +847,19 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 	u64 *sent;
 	long bytes;
 	u32 count, i;
+#ifdef AT_REMEMBER_STACKS
+	u64 deep_hash = 0;
+	int zero = 0;
+	struct at_scratch *scratch = scratches.lookup(&which);
+	struct at_memory *memory = stack_memory.lookup(&zero);
+
+	if (!scratch || !memory)
+		return 0;
+	hash = recall(ctx, which, scratch, memory, now);
+	if (hash)
+		return hash;
+	memory->walked++;
+#endif
 
 	if (!f)
 		return 0;
@@ -510,6 +869,7 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 		return 0;
 	}
 	count = bytes / 8;
+	hash = 0;
 	for (i = 0; i < AT_FRAMES; i++) {
 		/* or clang counts the other way round, and the verifier loses the bound */
 		asm volatile("" : "+r"(count));
@@ -517,14 +877,30 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 			break;
 		hash = (hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 29;
+#ifdef AT_REMEMBER_STACKS
+		/* without the frames on top, the probe's own, which another tracer may change */
+		if (i == AT_OWN_FRAMES)
+			deep_hash = 0;
+		deep_hash = (deep_hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
+		deep_hash ^= deep_hash >> 29;
+#endif
 	}
+#ifdef AT_REMEMBER_STACKS
+	ANEW(scratch->count) = count;
+	ANEW(scratch->hash) = hash;
+	ANEW(scratch->deep_hash) = deep_hash;
+#endif
 	sent = traces_sent.lookup(&hash);
-	if (sent && *sent == now)
-		return hash;
-	if (note_trace(f, bytes, hash, now))
-		return hash;
-	count_lost_note(AT_NOTE_TRACE);
-	return 0;
+	if ((!sent || *sent != now) && !note_trace(f, bytes, hash, now)) {
+		count_lost_note(AT_NOTE_TRACE);
+		return 0;
+	}
+#ifdef AT_REMEMBER_STACKS
+	after_walk(f, which, scratch, memory, now);
+	return ANEW(scratch->hash);
+#else
+	return hash;
+#endif
 }
 #endif
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind
+from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS, Kind
 from arenatrace.trace.meta import Meta
 
 #: How long before its mark a loss may have happened that does not say since when. A recorder
@@ -35,6 +35,7 @@ _IRRELEVANT_LABELS = frozenset(
     {
         LOST_NOTES,
         LOST_STACKS,
+        DOUBTFUL_STACKS,
         "torn tail",
         *(kind.label for kind in Kind if int(kind) not in _RELEVANT),
     }

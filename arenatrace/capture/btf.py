@@ -168,6 +168,14 @@ class Btf:
             return Function(name, params)
         return None
 
+    def function_id(self, name: str) -> int | None:
+        """The type id of a function, or None if this kernel has none."""
+        return next(iter(self._find(name, frozenset({_FUNC}))), None)
+
+    def struct_id(self, name: str) -> int | None:
+        """The type id of a structure, or None if this kernel has none."""
+        return next(iter(self._find(name, frozenset({_STRUCT}))), None)
+
     def has_struct(self, name: str) -> bool:
         """Whether a structure of this name is defined (not only declared)."""
         return bool(self._find(name, frozenset({_STRUCT, _UNION})))

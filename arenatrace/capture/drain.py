@@ -14,7 +14,8 @@ from arenatrace.capture.losses import LossCounter
 from arenatrace.capture.notes import parse
 from arenatrace.capture.ring import RECORD
 from arenatrace.capture.rings import open_rings
-from arenatrace.schema import LOST_NOTES, LOST_STACKS
+from arenatrace.capture.stack_memory import StackDoubt
+from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter
 
@@ -44,7 +45,9 @@ class Drain:
         self._writer = writer
         self._bad_notes = 0
         self._took_s = 0.0
-        self._losses = LossCounter(probes, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        self._doubt: StackDoubt | None = None
+        self._began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._losses = LossCounter(probes, self._began_ns)
         #: Losses so far, by kind of event or by what lost them.
         self.lost: dict[str, int] = {}
 
@@ -107,6 +110,9 @@ class Drain:
         for loss in self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC)):
             self._writer.append("events", self._decoder.lost(loss))
         self.lost |= self._losses.totals
+        self._doubt = self._probes.stack_doubt()
+        if self._doubt is not None:
+            self.lost[DOUBTFUL_STACKS] = self._doubt.uses
 
     def notices(self) -> list[str]:
         """What a reader of the trace must know of how it was drained."""
@@ -123,6 +129,16 @@ class Drain:
             notices.append(f"{notes} note(s) lost: names, source lines or stacks may be missing")
         if stacks:
             notices.append(f"{stacks} allocation(s), free(s) or reservation(s) lack their stack")
+        if self._doubt is not None:
+            since, until = (
+                (moment - self._began_ns) / 1e9
+                for moment in (self._doubt.first_ns, self._doubt.last_ns)
+            )
+            notices.append(
+                f"a remembered stack was another than the one that was there: of the allocations, "
+                f"frees and reservations {since:.3f} to {until:.3f} s after the beginning, "
+                f"{self._doubt.uses} may have a wrong one; from then on every stack was walked"
+            )
         notices += [
             f"{count} run(s) of the probe {name} were skipped by the kernel: it was running on "
             "that CPU already"

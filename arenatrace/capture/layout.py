@@ -48,6 +48,7 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pt_regs", ("pc",)),
     ("scx_sched", ("arena_map",)),
     ("task_struct", ("comm",)),
+    ("task_struct", ("stack",)),
     ("vm_area_struct", ("vm_file",)),
     ("vm_fault", ("address",)),
     ("vm_fault", ("flags",)),

@@ -21,6 +21,7 @@ from arenatrace.capture.notes import ArenaNote, NoteType, ProgNote, parse
 from arenatrace.capture.points import PointState
 from arenatrace.capture.ring import MappedRing
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
+from arenatrace.capture.stack_memory import StackDoubt, StackMemory, mend_calls
 from arenatrace.errors import UnsupportedError
 from arenatrace.schema import LOST_NOTES, LOST_STACKS
 
@@ -139,6 +140,7 @@ class Probes:
         rings: RingSizes = DEFAULT_RINGS,
         *,
         macros: Iterable[str] = (),
+        memory: StackMemory | None = None,
     ) -> None:
         bcc = import_bcc()
         source_dir = probes_dir()
@@ -158,7 +160,39 @@ class Probes:
             *(f"-D{state.point.macro}" for state in states if state.present),
             *(f"-D{macro}" for macro in macros),
         ]
-        self._bpf = self._compile(bcc, (source_dir / _SOURCE).read_text(), flags, rings)
+        text = (source_dir / _SOURCE).read_text()
+        #: Whether stacks are remembered; else each is walked.
+        self.remembers = False
+        if memory is not None:
+            more = [f"-D{macro}" for macro in memory.macros]
+            self._bpf = self._compile(bcc, text, flags + more, rings)
+            self._freeze_format()
+            if self._takes(memory):
+                self.remembers = True
+                return
+            self._bpf.cleanup()
+        self._bpf = self._compile(bcc, text, flags, rings)
+        self._freeze_format()
+
+    def _takes(self, memory: StackMemory) -> bool:
+        """Load the probes that remember stacks; False if the kernel does not take them."""
+        try:
+            with _captured_stderr():
+                for name in self._names():
+                    start = self._lib.bpf_function_start(self._bpf.module, name)
+                    size = self._lib.bpf_function_size(self._bpf.module, name)
+                    if mend_calls(start, size, memory.cast_id):
+                        self._bpf.load_func(name, self._bpf.TRACING)
+        except Exception:
+            return False
+        return True
+
+    def _names(self) -> list[bytes]:
+        """The probes' own names."""
+        return [
+            self._lib.bpf_function_name(self._bpf.module, index)
+            for index in range(self._lib.bpf_num_functions(self._bpf.module))
+        ]
 
     @staticmethod
     def _compile(bcc: Any, text: str, flags: list[str], rings: RingSizes) -> Any:
@@ -193,12 +227,7 @@ class Probes:
         A probe the kernel refuses is left out and named in ``refused``; without one of the
         essential points UnsupportedError is raised.
         """
-        self._freeze_format()
-        names = [
-            self._lib.bpf_function_name(self._bpf.module, index)
-            for index in range(self._lib.bpf_num_functions(self._bpf.module))
-        ]
-        for name in names:
+        for name in self._names():
             self._attach_one(name)
         # a point with one of its two probes refused gives only half of what it should
         self.attached = [function for function in self.attached if function not in self.refused]
@@ -349,6 +378,21 @@ class Probes:
         stacks = counts.pop(NoteType.TRACE, 0)
         found = {LOST_NOTES: sum(counts.values()), LOST_STACKS: stacks}
         return {label: count for label, count in found.items() if count}
+
+    def stack_doubt(self) -> StackDoubt | None:
+        """What is to be said of remembered stacks; None if every one that was checked was right."""
+        if not self.remembers:
+            return None
+        doubt = self._bpf[b"stack_doubt"][ctypes.c_int(0)]
+        return StackDoubt(doubt.uses, doubt.first_ns, doubt.last_ns) if doubt.wrong else None
+
+    def stack_uses(self) -> dict[str, int]:
+        """How often a stack was ``remembered``, ``walked``, ``learned`` and ``checked``."""
+        if not self.remembers:
+            return {}
+        cpus = self._bpf[b"stack_memory"][ctypes.c_int(0)]
+        names = ("remembered", "walked", "learned", "checked")
+        return {name: sum(getattr(cpu, name) for cpu in cpus) for name in names}
 
     def close(self) -> None:
         """Detach and unload everything; once is enough. Rings that are mapped stay readable."""

@@ -36,6 +36,7 @@ class Plan:
     level: str = "pages"
     command_as_root: bool = False
     without_recovery: bool = False
+    walk_every_stack: bool = False
     filters: Filters = NO_FILTERS
     rings: RingSizes = DEFAULT_RINGS
     flight: FlightPlan | None = None

@@ -18,6 +18,7 @@ from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.points import level_macros
+from arenatrace.capture.stack_memory import stack_memory
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
 from arenatrace.capture.urgency import ahead_of_others
@@ -90,7 +91,12 @@ def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
 
 def _compile(plan: Plan, kernel: Kernel) -> Probes:
     macros = (*level_macros(plan.level), *plan.filters.macros())
-    return Probes(kernel.states, kernel.offsets, plan.rings, macros=macros)
+    remember = plan.level == "stacks" and not plan.walk_every_stack
+    memory = stack_memory(kernel.btf) if remember else None
+    probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, memory=memory)
+    if remember and not probes.remembers:
+        plan.on_status("stacks cannot be remembered here: each is walked, which costs more")
+    return probes
 
 
 def _choose(plan: Plan, probes: Probes) -> None:
@@ -148,6 +154,7 @@ class Session:
                     writer.update_meta(notices=(*self._limits(), self._drain.notice))
                 with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
                     status = self._record(writer)
+                self._say_of_stacks()
                 self._plan.on_status("sealing")
                 return self._seal(writer, status)
             finally:
@@ -253,6 +260,15 @@ class Session:
                 notices.append(f"{writer.dropped} older window(s) were dropped to make room")
         lost = dict(self._drain.lost)
         return Result(self._plan.path, counts, lost, notices, status, windows)
+
+    def _say_of_stacks(self) -> None:
+        """How the stacks of page operations were come by."""
+        uses = self._probes.stack_uses()
+        if uses:
+            self._plan.on_status(
+                f"stacks: {uses['remembered']:,} recognised, {uses['walked']:,} walked, "
+                f"{uses['checked']:,} of these to check what was remembered"
+            )
 
     def _limits(self) -> list[str]:
         """What this kernel keeps the whole recording from knowing."""

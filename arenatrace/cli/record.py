@@ -56,6 +56,12 @@ printed and kept in the trace, it does not change the exit code.
     "stacks: with the kernel stack of each, who allocated and who freed.",
 )
 @click.option(
+    "--walk-every-stack",
+    is_flag=True,
+    help="With --level stacks: walk the stack for every event, instead of remembering what is "
+    "there again and again. Costs several times more.",
+)
+@click.option(
     "--arena",
     "arenas",
     metavar="ID|NAME",
@@ -132,6 +138,7 @@ def record(
     output: Path | None,
     duration: float | None,
     level: str,
+    walk_every_stack: bool,
     arenas: tuple[str, ...],
     programs: tuple[str, ...],
     cgroups: tuple[str, ...],
@@ -178,6 +185,7 @@ def record(
         duration_s=duration,
         command=command,
         level=level,
+        walk_every_stack=walk_every_stack,
         command_as_root=as_root,
         without_recovery=without_recovery,
         filters=filters,

@@ -14,7 +14,7 @@ from arenatrace.model import ops
 from arenatrace.model.arena import BAND_PAGES
 from arenatrace.model.evidence import Hints
 from arenatrace.model.nodes import Nodes
-from arenatrace.schema import LOST_NOTES, LOST_STACKS, Kind, OopsReason, Outcome
+from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS, Kind, OopsReason, Outcome
 from arenatrace.trace.reader import Trace
 
 #: Rows read at a time: one row group of a sealed trace.
@@ -28,7 +28,11 @@ _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
 _NO_PAGES_CHANGE = (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
 #: Losses of these kinds leave the state of an arena as it is.
 _HARMLESS_LOSSES = [int(kind) for kind in (*_NO_PAGES_CHANGE, Kind.PROG_FAULT)]
-_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {LOST_NOTES, LOST_STACKS}
+_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {
+    LOST_NOTES,
+    LOST_STACKS,
+    DOUBTFUL_STACKS,
+}
 
 
 @dataclass(frozen=True)

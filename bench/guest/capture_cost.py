@@ -80,10 +80,11 @@ def tools(pairs: int) -> None:
     """All tools, with the untraced storm before and after."""
     subprocess.run(storm(pairs), check=True)  # warm
     measure("untraced", storm(pairs), None, pairs)
-    for level in ("faults", "pages", "stacks"):
-        out = SCRATCH / f"{level}.atrace"
-        words = ["arenatrace", "record", "--level", level, "-o", str(out), "--", *storm(pairs)]
-        measure(f"arenatrace {level}", words, out, pairs)
+    for options in (["faults"], ["pages"], ["stacks"], ["stacks", "--walk-every-stack"]):
+        name = " ".join(options)
+        out = SCRATCH / f"{name}.atrace"
+        words = ["arenatrace", "record", "--level", *options, "-o", str(out), "--", *storm(pairs)]
+        measure(f"arenatrace {name}", words, out, pairs)
     perf(pairs)
     script, text = SCRATCH / "storm.bt", SCRATCH / "bpftrace.txt"
     script.write_text(BPFTRACE)
@@ -134,17 +135,20 @@ class Ringful:
         subprocess.run(storm(self._pairs), check=True)
         self.probes.set_recording(False)
 
-    def drain(self, name: str) -> None:
-        """Have the recorder take it, into a trace."""
+    def drain(self, *names: str) -> None:
+        """Have one recorder take as many storms as there are names, into one trace."""
         decoder = Decoder(Ledger({}, set()))
-        writer = TraceWriter(SCRATCH / f"{name}.atrace".replace(" ", "-"), Meta("x"))
+        writer = TraceWriter(SCRATCH / f"{names[0]}.atrace".replace(" ", "-"), Meta("x"))
         drain = Drain(self.probes, decoder.ledger, decoder, writer)
         drain.take()
-        self.fill()
-        began = time.process_time_ns()
-        drain.take_rest()
-        writer.flush()
-        told(name, time.process_time_ns() - began, sum(decoder.counts.values()))
+        for name in names:
+            before = sum(decoder.counts.values())
+            self.fill()
+            began = time.process_time_ns()
+            drain.take_rest()
+            writer.flush()
+            used = time.process_time_ns() - began
+            told(name, used, sum(decoder.counts.values()) - before)
 
 
 def told(name: str, used_ns: int, events: int) -> None:
@@ -156,8 +160,7 @@ def told(name: str, used_ns: int, events: int) -> None:
 def drains(pairs: int) -> None:
     """CPU per event of taking the same events out of the ring, in several ways."""
     rings = Ringful(pairs)
-    for times in ("the first time", "the second", "the third", "the fourth"):
-        rings.drain(f"arenatrace, {times}")
+    rings.drain(*(f"arenatrace, {when}" for when in ("the first time", "again", "and again")))
     Callbacks(rings).all_ways()
     rings.probes.close()
     os.environ[UNMAPPED] = "1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.capture.decode import Decoder
@@ -57,6 +57,7 @@ def _decoder() -> Decoder:
     return Decoder(ledger)
 
 
+@settings(deadline=None)
 @given(st.lists(_EVENTS, min_size=1, max_size=40))
 def test_as_one_by_one(events: list[dict[str, Any]]) -> None:
     together, alone = _decoder(), _decoder()

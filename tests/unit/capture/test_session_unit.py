@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +24,18 @@ from arenatrace.capture.points import POINTS, PointState
 from arenatrace.capture.ring import HEADER_BYTES
 from arenatrace.capture.ring_size import RingSizes
 from arenatrace.capture.session import Session, check_output
+from arenatrace.capture.stack_memory import StackDoubt
 from arenatrace.capture.stops import Stops
 from arenatrace.errors import UsageError
-from arenatrace.schema import EVENT_SIZE, GUARD_SZ, LOST_NOTES, Kind, Outcome, WireFlag
+from arenatrace.schema import (
+    DOUBTFUL_STACKS,
+    EVENT_SIZE,
+    GUARD_SZ,
+    LOST_NOTES,
+    Kind,
+    Outcome,
+    WireFlag,
+)
 from arenatrace.trace.reader import open_trace
 from tests.unit.capture.c_header import structs
 from tests.unit.capture.kernel_blob import kernel
@@ -125,6 +136,7 @@ class _FakeProbes:
         self.late: list[dict[str, Any]] = []
         self.closed = 0
         self.switched: list[bool] = []
+        self.doubt: StackDoubt | None = None
 
     def send(self, *values: dict[str, Any]) -> None:
         """Put events into their ring."""
@@ -173,6 +185,14 @@ class _FakeProbes:
     def lost_notes(self) -> dict[str, int]:
         """One note was lost."""
         return {LOST_NOTES: 1}
+
+    def stack_doubt(self) -> StackDoubt | None:
+        """What a test says of remembered stacks."""
+        return self.doubt
+
+    def stack_uses(self) -> dict[str, int]:
+        """Stacks were asked for."""
+        return {"remembered": 3000, "walked": 20, "learned": 9, "checked": 1}
 
     def close(self) -> None:
         """Detach."""
@@ -247,6 +267,20 @@ def test_losses_are_rows_once(probes: _FakeProbes, tmp_path: Path) -> None:
     lost = [(row["ret"], row["pages"]) for row in _events(path) if row["kind"] == Kind.LOST]
     assert lost == [(Kind.PAGE_ALLOC, 5), (Kind.PAGE_ALLOC, 4), (Kind.PROG_FAULT, 1)]
     assert (result.lost["page_alloc"], result.lost["prog_fault"]) == (9, 1)
+
+
+def test_remembered_stacks_that_may_be_wrong_are_a_loss(
+    probes: _FakeProbes, tmp_path: Path
+) -> None:
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    probes.doubt = StackDoubt(127, now + 3_000_000_000, now + 5_000_000_000)
+    result = _run(probes, Plan(tmp_path / "run.atrace", duration_s=0.01))
+    assert result.lost[DOUBTFUL_STACKS] == 127
+    (notice,) = [each for each in result.notices if "remembered" in each]
+    stretch = re.search(r" (\S+) to (\S+) s after the beginning, 127 may ", notice)
+    assert stretch is not None
+    assert float(stretch[2]) - float(stretch[1]) == pytest.approx(2)
+    assert 0 < float(stretch[1]) <= 3
 
 
 def test_the_commands_end_is_the_recordings(probes: _FakeProbes, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ fi
 $after
 ./oops $cases >"$LAB_OUT/oops.txt"
 X
+# every stack that was remembered is held against a walk: a difference is a loss
+export ARENATRACE_CHECK_EVERY_STACK=1
 # shellcheck disable=SC2086 # one word or none
 arenatrace record $recovery --level stacks -o "$LAB_OUT/features.atrace" -- \
     bash /tmp/operations.sh 2>"$LAB_OUT/features.log"
