@@ -21,7 +21,7 @@ def with_attribution(
     ``none``. ``function``, ``file``, ``line`` and ``text`` are those of the innermost frame of
     ``prog``, null if it is not on the stack. ``attribution_evidence`` is a list of sentences.
     """
-    frames = bpf_frames(faults, stacks, programs)
+    frames = bpf_frames(faults, stacks, programs).collect().lazy()
     foreign = frames.filter(~pl.col("own"))
     by_stack = with_source(_innermost(foreign), programs).select(
         "fault",

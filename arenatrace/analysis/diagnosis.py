@@ -19,8 +19,12 @@ from arenatrace.trace.reader import Trace
 _REFUSED_REACH_NS = 1_000_000_000
 
 
-def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.DataFrame:
+def with_diagnosis(
+    faults: pl.DataFrame, trace: Trace, known: Knowledge, *, evidence: bool = True
+) -> pl.DataFrame:
     """``faults`` with cause, confidence, evidence, consequences and page history added.
+
+    Without ``evidence`` the lists of sentences are empty.
 
     ``faults`` has the columns that ``with_cause``, ``page_history`` and ``near_targets`` ask for.
     Of the events only those that cover the pages that faulted, or pages near them, are held.
@@ -45,8 +49,11 @@ def with_diagnosis(faults: pl.DataFrame, trace: Trace, known: Knowledge) -> pl.D
     )
     rows = with_cause(rows, arenas, known)
     rows = rows.join(arenas.select("arena", "max_entries", "kern_vm_start"), on="arena", how="left")
-    rows = _with_refused(rows, events)
-    rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
+    if evidence:
+        rows = _with_refused(rows, events)
+        rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
+    else:
+        rows = rows.with_columns(cause_evidence=pl.lit([], pl.List(pl.String)))
     rows = _with_unknown_numbers(rows, known)
     return with_scratch_life(rows, arenas, known).sort("fault")
 

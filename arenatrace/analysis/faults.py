@@ -21,7 +21,7 @@ _OUTCOMES = {int(outcome): outcome.label for outcome in Outcome}
 _SIDES = {int(Kind.KERNEL_FAULT): "kernel", int(Kind.PROG_FAULT): "prog"}
 
 
-def faults(trace: Trace) -> pl.LazyFrame:
+def faults(trace: Trace, *, evidence: bool = True) -> pl.LazyFrame:
     """The faults of ``trace`` in time order, numbered from 1, with the members of the contract.
 
     Members are those of one ``faults --json`` object, with addresses as unsigned integers
@@ -30,23 +30,25 @@ def faults(trace: Trace) -> pl.LazyFrame:
     CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page. The trace
     is read here, not when the result is collected: call it inside ``trace.reading()``.
     """
-    return fault_contract(diagnosed_faults(trace).lazy())
+    return fault_contract(diagnosed_faults(trace, evidence=evidence).lazy())
 
 
-def diagnosed_faults(trace: Trace, first: int = 1) -> pl.DataFrame:
+def diagnosed_faults(trace: Trace, first: int = 1, *, evidence: bool = True) -> pl.DataFrame:
     """The faults of ``trace`` with everything that is known about them, ``faults`` and more.
 
-    ``first`` is the number of the first one.
+    ``first`` is the number of the first one. Without ``evidence`` the sentences about causes
+    are left out, for one who only counts.
     """
     rows = located_faults(trace, first).collect()
     known = knowledge(trace.meta, trace.lost, trace.scan("events"))
-    return with_signature(with_diagnosis(rows, trace, known).lazy()).sort("fault").collect()
+    return with_signature(with_diagnosis(rows, trace, known, evidence=evidence).lazy()).sort("fault").collect()
 
 
 def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
     """The faults of ``trace`` with who and where, before anything is said about why."""
-    arenas, programs = trace.scan("arenas"), trace.scan("programs")
-    # The questions below ask for the faults many times over: the events are read once for all.
+    # The questions below ask for all of this many times over: it is read once. One plan of all
+    # questions together would take longer to make than to carry out.
+    arenas, programs = (trace.scan(table).collect().lazy() for table in ("arenas", "programs"))
     seen = (
         trace.scan("events")
         .filter(pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)]))
@@ -61,10 +63,9 @@ def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
         .rename({"uaddr": "told"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
-    rows = with_told_addresses(rows, arenas)
-    rows = with_callee(
-        with_attribution(rows, trace.scan("stacks"), programs), trace.scan("symbols")
-    )
+    rows = with_told_addresses(rows, arenas).collect().lazy()
+    rows = with_attribution(rows, trace.scan("stacks"), programs).collect().lazy()
+    rows = with_callee(rows, trace.scan("symbols"))
     rows = with_oops_reason(rows, programs, arenas, trace.meta.profile)
     rows = with_kernel_memory(rows, seen.filter(pl.col("kind") == int(Kind.KERNEL_ALLOC)))
     return rows.join(_program_facts(programs), on="prog", how="left").with_columns(

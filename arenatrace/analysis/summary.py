@@ -23,7 +23,7 @@ def summary(trace: Trace) -> dict[str, Any]:
     counts. Raises polars errors for a damaged table: call it inside ``trace.reading()``.
     """
     # Everything below asks about the same faults: they are worked out once.
-    return summary_of(trace, fault_rows(trace).collect().lazy())
+    return summary_of(trace, fault_rows(trace, evidence=False).collect().lazy())
 
 
 def summary_of(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import Screen
@@ -43,7 +43,7 @@ class ArenatraceApp(App[None]):
     """The terminal interface over one source."""
 
     TITLE = "arenatrace"
-    COMMANDS = App.COMMANDS | {Commands}
+    COMMANDS = {Commands}
     CSS_PATH = Path(__file__).parent / "style.tcss"
     HORIZONTAL_BREAKPOINTS = [
         (0, "-narrow"),
@@ -346,10 +346,3 @@ class ArenatraceApp(App[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Say so where there is no room."""
         self._home.set_class(self._home.query_one(TooSmall).measure(event.size), "-too-small")
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
-        """What the command palette offers."""
-        for view in VIEWS.values():
-            yield SystemCommand(f"Go to {view}", f"Show the view {view}", lambda v=view: self.go(v))
-        yield SystemCommand("Quit", "End arenatrace", self.action_leave)
-        del screen

@@ -25,7 +25,10 @@ Command = tuple[str, str, Callable[[], None]]
 
 
 class Commands(Provider):
-    """Commands that depend on what is in the trace."""
+    """All commands; those that depend on what is in the trace come first.
+
+    One provider, because Textual asks several in no particular order.
+    """
 
     @property
     def _trace_app(self) -> ArenatraceApp:
@@ -74,6 +77,8 @@ class Commands(Provider):
             yield f"Show page {number}", "on the map", partial(app.show_page, number)
 
     def _fixed(self) -> Iterator[Command]:
+        from arenatrace.tui.app import VIEWS
+
         app = self._trace_app
         yield "Group faults by signature", "one row a bug", app.group_faults
         yield "Show all faults", "no filter", partial(app.list_faults, Selection())
@@ -82,6 +87,9 @@ class Commands(Provider):
             yield "Keep the trace", "or leave it open again", app.action_keep
         if app.check_action("stop", ()):
             yield "Stop recording", "and look at all of it", app.action_stop
+        for view in VIEWS.values():
+            yield f"Go to {view}", f"Show the view {view}", partial(app.go, view)
+        yield "Quit", "End arenatrace", app.action_leave
 
     def _named(self) -> Iterator[Command]:
         app = self._trace_app

@@ -93,12 +93,17 @@ def test_a_new_name_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_signal_handlers_are_put_back() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    with Stops() as stops:
-        for number in numbers:
-            signal.raise_signal(number)
-    assert (stops.heard, stops.by_interrupt) == (3, True)
-    assert [signal.getsignal(number) for number in numbers] == before
+    # a shell starts its background jobs with SIGINT ignored
+    found = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        with Stops() as stops:
+            for number in numbers:
+                signal.raise_signal(number)
+        assert (stops.heard, stops.by_interrupt) == (3, True)
+        assert [signal.getsignal(number) for number in numbers] == [signal.SIG_DFL] * 3
+    finally:
+        for number, handler in zip(numbers, found, strict=True):
+            signal.signal(number, handler)
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:
