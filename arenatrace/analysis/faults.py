@@ -41,7 +41,8 @@ def diagnosed_faults(trace: Trace, first: int = 1, *, evidence: bool = True) -> 
     """
     rows = located_faults(trace, first).collect()
     known = knowledge(trace.meta, trace.lost, trace.scan("events"))
-    return with_signature(with_diagnosis(rows, trace, known, evidence=evidence).lazy()).sort("fault").collect()
+    diagnosed = with_diagnosis(rows, trace, known, evidence=evidence)
+    return with_signature(diagnosed.lazy()).sort("fault").collect()
 
 
 def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
