@@ -12,6 +12,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from arenatrace.report.harmless import harmless
 from arenatrace.tui import words
 from arenatrace.tui.selection import Selection
+from arenatrace.tui.title_bar import VIEWS
 
 if TYPE_CHECKING:
     from arenatrace.tui.app import ArenatraceApp
@@ -77,8 +78,6 @@ class Commands(Provider):
             yield f"Show page {number}", "on the map", partial(app.show_page, number)
 
     def _fixed(self) -> Iterator[Command]:
-        from arenatrace.tui.app import VIEWS
-
         app = self._trace_app
         yield "Group faults by signature", "one row a bug", app.group_faults
         yield "Show all faults", "no filter", partial(app.list_faults, Selection())
