@@ -528,9 +528,10 @@ struct at_word {
 	u64 at;
 };
 /*
- * Another CPU may give the memory of a recipe to another one while it is being compared. It
- * writes from the first member to the last, so who reads the last one first and the first one
- * last, and finds both alike, has had one and the same recipe in between.
+ * Another CPU may give the memory of a recipe to another one while it is being compared. Where it
+ * writes from the first member to the last, who reads the last one first and the first one last,
+ * and finds both alike, has had one and the same recipe in between. Copies by string instructions
+ * may be seen in another order; what little that leaves, the walk of every 128th use is for.
  */
 struct at_recipe {
 	u64 hash;

@@ -23,11 +23,6 @@ class Tally:
     def __init__(self, groups: pl.DataFrame | None = None) -> None:
         self._groups = groups
 
-    def add(self, faults: pl.DataFrame) -> None:
-        """Count rows of ``faults``."""
-        if len(faults):
-            self._groups = self.plus(faults).groups
-
     def plus(self, faults: pl.DataFrame) -> Tally:
         """This tally and rows of ``faults``."""
         sums = {

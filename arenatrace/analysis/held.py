@@ -168,7 +168,7 @@ class Held:
             kept,
             operations=operations.slice(extra).rechunk(),
             window=window,
-            since_ns=_since(before, window) if len(before) else None,
+            since_ns=_since(before, window) if len(before) else kept.since_ns,
             forgotten_ns=forgotten,
             each=each,
         )

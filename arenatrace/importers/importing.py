@@ -188,9 +188,12 @@ class _Import:
         """Numbers of the lines of ``block`` that have something to import, from 0, ascending."""
         found = set()
         for mark in _MARKS:
+            line = last = 0
             at = block.find(mark)
             while at >= 0:
-                found.add(block.count(b"\n", 0, at))
+                line += block.count(b"\n", last, at)
+                found.add(line)
+                last = at
                 at = block.find(mark, at + 1)
         return sorted(found)
 

@@ -132,14 +132,6 @@ class RangeTree:
         at = bisect_left(self.large, count)
         return self.large[at] if at < len(self.large) else 0
 
-    def is_set(self, start: int, count: int) -> bool:
-        """Whether all of the pages are in the set (is_range_tree_set())."""
-        end = start + count
-        if end > self.limit:
-            return False
-        self.reach(end)
-        return self.taken.count(FREE, start, end) == count
-
     def clear(self, start: int, count: int) -> None:
         """Take the pages out of the set, whether they are in it or not (range_tree_clear())."""
         end = start + count

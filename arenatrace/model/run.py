@@ -245,7 +245,7 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
                     predictable = _terms(judge)[2]
                 continue
         elif op in _PROG:
-            if 0 <= page < top and pte[page] == none:
+            if limit and 0 <= page < top and pte[page] == none:
                 continue
         elif op in _REFUSED_AT:
             if predictable and page >= 0 and count > 0:
@@ -285,7 +285,11 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
                 if state == scratch or (not fills and state in (none, empty)):
                     continue
         elif op in _REFUSED:
-            if predictable and (count > limit or (count > 0 and tree.find(count) < 0)):
+            if (
+                predictable
+                and page == NO_PAGE
+                and (count > limit or (count > 0 and tree.find(count) < 0))
+            ):
                 continue
         elif (
             op in _REFUSED_OUTRIGHT

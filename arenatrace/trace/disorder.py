@@ -20,8 +20,8 @@ def put_right(events: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str], int]:
     else wrote: what is asked here costs a look at every row.
     """
     notices = []
-    steps = [pl.col(name).cast(pl.Int64, strict=False).diff() for name in _PLACE]
-    backwards = (steps[0] < 0) | ((steps[0] == 0) & (steps[1] < 0))
+    ts_ns, seq = (pl.col(name) for name in _PLACE)
+    backwards = (ts_ns < ts_ns.shift(1)) | ((ts_ns == ts_ns.shift(1)) & (seq < seq.shift(1)))
     known = pl.col("kind").is_in([int(kind) for kind in Kind])
     disordered, unknown = _sums(events, backwards, ~known)
     if unknown:
@@ -30,7 +30,8 @@ def put_right(events: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str], int]:
     if disordered:
         notices.append("the events are not in the order of time: they were sorted")
         events = events.sort(_PLACE, maintain_order=True)
-    again = ((steps[0] == 0) & (steps[1] == 0)).fill_null(value=False)
+    # Others at the same place are events of their own, in an order that is not known.
+    again = pl.all_horizontal(pl.all().eq_missing(pl.all().shift(1)))
     (doubles,) = _sums(events, again)
     if doubles:
         notices.append(f"{doubles:,} events are there more than once: they count once")

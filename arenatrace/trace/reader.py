@@ -109,7 +109,8 @@ class Trace:
                 self.lost[TORN] = 1
         frame = merge_rows(table, rows.lazy())
         if table == "events":
-            frame = frame.sort("ts_ns", "seq")
+            # A stream has its events in the order of the ring, which is no mistake.
+            frame = self._put_right(frame.collect().sort("ts_ns", "seq").lazy())
         return frame
 
 

@@ -61,7 +61,10 @@ class StreamFile:
         self._writer = pa.ipc.new_stream(self._pending, schema, options=options)
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError."""
+        """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError.
+
+        Its memory is written from where it is, and must not change until then.
+        """
         self._writer.write_batch(batch)
         self._ends.append(self._pending.size)
         if self._pending.size >= BUFFER_BYTES:

@@ -305,7 +305,8 @@ class ArenatraceApp(App[None]):
     def show_page(self, page: int) -> None:
         """A page of the arena that is on the map."""
         self.go("map")
-        self._home.query_one(MapView).visit_page(page)
+        if not self._home.query_one(MapView).visit_page(page):
+            self.notify(f"page {page} is not there", severity="warning")
 
     def _open(self, number: int) -> None:
         listed = self._home.query_one(FaultsView).numbers

@@ -1,4 +1,4 @@
-"""A trace that is still being written as a source of the screen, in constant memory."""
+"""A trace that is still being written as a source of the screen, in bounded memory."""
 
 from __future__ import annotations
 

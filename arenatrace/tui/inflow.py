@@ -56,8 +56,8 @@ class Inflow:
 
     @property
     def behind(self) -> bool:
-        """Whether the events have not been read to their end of the moment."""
-        return not self._tips["events"].is_set()
+        """Whether events that are on the disk have not been taken."""
+        return not self._tips["events"].is_set() or not self._queues["events"].empty()
 
     def torn(self) -> str:
         """What to say of an end of the events that stays unfinished; empty if none does."""

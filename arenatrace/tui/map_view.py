@@ -19,7 +19,7 @@ from arenatrace.analysis.moments import END, Moment
 from arenatrace.errors import ArenatraceError
 from arenatrace.report.harmless import harmless
 from arenatrace.report.units import size
-from arenatrace.schema import PAGE_SIZE
+from arenatrace.schema import BAND_SZ, PAGE_SIZE
 from arenatrace.tui import words
 from arenatrace.tui.map_text import cell_text, page_text
 from arenatrace.tui.page_grid import PageGrid
@@ -126,10 +126,12 @@ class MapView(Vertical):
         self._arena, self._moment, self._page = arena, moment, page
         self._look()
 
-    def visit_page(self, page: int) -> None:
-        """Put the cursor on a page of the arena that is shown."""
-        if self._arena is not None:
-            self.visit(self._arena, self._moment, page)
+    def visit_page(self, page: int) -> bool:
+        """Put the cursor on a page of the arena that is shown; false if it has no such page."""
+        if self._arena is None or page >= (self._arena["max_entries"] or BAND_SZ // PAGE_SIZE):
+            return False
+        self.visit(self._arena, self._moment, page)
+        return True
 
     def visit_fault(self, row: Mapping[str, Any]) -> None:
         """Show the arena as it was just before a fault, with the cursor on its page."""

@@ -14,7 +14,9 @@ import pytest
 
 from arenatrace.cli.app import run
 from arenatrace.errors import ExitCode
+from arenatrace.schema import Kind
 from arenatrace.trace.reader import open_trace
+from tests.unit.trace_builder import TraceBuilder
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "sample_traces" / "two-programs.atrace"
 
@@ -66,6 +68,32 @@ def test_what_can_be_put_right_gives_the_same_answers(
     of_sample = json.dumps(notices).removeprefix("[").removesuffix("]")
     for found, meant in zip(_outputs(path, capsys), _outputs(_SAMPLE, capsys), strict=True):
         assert (found[0], found[1].replace(of_sample, "")) == meant
+
+
+def test_events_at_the_same_place_are_not_taken_for_one(tmp_path: Path) -> None:
+    """Nothing tells their order any more, but they are all there."""
+
+    def _at_once(events: pa.Table) -> pa.Table:
+        same = [7] * len(events)
+        for name, values in (("ts_ns", same), ("seq", same), ("cpu", range(len(events)))):
+            at = events.schema.get_field_index(name)
+            field = events.schema.field(at)
+            events = events.set_column(at, field, pa.array(values, field.type))
+        return events
+
+    trace = open_trace(_altered(tmp_path, _at_once))
+    assert len(trace.scan("events").collect()) == 70
+    assert trace.notices == open_trace(_SAMPLE).notices
+
+
+def test_an_unsealed_trace_is_put_right_as_well(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for tid in (1, 2):
+        builder.event(Kind.PAGE_FREE, arena=0, pages=1, pgoff=0, tid=tid)
+    builder.rows["events"] *= 2
+    trace = open_trace(builder.write(tmp_path / "t.atrace", seal=False))
+    assert trace.scan("events").collect()["tid"].to_list() == [1, 2]
+    assert "2 events are there more than once: they count once" in trace.notices
 
 
 def test_events_of_unknown_kinds_are_a_loss(

@@ -105,7 +105,7 @@ def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) 
     faults = fault_contract(diagnosed_faults(trace).lazy()).collect()
     tally = Tally()
     for start in range(0, len(faults), 20):
-        tally.add(faults.slice(start, 20))
+        tally = tally.plus(faults.slice(start, 20))
     assert tally.groups is not None
     assert len(tally.groups) <= 40
     assert sum(tally.causes().values()) == len(faults)

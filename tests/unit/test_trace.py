@@ -25,8 +25,11 @@ from arenatrace.trace.writer import TraceWriter
 from tests.unit.trace_builder import TraceBuilder, record_batch, sample_meta
 
 
-def _events(count: int, comm: str = "a") -> list[dict[str, Any]]:
-    return [{"ts_ns": i, "seq": i, "kind": 4, "comm": f"{comm}{i % 3}"} for i in range(count)]
+def _events(count: int, comm: str = "a", first: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"ts_ns": i, "seq": i, "kind": 4, "comm": f"{comm}{i % 3}"}
+        for i in range(first, first + count)
+    ]
 
 
 @pytest.mark.parametrize("table", list(schema.TABLES))
@@ -186,7 +189,7 @@ def test_flushed_rows_are_there_for_another_reader(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t", sample_meta())
     writer.append("events", record_batch("events", _events(4)))
     writer.flush()
-    writer.append("events", record_batch("events", _events(4)))
+    writer.append("events", record_batch("events", _events(4, first=4)))
     assert len(open_trace(tmp_path / "t").scan("events").collect()) == 4
     writer.flush(durable=True)
     assert len(open_trace(tmp_path / "t").scan("events").collect()) == 8
@@ -305,8 +308,8 @@ def test_a_full_disk_keeps_every_batch_that_still_fitted(
         room = -1
         return count
 
-    for _ in range(3):
-        writer.append("events", record_batch("events", _events(100)))
+    for first in (0, 100, 200):
+        writer.append("events", record_batch("events", _events(100, first=first)))
     monkeypatch.setattr(os, "writev", _short)
     with pytest.raises(ArenatraceError, match="no space left"):
         writer.flush()

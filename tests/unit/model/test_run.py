@@ -37,11 +37,48 @@ def test_many_at_once_leave_the_state_that_one_by_one_does(
             _compare(facts[arena], profile, segment, random.Random(seed))  # noqa: S311 -- a test
 
 
-def _compare(facts: ArenaFacts, profile: str, segment: Segment, rng: random.Random) -> None:
+@settings(max_examples=runs(100), deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)))
+def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None:
+    """Events of one place put into another: most of them cannot have happened there."""
+    dice = random.Random(seed)  # noqa: S311 -- a test
+    arenas, events = make(Plan(seed, events=300, profile=profile, max_entries=100))
+    facts = {one.arena: one for one in arenas}
+    for arena, segment in segments(arenas, events).items():
+        ops, pages, counts = list(segment.op), list(segment.page), list(segment.pages)
+        for _ in range(dice.choice((1, 3, 10))):
+            to, source = dice.randrange(len(ops)), dice.randrange(len(ops))
+            ops[to] = ops[source]
+            if dice.random() < 0.7:
+                pages[to], counts[to] = pages[source], counts[source]
+        _stop_together(facts[arena], profile, segment._replace(op=ops, page=pages, pages=counts))
+
+
+def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
+    fast, slow = _judges(facts, profile)
+    fast.segment = slow.segment = segment
+    at, end = 0, len(segment.op)
+    while at < end:
+        stop = run.run(fast, segment, at)
+        assert stop == next((one for one in range(at, end) if slow.judge(one) is not None), end)
+        if stop < end:
+            fast.adopt(stop, settled=True)
+            slow.adopt(stop, settled=True)
+        assert _shown(fast) == _shown(slow)
+        at = stop + 1
+
+
+def _judges(facts: ArenaFacts, profile: str) -> tuple[Judge, Judge]:
+    """Two for the same arena."""
     fast, slow = (
         Judge(Arena(PROFILES[profile], facts.max_entries, facts.map_flags, user_range=False))
         for _ in range(2)
     )
+    return fast, slow
+
+
+def _compare(facts: ArenaFacts, profile: str, segment: Segment, rng: random.Random) -> None:
+    fast, slow = _judges(facts, profile)
     slow.segment = segment
     at = 0
     while at < len(segment.op):
