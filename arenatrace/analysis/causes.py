@@ -17,7 +17,8 @@ from arenatrace.schema import BAND_SZ, PAGE_SIZE
 RACE_NS = 1_000_000
 
 #: How long a CPU may be kept between an access that faults and the report of it, in ns: the
-#: host of a virtual machine may take the CPU away. Only allocations are looked for so far back.
+#: host of a virtual machine may take the CPU away. Only allocations and faults that filled the
+#: page are looked for so far back.
 STALL_NS = 100_000_000
 
 #: How many pages past or before a live allocation count as its bounds overrun.
@@ -93,10 +94,13 @@ def _other_task(role: str) -> pl.Expr:
 
 
 def _twin() -> pl.Expr:
-    """Another fault filled the page with the scratch page while this one ran."""
-    return _within(pl.col("ts_ns") - pl.col("scratched_ts_ns")) | _within(
-        pl.col("next_install_ts_ns") - pl.col("ts_ns")
-    )
+    """Another fault filled the page with the scratch page while this one was under way.
+
+    What it found mapped had been empty when the CPU looked, however long ago that was.
+    """
+    since = pl.col("ts_ns") - pl.col("scratched_ts_ns")
+    before = (since <= STALL_NS).fill_null(value=False)
+    return before | _within(pl.col("next_install_ts_ns") - pl.col("ts_ns"))
 
 
 def is_null_page() -> pl.Expr:

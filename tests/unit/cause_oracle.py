@@ -232,7 +232,7 @@ def _cause(  # noqa: C901
         return "likely" if blind or _gap(world, since, now) else "certain"
 
     if fault["outcome"] == "already-mapped":
-        twin = page.scratch is not None and now - page.scratch["ts"] <= RACE
+        twin = page.scratch is not None and now - page.scratch["ts"] <= STALL
         twin = twin or (bool(installs) and installs[0]["ts"] - now <= RACE)
         if not twin:
             if page.live:
