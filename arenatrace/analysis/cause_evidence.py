@@ -24,7 +24,7 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
     after_use = reason.is_in(["freed", "just-freed", "scratch-freed", "free-queued"])
     sentences = [
         pl.when(pl.col("twin") & (pl.col("outcome") == "already-mapped")).then(
-            pl.lit("another fault filled the page with the scratch page while this one was under way")
+            pl.lit("another fault put the scratch page there while this one was under way")
         ),
         pl.when(reason == "stale").then(
             pl.format(

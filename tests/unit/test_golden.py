@@ -78,8 +78,13 @@ def _busy() -> TraceBuilder:
         addr=KERN + (1 << 32) + 16,
     )
     builder.kernel_fault(arena=None, prog=None, outcome=int(Outcome.OOPS), addr=0x10, comm=None)
-    builder.kernel_fault(prog=alpha, ip=_KFUNC, stack=in_touch, outcome=int(Outcome.ALREADY_MAPPED))
-    builder.event(Kind.USER_FAULT, arena=arena, addr=USER, outcome=int(Outcome.SIGSEGV))
+    later = 1_500_000_000
+    builder.kernel_fault(
+        prog=alpha, ip=_KFUNC, stack=in_touch, outcome=int(Outcome.ALREADY_MAPPED), ts_ns=later
+    )
+    builder.event(
+        Kind.USER_FAULT, arena=arena, addr=USER, outcome=int(Outcome.SIGSEGV), ts_ns=later + 1
+    )
     return builder
 
 
