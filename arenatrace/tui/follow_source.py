@@ -177,7 +177,9 @@ class FollowSource:
                 recent.adopt(held, kept)
 
     def _held(self) -> Recent:
-        assert self._recent is not None  # noqa: S101 - start() made it
+        if self._recent is None:
+            # a view may ask between the making of this source and its start
+            raise ArenatraceError(f"{self._path}: nothing of it has been read yet", "ask again")
         return self._recent
 
     def _look_at_meta(self) -> bool:

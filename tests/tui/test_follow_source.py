@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from arenatrace.analysis.held import Held
+from arenatrace.errors import ArenatraceError
 from arenatrace.tui.follow_source import FollowSource
 from arenatrace.tui.snapshot import Snapshot
 from tests.tui.growing import Growing
@@ -133,3 +134,10 @@ def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert last[-1].error == "internal error: ValueError: made to fail"
     assert last[-1].recording is not None
     assert not last[-1].recording.running
+
+
+def test_questions_before_the_start_have_no_answer(tmp_path: Path) -> None:
+    """A view that is drawn while the recorder makes the trace may ask already."""
+    source = FollowSource(tmp_path / "t.atrace")
+    with pytest.raises(ArenatraceError, match="nothing of it has been read yet"):
+        source.programs()
