@@ -26,6 +26,7 @@ from arenatrace.tui.live_tables import arena_rows, let_go, program_rows
 from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Recording, Snapshot
 from arenatrace.tui.source import Publish
+from arenatrace.tui.words import internal_error
 
 #: Seconds between two snapshots, and between two looks at meta.json.
 _TICK_S = 0.1
@@ -106,9 +107,10 @@ class FollowSource:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:
-            # whatever it is must not leave a screen that merely looks as if nothing happened
-            fault = error.message if isinstance(error, ArenatraceError) else _told(error)
+        except BaseException as error:
+            # whatever it is, a panic of polars (no Exception) included, must not leave a screen
+            # that merely looks as if nothing happened
+            fault = error.message if isinstance(error, ArenatraceError) else internal_error(error)
             self._change(error=fault, recording=Recording("stopped following", running=False))
             self._stopped.set()
 
@@ -274,7 +276,3 @@ class FollowSource:
     def _now(self) -> tuple[Held, pl.DataFrame | None]:
         with self._lock:
             return self._held().held(), self._rows
-
-
-def _told(error: Exception) -> str:
-    return f"internal error: {type(error).__name__}: {error}".splitlines()[0]

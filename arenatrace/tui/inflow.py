@@ -13,6 +13,7 @@ import polars as pl
 from arenatrace.errors import ArenatraceError
 from arenatrace.schema import TABLES
 from arenatrace.trace.follow import follow, frame_of
+from arenatrace.tui.words import internal_error
 
 #: Batches read ahead of what is taken; beyond it reading waits, the disk holds the rest.
 _AHEAD = 64
@@ -134,5 +135,7 @@ class Inflow:
                         continue
         except ArenatraceError as error:
             self.error = error.message
+        except BaseException as error:
+            self.error = internal_error(error)
         finally:
             self._over.add(table)

@@ -19,6 +19,7 @@ from arenatrace.tui import questions, stages
 from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Snapshot, Verdict
 from arenatrace.tui.source import Publish
+from arenatrace.tui.words import internal_error
 
 
 class Replay(Protocol):
@@ -122,8 +123,7 @@ class TraceSource:
         except ArenatraceError as error:
             self._change(error=error.message, stage="", progress=None)
         except Exception as error:
-            told = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-            self._change(error=told, stage="", progress=None)
+            self._change(error=internal_error(error), stage="", progress=None)
         finally:
             self._explained.set()
 

@@ -131,3 +131,8 @@ def joined(parts: Sequence[Text]) -> Text:
             text.append(" · ", "dim")
         text.append_text(part)
     return text
+
+
+def internal_error(error: BaseException) -> str:
+    """What to say of a fault of ours in a thread, on one line."""
+    return f"internal error: {type(error).__name__}: {error}".splitlines()[0]

@@ -141,3 +141,25 @@ def test_questions_before_the_start_have_no_answer(tmp_path: Path) -> None:
     source = FollowSource(tmp_path / "t.atrace")
     with pytest.raises(ArenatraceError, match="nothing of it has been read yet"):
         source.programs()
+
+
+def test_a_panic_while_diagnosing_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polars' panics are no Exceptions: a thread that ends by one must not end unnoticed."""
+    growing = Growing(tmp_path / "run.atrace")
+    growing.use_after_free()
+    growing.flush()
+    shown, told = threading.Event(), []
+
+    def panics(_held: Held) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    def publish(snapshot: Snapshot) -> None:
+        if snapshot.error:
+            told.append(snapshot.error)
+            shown.set()
+
+    monkeypatch.setattr(Held, "diagnosed", panics)
+    source = FollowSource(tmp_path / "run.atrace")
+    source.start(publish)
+    _until(shown)
+    assert told[0] == "internal error: PanicException: index out of bounds"
