@@ -39,6 +39,8 @@ _HELD_UP_S = 0.3
 _SHARE = 0.25
 _IDLE_S = 5.0
 _LOOK_S = 0.05
+#: Panics of polars in a row after which diagnosing is given up.
+_MOST_PANICS = 3
 
 
 class FollowSource:
@@ -65,6 +67,7 @@ class FollowSource:
         self._clock = clock
         self._told = told
         self._stopped = threading.Event()
+        self._panics = self._panics_in_a_row = 0
         self._inflow = Inflow(path, self._stopped, clock)
         # guards what is held; nothing that takes long is done under it
         self._lock = threading.Lock()
@@ -152,9 +155,24 @@ class FollowSource:
             if not recent.due and (now < next_look or taken == looked_at or not came):
                 continue
             self._news = False
-            self._look_once()
+            if not self._looked():
+                continue
             looked_at, last = taken, self._clock()
             next_look = last + (last - now) / _SHARE
+
+    def _looked(self) -> bool:
+        """Look once; false if polars panicked, which the next look at other data may not."""
+        try:
+            self._look_once()
+        except pl.exceptions.PanicException:
+            # seen once in thousands of looks: its streaming engine, at rows that are whole
+            self._panics += 1
+            self._panics_in_a_row += 1
+            if self._panics_in_a_row >= _MOST_PANICS:
+                raise
+            return False
+        self._panics_in_a_row = 0
+        return True
 
     def _look_once(self) -> None:
         """Diagnose what is there by now, show it, and settle it if it is time to."""
@@ -200,7 +218,10 @@ class FollowSource:
     def _notices(self) -> tuple[str, ...]:
         """Those of the recorder, what is not listed, and an end that stays unfinished."""
         recent, torn = self._held(), self._inflow.torn()
-        return (*recent.meta.notices, *let_go(recent), *([torn] if torn else []))
+        notices = [*recent.meta.notices, *let_go(recent), *([torn] if torn else [])]
+        if self._panics:
+            notices.append(f"polars failed {self._panics} time(s) while diagnosing, tried again")
+        return tuple(notices)
 
     def _show(self, per_s: float) -> None:
         recent = self._held()

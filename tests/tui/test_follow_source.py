@@ -163,3 +163,26 @@ def test_a_panic_while_diagnosing_is_shown(tmp_path: Path, monkeypatch: pytest.M
     source.start(publish)
     _until(shown)
     assert told[0] == "internal error: PanicException: index out of bounds"
+
+
+def test_one_panic_is_tried_again_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = Growing(tmp_path / "run.atrace")
+    growing.use_after_free()
+    growing.flush()
+    whole, panics, shown = Held.diagnosed, [1], threading.Event()
+
+    def panics_once(held: Held) -> pl.DataFrame:
+        if panics:
+            raise pl.exceptions.PanicException(panics.pop())
+        return whole(held)
+
+    def publish(snapshot: Snapshot) -> None:
+        listed = snapshot.faults is not None and len(snapshot.faults) == 1
+        if listed and any("polars failed 1 time(s)" in notice for notice in snapshot.notices):
+            shown.set()
+
+    monkeypatch.setattr(Held, "diagnosed", panics_once)
+    source = FollowSource(tmp_path / "run.atrace")
+    source.start(publish)
+    _until(shown)
+    source.stop()
