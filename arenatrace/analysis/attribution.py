@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from arenatrace.analysis.bpf_frames import bpf_frames
+from arenatrace.analysis.formatted import formatted
 from arenatrace.analysis.source_lines import with_source
 
 _FRAME = ("function", "file", "line", "text")
@@ -68,7 +69,7 @@ def _label() -> pl.Expr:
 
 def _names(programs: pl.LazyFrame, key: str) -> pl.LazyFrame:
     """``key`` and ``<key>_name``: how evidence speaks of a program."""
-    number = pl.format("program {}", pl.col("id"))
+    number = formatted("program {}", pl.col("id"))
     name = pl.coalesce(pl.col("name"), number, pl.lit("an unnamed program"))
     return programs.select(pl.col("prog").alias(key), name.alias(f"{key}_name"))
 
@@ -99,14 +100,14 @@ def _evidence() -> pl.Expr:
     attribution = pl.col("attribution")
     base = pl.col("stack_file").str.split("/").list.last()
     where = pl.coalesce(
-        pl.format("{}, {}() at {}:{}", "stack_prog_name", "stack_function", base, "stack_line"),
-        pl.format("{}, {}()", "stack_prog_name", "stack_function"),
+        formatted("{}, {}() at {}:{}", "stack_prog_name", "stack_function", base, "stack_line"),
+        formatted("{}, {}()", "stack_prog_name", "stack_function"),
         pl.col("stack_prog_name"),
     )
     no_stack = pl.col("stack").is_null()
     sentences = [
         pl.when(attribution == "disputed").then(
-            pl.format("the innermost BPF frame of the stack is another program: {}", where)
+            formatted("the innermost BPF frame of the stack is another program: {}", where)
         ),
         pl.when(attribution == "stack-only").then(
             pl.lit(
@@ -120,7 +121,7 @@ def _evidence() -> pl.Expr:
             pl.lit("no frame of the stack is a BPF program known at that time")
         ),
         pl.when(attribution == "none").then(pl.lit("no program named by the kernel is recorded")),
-        pl.format(
+        formatted(
             "{} uses no arena; {}, on the same stack, does and was probably meant",
             "meant_blamed",
             "meant_name",

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from arenatrace.analysis.bpf_frames import bpf_frames
+from arenatrace.analysis.formatted import formatted
 from arenatrace.analysis.source_lines import with_source
 from arenatrace.trace.reader import Trace
 
@@ -25,7 +26,7 @@ def call_stack(trace: Trace, stack: int | None, ip: int | None, ts_ns: int) -> l
     )
     programs = trace.scan("programs")
     found = with_source(bpf_frames(one, trace.scan("stacks"), programs), programs)
-    names = programs.select("prog", pl.coalesce("name", pl.format("program {}", "id")).alias("of"))
+    names = programs.select("prog", pl.coalesce("name", formatted("program {}", "id")).alias("of"))
     bpf = {row["pos"]: row for row in found.join(names, on="prog").collect().iter_rows(named=True)}
     addresses = [] if stack is None else _addresses(trace, stack)
     if ip is not None and addresses[:1] != [ip]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from arenatrace.analysis.causes import is_null_page
+from arenatrace.analysis.formatted import formatted
 from arenatrace.analysis.page_operations import Op
 from arenatrace.schema import BAND_SZ
 
@@ -18,7 +19,7 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
     gave a NULL that was used. Ages are counted back from the fault, distances are in bytes.
     """
     names = programs.select(
-        "prog", name=pl.coalesce("name", pl.format("program {}", pl.col("id")))
+        "prog", name=pl.coalesce("name", formatted("program {}", pl.col("id")))
     ).drop_nulls()
     reason = pl.col("reason")
     after_use = reason.is_in(["freed", "just-freed", "scratch-freed", "free-queued"])
@@ -27,14 +28,14 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
             pl.lit("another fault put the scratch page there while this one was under way")
         ),
         pl.when(reason == "stale").then(
-            pl.format(
+            formatted(
                 "the page had held the scratch page for {} since fault #{}",
                 _age(pl.col("ts_ns") - pl.col("scratched_ts_ns")),
                 "scratched_by",
             )
         ),
         pl.when(reason == "scratch-freed").then(
-            pl.format(
+            formatted(
                 "an earlier fault had filled the page with the scratch page; a free took that "
                 "away {} before the fault, {}",
                 _ago("cleared"),
@@ -54,14 +55,14 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
         pl.when(reason.is_in(["freed", "just-freed"])).then(_freed("death", names)),
         pl.when(reason == "freed-only").then(_freed("freed", names)),
         pl.when(reason == "free-queued").then(
-            pl.format(
+            formatted(
                 "its free was queued {} before the fault, {}, and not yet done",
                 _age(pl.col("ts_ns") - _fact("queued", "called_ts_ns")),
                 _by("queued", names),
             )
         ),
         pl.when(reason == "reserved").then(
-            pl.format(
+            formatted(
                 "reserved {} before the fault, {}; a reserved page is never mapped",
                 _ago("reserved"),
                 _by("reserved", names),
@@ -74,7 +75,7 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
         ),
         pl.when(is_null_page()).then(_refused()),
         pl.when(reason == "outside-user-range").then(
-            pl.format("the arena has {} pages", "max_entries")
+            formatted("the arena has {} pages", "max_entries")
         ),
         pl.when(reason == "guard-band").then(_guard()),
         pl.when(reason.is_in(["never-allocated", "out-of-bounds"])).then(_never()),
@@ -90,10 +91,10 @@ def _fact(role: str, member: str) -> pl.Expr:
 def _age(ns: pl.Expr) -> pl.Expr:
     """A duration as a number with a unit that suits it; a negative one as 0 ns."""
     ns = pl.max_horizontal(ns, pl.lit(0, pl.Int64))
-    text = pl.format("{} ns", ns)
+    text = formatted("{} ns", ns)
     for size, unit in reversed(_NS_PER):
         tenths = (ns * 10 + size // 2) // size
-        shown = pl.format(f"{{}}.{{}} {unit}", tenths // 10, tenths % 10)
+        shown = formatted(f"{{}}.{{}} {unit}", tenths // 10, tenths % 10)
         text = pl.when(ns >= size).then(shown).otherwise(text)
     return text
 
@@ -104,7 +105,7 @@ def _ago(role: str) -> pl.Expr:
 
 def _by(role: str, names: pl.DataFrame) -> pl.Expr:
     """Who did it: the program if it is known, and the task."""
-    task = pl.format(
+    task = formatted(
         "by {} (tid {})",
         _fact(role, "comm").fill_null("an unknown task"),
         _fact(role, "tid").cast(pl.String).fill_null("?"),
@@ -116,7 +117,7 @@ def _by(role: str, names: pl.DataFrame) -> pl.Expr:
         pl.lit(", the task that faulted")
     )
     return pl.concat_str(
-        pl.coalesce(pl.format("by program {} in ", program), pl.lit("")),
+        pl.coalesce(formatted("by program {} in ", program), pl.lit("")),
         pl.when(program.is_not_null()).then(task.str.strip_prefix("by ")).otherwise(task),
         pl.coalesce(same, pl.lit("")),
     )
@@ -128,8 +129,8 @@ def _range(role: str) -> pl.Expr:
     last = first + _fact(role, "pages") - 1
     return (
         pl.when(_fact(role, "pages") == 1)
-        .then(pl.format("page {}", first))
-        .otherwise(pl.format("pages {}-{}", first, last))
+        .then(formatted("page {}", first))
+        .otherwise(formatted("pages {}-{}", first, last))
     )
 
 
@@ -139,16 +140,16 @@ def _made(role: str, names: pl.DataFrame) -> pl.Expr:
         .then(pl.lit("mapped for user space"))
         .otherwise(pl.lit("allocated"))
     )
-    return pl.format(
+    return formatted(
         "{} {} {} before the fault, {}", _range(role), word, _ago(role), _by(role, names)
     )
 
 
 def _freed(role: str, names: pl.DataFrame) -> pl.Expr:
-    at_once = pl.format(
+    at_once = formatted(
         "{} freed {} before the fault, {}", _range(role), _ago(role), _by(role, names)
     )
-    deferred = pl.format(
+    deferred = formatted(
         "{} freed {} before the fault, {}; the free was deferred and done {} before the fault",
         _range(role),
         _age(pl.col("ts_ns") - _fact(role, "called_ts_ns")),
@@ -167,7 +168,7 @@ def _mapped_about_now(names: pl.DataFrame) -> pl.Expr:
         pl.when((pl.col("reason") != "mapped-next") & earlier.fill_null(value=False))
         .then(_made("birth", names))
         .otherwise(
-            pl.format(
+            formatted(
                 "{} mapped {} after the fault was handled, {}",
                 _range("next_map"),
                 _age(_fact("next_map", "ts_ns") - pl.col("ts_ns")),
@@ -178,7 +179,7 @@ def _mapped_about_now(names: pl.DataFrame) -> pl.Expr:
 
 
 def _refused() -> pl.Expr:
-    return pl.format(
+    return formatted(
         "an allocation of {} pages by the same task was refused {} before: its NULL result "
         "was probably used",
         _fact("refused", "pages"),
@@ -188,7 +189,7 @@ def _refused() -> pl.Expr:
 
 def _never() -> pl.Expr:
     age = _age(pl.col("ts_ns") - pl.col("create_ts_ns"))
-    return pl.format("nothing mapped the page since its arena was created {} before", age)
+    return formatted("nothing mapped the page since its arena was created {} before", age)
 
 
 def _guard() -> pl.Expr:
@@ -196,8 +197,8 @@ def _guard() -> pl.Expr:
     short = pl.col("kern_vm_start") - pl.col("kaddr")
     return (
         pl.when(pl.col("band") == "upper-guard")
-        .then(pl.format("{} bytes past the last address a 32-bit arena pointer can have", past + 1))
-        .otherwise(pl.format("{} bytes before the first address of the arena's band", short))
+        .then(formatted("{} bytes past the last address a 32-bit arena pointer can have", past + 1))
+        .otherwise(formatted("{} bytes before the first address of the arena's band", short))
     )
 
 
@@ -205,21 +206,21 @@ def _neighbour(side: str) -> pl.Expr:
     first, last = _fact(side, "first"), _fact(side, "last")
     pages = (
         pl.when(first == last)
-        .then(pl.format("page {}", first))
-        .otherwise(pl.format("pages {}-{}", first, last))
+        .then(formatted("page {}", first))
+        .otherwise(formatted("pages {}-{}", first, last))
     )
     distance = _fact(side, "distance")
     place = (
-        pl.format("{} bytes past the end of", distance)
+        formatted("{} bytes past the end of", distance)
         if side == "below"
-        else pl.format("{} bytes before the start of", distance)
+        else formatted("{} bytes before the start of", distance)
     )
     return pl.when(
         pl.col("reason").is_in(
             ["never-allocated", "out-of-bounds", "outside-user-range", "reserved", "too-old"]
         )
     ).then(
-        pl.format(
+        formatted(
             "{} a live allocation, {}, made {} before by {}",
             place,
             pages,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from arenatrace.analysis.formatted import formatted
 from arenatrace.schema import BAND_SZ, GUARD_SZ, OopsReason, Outcome
 
 _LABELS = {int(reason): reason.label for reason in OopsReason}
@@ -53,7 +54,7 @@ def with_oops_reason(
         )
         .with_columns(
             oops_evidence=pl.concat_list(
-                pl.format(
+                formatted(
                     "not recovered: {}",
                     pl.col("oops_reason").replace_strict(
                         _SENTENCES, default=None, return_dtype=pl.String

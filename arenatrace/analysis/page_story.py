@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from arenatrace.analysis.formatted import formatted
 from arenatrace.analysis.page_operations import Op, page_operations
 from arenatrace.analysis.told_addresses import known_time
 from arenatrace.trace.reader import Trace
@@ -51,7 +52,7 @@ def page_story(
     faults = rows.filter((pl.col("arena") == arena) & (pl.col("page") == page)).select(
         "ts_ns",
         "seq",
-        what=pl.format("fault: {}", pl.col("outcome").fill_null("outcome unknown")),
+        what=formatted("fault: {}", pl.col("outcome").fill_null("outcome unknown")),
         first="page",
         pages=pl.lit(1, pl.UInt32),
         drained=pl.lit(value=False),

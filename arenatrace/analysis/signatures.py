@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from arenatrace.analysis.formatted import formatted
+
 _HEX_DIGITS = 12
 
 
@@ -22,12 +24,12 @@ def with_signature(faults: pl.LazyFrame) -> pl.LazyFrame:
     base = pl.col("file").str.split("/").list.last()
     parts = pl.struct("prog_name", "function", base.alias("file"), "text", "symbol", "cause")
     actor = pl.coalesce(
-        "prog_name", pl.format("program {}", pl.col("prog_id")), pl.lit("unknown program")
+        "prog_name", formatted("program {}", pl.col("prog_id")), pl.lit("unknown program")
     )
-    callee = pl.coalesce(pl.format(" in {}", pl.col("symbol")), pl.lit(""))
+    callee = pl.coalesce(formatted(" in {}", pl.col("symbol")), pl.lit(""))
     place = pl.coalesce(
-        pl.format(" from {}() {}:{}", pl.col("function"), base, pl.col("line")),
-        pl.format(" from {}()", pl.col("function")),
+        formatted(" from {}() {}:{}", pl.col("function"), base, pl.col("line")),
+        formatted(" from {}()", pl.col("function")),
         pl.lit(""),
     )
     # A program-side fault has no callee: "read in touch()", not "read from touch()".
@@ -39,7 +41,7 @@ def with_signature(faults: pl.LazyFrame) -> pl.LazyFrame:
     access = pl.col("access").fill_null("access")
     return faults.with_columns(
         signature=parts.map_batches(_hashes, return_dtype=pl.String),
-        title=pl.format("{}: {}{}{}", actor, access, callee, place),
+        title=formatted("{}: {}{}{}", actor, access, callee, place),
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from arenatrace.analysis import fault_counts
 from arenatrace.analysis.faults import faults as fault_rows
+from arenatrace.analysis.formatted import formatted
 from arenatrace.analysis.totals import arena_totals, lost, sum_of_arenas
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.reader import Trace
@@ -90,8 +91,8 @@ def _arenas(activity: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) 
             "map_id",
             "name",
             "max_entries",
-            pl.format("0x{}", _hex("user_vm_start")).alias("user_vm_start"),
-            pl.format("0x{}", _hex("kern_vm_start")).alias("kern_vm_start"),
+            formatted("0x{}", _hex("user_vm_start")).alias("user_vm_start"),
+            formatted("0x{}", _hex("kern_vm_start")).alias("kern_vm_start"),
             "preexisting",
             "create_ts_ns",
             "destroy_ts_ns",
