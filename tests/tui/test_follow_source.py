@@ -22,11 +22,9 @@ def _until(condition: threading.Event) -> None:
     assert condition.wait(_PATIENCE_S)
 
 
-def test_snapshots_come_while_faults_are_being_diagnosed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    growing = Growing(tmp_path / "run.atrace")
-    busy, go_on, diagnosed = threading.Event(), threading.Event(), threading.Event()
+def _held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Diagnosing of faults says that it began, and waits to be told to go on."""
+    busy, go_on = threading.Event(), threading.Event()
     whole = Held.diagnosed
 
     def slow(held: Held) -> pl.DataFrame:
@@ -36,6 +34,15 @@ def test_snapshots_come_while_faults_are_being_diagnosed(
         return whole(held)
 
     monkeypatch.setattr(Held, "diagnosed", slow)
+    return busy, go_on
+
+
+def test_snapshots_come_while_faults_are_being_diagnosed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = Growing(tmp_path / "run.atrace")
+    diagnosed = threading.Event()
+    busy, go_on = _held_up(monkeypatch)
     seen: list[Snapshot] = []
 
     def publish(snapshot: Snapshot) -> None:
@@ -71,15 +78,8 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
 ) -> None:
     growing = Growing(tmp_path / "run.atrace")
     monkeypatch.setattr("arenatrace.analysis.held.FRESH", 10)
-    go_on, came = threading.Event(), threading.Event()
-    whole = Held.diagnosed
-
-    def slow(held: Held) -> pl.DataFrame:
-        if held.fault_count:
-            _until(go_on)
-        return whole(held)
-
-    monkeypatch.setattr(Held, "diagnosed", slow)
+    came = threading.Event()
+    _busy, go_on = _held_up(monkeypatch)
     seen: list[Snapshot] = []
 
     def publish(snapshot: Snapshot) -> None:
