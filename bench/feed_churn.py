@@ -10,7 +10,6 @@ is one of ``generate_trace.py``. It is never sealed.
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from feed_trace import TICKS, append, later, tables_of
+from feed_trace import append, later, paced, tables_of
 
 from arenatrace.schema import Kind
 from arenatrace.trace.arrow_schema import arrow_schema
@@ -111,21 +110,7 @@ def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
     events = tables.pop("events").combine_chunks()
     meta = replace(read_meta(trace), sealed=False, checksums={}, end_ts_ns=None, notices=())
     writer = TraceWriter(directory, meta)
-    begun = time.monotonic()
-    written = at = number = 0
-    chunk = _begin(writer, tables, events, 0)
-    while (passed := time.monotonic() - begun) < seconds:
-        due = int(passed * per_second)
-        while written < due:
-            take = min(due - written, len(events) - at)
-            append(writer, "events", chunk.slice(at, take))
-            written, at = written + take, at + take
-            if at == len(events):
-                at, number = 0, number + 1
-                chunk = _begin(writer, tables, events, number)
-        writer.flush()
-        time.sleep(1 / TICKS)
-    return written
+    return paced(writer, per_second, seconds, lambda number: _begin(writer, tables, events, number))
 
 
 def _begin(

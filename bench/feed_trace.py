@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,27 @@ def later(events: pa.Table, round_: int, span_ns: int) -> pa.Table:
     return events
 
 
+def paced(
+    writer: TraceWriter, per_second: int, seconds: float, begin: Callable[[int], pa.Table]
+) -> int:
+    """Write the events of ``begin(0)``, ``begin(1)``, ... at that rate; how many were written."""
+    begun = time.monotonic()
+    written = at = number = 0
+    chunk = begin(number)
+    while (passed := time.monotonic() - begun) < seconds:
+        due = int(passed * per_second)
+        while written < due:
+            take = min(due - written, len(chunk) - at)
+            append(writer, "events", chunk.slice(at, take))
+            written, at = written + take, at + take
+            if at == len(chunk):
+                at, number = 0, number + 1
+                chunk = begin(number)
+        writer.flush()
+        time.sleep(1 / TICKS)
+    return written
+
+
 def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
     """Write; the number of events written."""
     tables = tables_of(trace)
@@ -59,20 +81,12 @@ def feed(trace: Path, directory: Path, per_second: int, seconds: float) -> int:
     for name, table in tables.items():
         append(writer, name, table)
     writer.flush()
-    begun = time.monotonic()
-    written = at = round_ = 0
-    chunk = events
-    while (passed := time.monotonic() - begun) < seconds:
-        due = int(passed * per_second)
-        while written < due:
-            take = min(due - written, len(events) - at)
-            append(writer, "events", chunk.slice(at, take))
-            written, at = written + take, at + take
-            if at == len(events):
-                at, round_ = 0, round_ + 1
-                chunk = later(events, round_, span_ns)
-        writer.flush()
-        time.sleep(1 / TICKS)
+    written = paced(
+        writer,
+        per_second,
+        seconds,
+        lambda round_: later(events, round_, span_ns) if round_ else events,
+    )
     writer.close()
     return written
 
