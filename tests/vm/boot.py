@@ -14,6 +14,7 @@ from .errors import VmLost
 from .image import Image
 from .machine import PORTS, Accel, Machine, RunFiles, qemu_command
 from .namespace import DIE_WITH_PARENT
+from .stale_code import ran_a_gone_breakpoint
 
 POLL = 0.05  # seconds
 EXIT = re.compile(r"^exit (\d+)$", re.MULTILINE)
@@ -104,6 +105,7 @@ def boot(
             stdout=said["stdout"],
             stderr=said["stderr"],
             stillborn=in_time and "booted" not in said["status"],
+            emulator=accel == "tcg" and ran_a_gone_breakpoint(console),
         )
     return Outcome(int(ended.group(1)), said["stdout"], said["stderr"], console, seconds)
 

@@ -19,8 +19,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.vm)
 
 
+_LAB = pytest.StashKey[Lab]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Says which guests died and were booted again: a passed test does not show it."""
+    for death in config.stash[_LAB].deaths if _LAB in config.stash else ():
+        terminalreporter.write_line(f"lab: booted again, {death}")
+
+
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Lab:
     """A lab with this checkout's project in it; the first use may build the guest."""
     if mode() is Mode.OFF:
         pytest.skip(f"{ENVIRONMENT}=off")
@@ -28,7 +39,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     missing = unmet(cache.root, image_ready=image_is_ready(cache, CHECKOUT))
     if missing:
         do_without(f"no lab: {'; '.join(missing)}")
-    return Lab(tmp_path_factory.mktemp("lab"), cache=cache)
+    pytestconfig.stash[_LAB] = Lab(tmp_path_factory.mktemp("lab"), cache=cache)
+    return pytestconfig.stash[_LAB]
 
 
 @pytest.fixture(scope="session")

@@ -26,15 +26,24 @@ class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn'
         stdout: what the command had written to stdout by then.
         stderr: what the command had written to stderr by then.
         stillborn: it died by itself before the command began, so nothing was done.
+        emulator: the emulator killed it, see `stale_code.py`; what the command did is void.
         out_dir: what was on its disk of $LAB_OUT, if that was asked for.
     """
 
     TAIL_LINES = 40
 
     def __init__(
-        self, reason: str, *, console: str, stdout: str, stderr: str, stillborn: bool = False
+        self,
+        reason: str,
+        *,
+        console: str,
+        stdout: str,
+        stderr: str,
+        stillborn: bool = False,
+        emulator: bool = False,
     ) -> None:
         self.stillborn = stillborn
+        self.emulator = emulator
         self.out_dir: Path | None = None
         self.reason = reason
         self.console = console

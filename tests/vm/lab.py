@@ -25,7 +25,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 WORKLOAD = Path(__file__).parent / "workload"
 TIMEOUT = 600.0  # seconds
 # About one emulated boot in ten dies while the kernel patches its own code, long before
-# anything of ours runs. A guest that got as far as the command is never tried again.
+# anything of ours runs. A guest that got as far as the command is tried again only if its
+# oops proves that the emulator was wrong.
 BOOT_ATTEMPTS = 3
 PLAIN = Machine()
 
@@ -60,6 +61,9 @@ class Lab:
         with_project: put the project of this checkout into the guests.
         cache: where the layers are; the default follows the environment.
 
+    Attributes:
+        deaths: why each guest died that was booted again.
+
     Raises:
         KernelUnavailable: no package of the machine's kernel can be had.
         BuildError: the guest could not be built.
@@ -77,6 +81,7 @@ class Lab:
         self.machine = machine
         self.with_project = with_project
         self.cache = cache or Cache(cache_root())
+        self.deaths: list[str] = []
         self._images: dict[str, Image] = {}
         self.image = self.image_of(machine.kernel)
         self._numbers = itertools.count(1)
@@ -152,15 +157,15 @@ class Lab:
                 try:
                     outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
                 except VmLost as lost:
-                    if survivor and not lost.stillborn:
+                    died = "early" if lost.stillborn else "of the emulator" if lost.emulator else ""
+                    if survivor and not died:
                         repair(run.disk)
                         read_results(run.disk, target)
                         lost.out_dir = target
-                    if not lost.stillborn or attempt == BOOT_ATTEMPTS:
+                    if not died or attempt == BOOT_ATTEMPTS:
                         raise
-                    print(
-                        f"lab: booting again, the guest died early: {lost.reason}", file=sys.stderr
-                    )
+                    self.deaths.append(f"the guest died {died}: {lost.reason}")
+                    print(f"lab: booting again, {self.deaths[-1]}", file=sys.stderr)
                     continue
                 read_results(run.disk, target)
             break

@@ -140,15 +140,17 @@ def main() -> None:
     """See the top of this file."""
     storm, seed, what = sys.argv[1:]
     words = [storm, "--cpus", "2", "--pairs", "1000000000", "--pause", "50000"]
+    # attached before the storm begins: an emulated CPU may not survive code patched under it
+    rounds = Rounds(int(seed))
     busy = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     try:
-        rounds = Rounds(int(seed))
         if what == "panic":
             rounds.one("panic", sealing=False, panic=True)
         for number in range(0 if what == "panic" else int(what)):
             rounds.one(f"kill-{number:02}", sealing=number % 4 == 3)
     finally:
         busy.kill()
+        busy.wait()
 
 
 main()
