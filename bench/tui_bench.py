@@ -92,6 +92,9 @@ def look(trace: Path) -> dict[str, float]:
 
 def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
     """Follow what the feeder writes."""
+    from arenatrace.tui.allocators import return_memory_early
+
+    return_memory_early()
     from arenatrace.tui.app import ArenatraceApp
     from arenatrace.tui.live_source import LiveSource
 

@@ -1,6 +1,7 @@
 """Whether the memory of a screen that follows a recording stays what it is, for hours.
 
     python bench/tui_soak.py [--minutes 45] [--rate 1e5] [--data DIRECTORY] [--trace TRACE]
+        [--accounts FILE]
 
 At 100,000 events a second 45 minutes are 270 million events, what a machine with 10,000 a second
 yields in seven hours and a half. The events are those of ``feed_churn.py``: every 20 s there are
@@ -12,6 +13,8 @@ with each diagnosis), snapshots and frames a second, how long a key waited at wo
 slope of the mean over the second half of the time, with its standard error, in MiB an hour. What
 has been read is taken from the disk again, so that the disk does not fill; a trace that is read by
 others would stay whole.
+
+FILE gets what ``memory_accounts.py`` counts each minute, to see what grows if anything does.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import memory_accounts
 import numpy as np
 from tui_bench import rss_mib
 
@@ -68,9 +73,10 @@ class Disk:
 class Soak:
     """A session that follows ``path``, and what is measured of it."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, seconds: float, accounts: IO[str] | None) -> None:
         self._path = path
         self._seconds = seconds
+        self._accounts = accounts
         self._snapshots = self._frames = 0
         self._worst_s = 0.0
         self._rss: list[float] = []
@@ -78,6 +84,9 @@ class Soak:
 
     async def run(self) -> None:
         """Until the time is over."""
+        from arenatrace.tui.allocators import return_memory_early
+
+        return_memory_early()
         from arenatrace.tui.app import ArenatraceApp
         from arenatrace.tui.live_source import LiveSource
 
@@ -109,6 +118,7 @@ class Soak:
                 if now - line >= min(_LINE_S, self._seconds):
                     disk.free()
                     self._print(app, now - begun, now - line)
+                    self._account(app, now - begun)
                     line = now
             await lag
             await walk
@@ -126,6 +136,19 @@ class Soak:
         self._rss = []
         self._snapshots = self._frames = 0
         self._worst_s = 0.0
+
+    def _account(self, app: Any, at_s: float) -> None:
+        following = app._source._inner  # noqa: SLF001 - LiveSource tells nobody what it follows
+        recent = getattr(following, "_recent", None)
+        if self._accounts is None or recent is None:
+            return
+        told = {"s": at_s, **memory_accounts.process()}
+        told |= memory_accounts.held(recent, following._rows)  # noqa: SLF001
+        print(
+            json.dumps({name: round(value, 2) for name, value in told.items()}),
+            file=self._accounts,
+            flush=True,
+        )
 
     async def _lag(self, end: float) -> None:
         while (now := time.perf_counter()) < end:
@@ -159,6 +182,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e5)
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tui-bench")
     parser.add_argument("--trace", type=Path, help="instead of one of 2 million events")
+    parser.add_argument("--accounts", type=argparse.FileType("w"), help="a line of JSON a minute")
     options = parser.parse_args()
     trace = options.trace or options.data / "2000000.atrace"
     if not trace.exists():
@@ -171,7 +195,7 @@ def main() -> None:
         try:
             while not (path / "events.arrows").exists():
                 time.sleep(0.05)
-            soak = Soak(path, seconds)
+            soak = Soak(path, seconds, options.accounts)
             asyncio.run(soak.run())
         finally:
             feeder.terminate()

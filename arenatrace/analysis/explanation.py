@@ -14,6 +14,8 @@ from arenatrace.analysis.page_story import DID, page_story
 from arenatrace.analysis.totals import lost
 from arenatrace.trace.reader import Trace
 
+#: Members of a diagnosed fault that are told with the stack and the program behind them.
+EXPLAINING = ("birth", "death", "freed", "queued")
 #: Entries of the page's history that are told; the rest are counted.
 HISTORY = 12
 #: SIGSEGVs that are told one by one.

@@ -45,17 +45,17 @@ def diagnosed_faults(trace: Trace, first: int = 1, *, evidence: bool = True) -> 
     return with_signature(diagnosed.lazy()).sort("fault").collect()
 
 
-def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
-    """The faults of ``trace`` with who and where, before anything is said about why."""
-    # The questions below ask for all of this many times over: it is read once. One plan of all
-    # questions together would take longer to make than to carry out.
-    arenas, programs = (trace.scan(table).collect().lazy() for table in ("arenas", "programs"))
-    seen = (
-        trace.scan("events")
-        .filter(pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)]))
-        .collect(engine="streaming")
-        .lazy()
-    )
+def placed_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
+    """The faults of ``trace``, numbered from ``first``, with arena and page, and no more yet."""
+    return _placed(_seen(trace), trace.scan("arenas").collect().lazy(), first)
+
+
+def _seen(trace: Trace) -> pl.LazyFrame:
+    seen = pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)])
+    return trace.scan("events").filter(seen).collect(engine="streaming").lazy()
+
+
+def _placed(seen: pl.LazyFrame, arenas: pl.LazyFrame, first: int) -> pl.LazyFrame:
     rows = (
         seen.filter(pl.col("kind").is_in(list(_SIDES)))
         .sort("ts_ns", "seq", maintain_order=True)
@@ -64,7 +64,16 @@ def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
         .rename({"uaddr": "told"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
-    rows = with_told_addresses(rows, arenas).collect().lazy()
+    return with_told_addresses(rows, arenas).collect().lazy()
+
+
+def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
+    """The faults of ``trace`` with who and where, before anything is said about why."""
+    # The questions below ask for all of this many times over: it is read once. One plan of all
+    # questions together would take longer to make than to carry out.
+    arenas, programs = (trace.scan(table).collect().lazy() for table in ("arenas", "programs"))
+    seen = _seen(trace)
+    rows = _placed(seen, arenas, first)
     rows = with_attribution(rows, trace.scan("stacks"), programs).collect().lazy()
     rows = with_callee(rows, trace.scan("symbols"))
     rows = with_oops_reason(rows, programs, arenas, trace.meta.profile)

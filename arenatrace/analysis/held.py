@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from arenatrace.analysis.fault_tally import Tally
-from arenatrace.analysis.faults import diagnosed_faults, fault_contract
+from arenatrace.analysis.faults import diagnosed_faults, fault_contract, placed_faults
 from arenatrace.analysis.last_operations import last_operations
+from arenatrace.analysis.near_faults import in_order, near_faults
 from arenatrace.schema import Outcome
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.polars_schema import polars_schema
@@ -33,8 +34,13 @@ _ORDER = ["ts_ns", "seq"]
 
 
 def empty(table: str) -> pl.DataFrame:
-    """No row of ``table``."""
-    return pl.DataFrame(schema=polars_schema(table))
+    """No row of ``table``.
+
+    Names of tasks are texts here: polars remembers each value that a Categorical ever had for
+    as long as there is any Categorical.
+    """
+    schema = polars_schema(table)
+    return pl.DataFrame(schema={**schema, "comm": pl.String} if "comm" in schema else schema)
 
 
 @dataclass(frozen=True)
@@ -96,27 +102,36 @@ class Held:
         return self.kept.settled + len(self.faults)
 
     def trace(self) -> Trace:
-        """What is held, as a trace; its faults begin with number ``kept.unlisted + 1``."""
-        return self._trace(pl.concat(self._events()).sort(_ORDER).lazy())
+        """What is held, as a trace; its faults begin with number ``kept.unlisted + 1``.
+
+        Lazy: whoever asks for a few events does not wait for the order of all, nor pay for it.
+        """
+        return self._trace(_in_time(self._events()))
 
     def states(self) -> Trace:
-        """What is held for the states of pages: also scratch pages of unlisted faults.
-
-        Lazy: whoever asks for one arena does not wait for the order of all of them.
-        """
-        parts = [*self._events(), self.kept.installs]
-        return self._trace(pl.concat([part.lazy() for part in parts]).sort(_ORDER))
+        """``trace`` for the states of pages: also scratch pages of unlisted faults."""
+        return self._trace(_in_time([*self._events(), self.kept.installs]))
 
     def diagnosed(self) -> pl.DataFrame:
         """Rows of ``diagnosed_faults`` for all faults that are held."""
         settled = self.kept.rows
         if settled is not None and not len(self.faults):
             return settled
-        rows = diagnosed_faults(self.trace(), first=self.kept.unlisted + 1)
+        rows = diagnosed_faults(self._trace(self._needed().lazy()), first=self.kept.unlisted + 1)
         if settled is None:
             return rows
         new = rows.filter(pl.col("fault") > self.kept.settled)
         return pl.concat([settled, new], how="vertical_relaxed")
+
+    def _needed(self) -> pl.DataFrame:
+        """The events that diagnosing new faults asks for."""
+        kept = self.kept
+        beside = in_order([kept.faults, self.faults, *self.beside])
+        faults = placed_faults(self._trace(beside.lazy()), kept.unlisted + 1).collect()
+        new = faults.filter(pl.col("fault") > kept.settled)
+        operations = [kept.operations, kept.window, *self.fresh]
+        found = near_faults(operations, new, self.tables["arenas"])
+        return in_order([found, beside])
 
     def settled(self, rows: pl.DataFrame) -> Kept:
         """``kept`` with ``rows``, the diagnosed faults, for good: what explains them is here.
@@ -130,7 +145,7 @@ class Held:
         )
         extra = max(0, len(rows) - FAULTS)
         tally = kept.tally
-        faults = pl.concat([kept.faults, self.faults]).sort(_ORDER)
+        faults = in_order([kept.faults, self.faults])
         installs, let_go = _installs(kept, faults.head(extra))
         if extra:
             counted = fault_contract(rows.head(extra).lazy()).collect()
@@ -154,7 +169,7 @@ class Held:
 
     def _moved_on(self, kept: Kept) -> Kept:
         there = pl.col("arena").is_in(self.tables["arenas"]["arena"].implode())
-        before = pl.concat([kept.operations, kept.window]).sort(_ORDER)
+        before = in_order([kept.operations, kept.window])
         # arenas that no table lists any more: nobody asks about their pages
         before = before.filter(there | pl.col("arena").is_null())
         operations, each = last_operations(before, kept.each), kept.each
@@ -163,7 +178,7 @@ class Held:
             operations = last_operations(operations, 1)
         extra = max(0, len(operations) - OPERATIONS)
         forgotten = int(operations["ts_ns"][extra - 1]) if extra else kept.forgotten_ns
-        window = pl.concat(self.fresh).sort(_ORDER)
+        window = in_order(self.fresh).rechunk()
         return replace(
             kept,
             operations=operations.slice(extra).rechunk(),
@@ -192,6 +207,10 @@ class Held:
         trace = Trace(self.path, self.meta, tables)
         trace.lost["recorded"] = self.lost
         return trace
+
+
+def _in_time(parts: Sequence[pl.DataFrame]) -> pl.LazyFrame:
+    return pl.concat([part.lazy() for part in parts]).sort(_ORDER)
 
 
 def _since(before: pl.DataFrame, window: pl.DataFrame) -> int:

@@ -18,7 +18,7 @@ _FACTS = {
     "pages": pl.UInt32,
     "pid": pl.UInt32,
     "tid": pl.UInt32,
-    "comm": pl.Categorical,
+    "comm": pl.String,
 }
 
 #: Rows held back before those that have been overtaken are dropped.
@@ -74,11 +74,7 @@ class NearStates:
         """What was kept, in the order of time, as ``near_allocations`` wants it."""
         self._drop_overtaken()
         kept = pl.concat([pl.DataFrame(schema=_SCHEMA), *self._held])
-        return (
-            kept.sort("order")
-            .drop("order", "slot", "does")
-            .with_columns(pl.col("comm").cast(pl.String))
-        )
+        return kept.sort("order").drop("order", "slot", "does")
 
     def _take(self, rows: pl.DataFrame, row: Ints, page: Ints) -> None:
         slot = self._slot(page, self._moments.before(rows)[row])
@@ -112,6 +108,7 @@ class NearStates:
 
     def _hold(self, rows: pl.DataFrame, page: Ints, slot: Ints) -> None:
         held = rows.with_columns(
+            pl.col("comm").cast(pl.String),
             arena=pl.Series(self._places.arenas[page]),
             page=pl.Series(self._places.pages[page]),
             slot=pl.Series(slot),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.analysis import held
+from arenatrace.analysis import held, kept_rows
+from arenatrace.analysis.explanation import EXPLAINING
 from arenatrace.analysis.held import Held, Kept, empty, nothing_kept
-from arenatrace.analysis.kept_rows import kept_rows
 from arenatrace.analysis.totals import arena_totals, event_totals
-from arenatrace.schema import TABLES, Kind
+from arenatrace.schema import KEYED, TABLES, Kind
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
 
@@ -22,13 +22,16 @@ _PAGE_KINDS = [
     int(kind) for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
 ]
 _KERNEL_KINDS = [int(Kind.KERNEL_ALLOC), int(Kind.KERNEL_FREE)]
+#: Columns of faults that are keys of other tables.
+_POINTERS = ["arena", "prog", "stack", "ip"]
 _DRAIN, _LOST = int(Kind.FREE_DRAIN), int(Kind.LOST)
 
 
 class Recent:
     """Takes batches of all tables, as fast as they come; ``held`` is what is left of them.
 
-    ``totals`` count everything that ever came, ``let_go`` what its table no longer lists. While
+    ``totals`` count everything that ever came, ``let_go`` what its table no longer lists, of
+    stacks only those that something held points at. While
     ``due`` somebody must settle: work out ``held().settled(...)``, which takes long and may be
     done in another thread, and give it to ``adopt``. While ``full`` no batch may be added.
     """
@@ -38,7 +41,7 @@ class Recent:
         self.meta = meta
         self.totals: dict[str, int] = {}
         self.last_ts_ns: int | None = None
-        self.let_go: dict[str, int] = {"arenas": 0, "programs": 0}
+        self.let_go: dict[str, int] = {"arenas": 0, "programs": 0, "stacks": 0}
         self._kept: Kept = nothing_kept()
         self._fresh: list[pl.DataFrame] = []
         self._fresh_rows = 0
@@ -56,10 +59,15 @@ class Recent:
         merged = merge_rows(table, pl.concat([self._tables[table], rows]).lazy()).collect()
         if table == "symbols":
             merged = merged.unique(["addr", "name", "module"], keep="first", maintain_order=True)
-        faults = pl.concat([self._kept.faults, self._faults])
-        kept = kept_rows(table, {**self._tables, table: merged}, faults)
-        if table in self.let_go:
-            self.let_go[table] += len(merged) - len(kept)
+        needed = self._needed()
+        if table == "stacks" and len(merged) > kept_rows.ROWS:
+            needed = pl.concat([needed, *self._stacks_of_operations()], how="diagonal")
+        kept = kept_rows.kept_rows(table, {**self._tables, table: merged}, needed)
+        if table in self.let_go and len(kept) < len(merged):
+            gone = merged.join(kept, on=KEYED[table], how="anti")
+            if table == "stacks":
+                gone = gone.join(needed, on="stack", how="semi")
+            self.let_go[table] += len(gone)
         self._tables[table] = kept
 
     def held(self) -> Held:
@@ -118,6 +126,7 @@ class Recent:
         return self._tables[name]
 
     def _add_events(self, rows: pl.DataFrame) -> None:
+        rows = rows.with_columns(pl.col("comm").cast(pl.String))
         for name, number in event_totals(rows.lazy()).collect().row(0, named=True).items():
             if name == "last_ts_ns":
                 self.last_ts_ns = max(self.last_ts_ns or 0, number or 0)
@@ -141,9 +150,27 @@ class Recent:
             self._fresh.append(fresh)
             self._fresh_rows += len(fresh)
 
+    def _needed(self) -> pl.DataFrame:
+        """What the faults that are held, and what explains them, point at in other tables."""
+        faults = pl.concat([self._kept.faults, self._faults]).select(_POINTERS)
+        rows = self._kept.rows
+        if rows is None:
+            return faults
+        explaining = [
+            rows.select(pl.col(name).struct.field("stack", "prog")) for name in EXPLAINING
+        ]
+        return pl.concat([faults, *explaining], how="diagonal")
+
+    def _stacks_of_operations(self) -> list[pl.DataFrame]:
+        """The stacks of the operations that are held: any may turn out to explain a fault."""
+        parts = [self._kept.operations, self._kept.window, *self._fresh]
+        return [part.select("stack").drop_nulls().unique() for part in parts]
+
     def _count_operations(self, rows: pl.DataFrame) -> None:
         both = pl.concat([self._operations, arena_totals(rows.lazy()).collect()])
-        if self.let_go["arenas"]:  # those that are not listed any more are counted as one
+        if (
+            self.let_go["arenas"] or len(both) > 2 * kept_rows.LISTED
+        ):  # those that are not listed any more are counted as one
             listed = pl.col("arena").is_in(self._tables["arenas"]["arena"].implode())
             both = both.with_columns(arena=pl.when(listed).then("arena"))
         self._operations = both.group_by("arena").sum()

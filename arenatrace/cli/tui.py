@@ -90,6 +90,9 @@ tui = click.Command(
 
 
 def _look(trace: Path) -> int:
+    from arenatrace.tui.allocators import return_memory_early
+
+    return_memory_early()  # before anything brings polars
     from arenatrace.cli.replay_child import ReplayChild
     from arenatrace.trace.meta import read_meta
     from arenatrace.trace.reader import find_trace, open_trace
@@ -106,6 +109,9 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     reason = no_terminal()
     if reason:
         raise UsageError(f"--live needs a terminal: {reason}", "record it: arenatrace record")
+    from arenatrace.tui.allocators import return_memory_early
+
+    return_memory_early()  # before anything brings polars
     from arenatrace.capture.command import check_command
     from arenatrace.capture.kernel import Kernel
     from arenatrace.capture.session import check_output

@@ -24,10 +24,13 @@ POLL_S = 0.05
 class _Tail(io.RawIOBase):
     """A growing file: a read waits for all the bytes it asks for, or for ``stopped``."""
 
-    def __init__(self, path: Path, stopped: Event, waits: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, stopped: Event, looks: Callable[[], None], waits: Callable[[int], None]
+    ) -> None:
         super().__init__()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._stopped = stopped
+        self._looks = looks
         self._waits = waits
 
     def readable(self) -> bool:
@@ -36,6 +39,7 @@ class _Tail(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         parts = bytearray()
         while len(parts) < size:
+            self._looks()
             data = os.read(self._descriptor, size - len(parts))
             parts += data
             if not data:
@@ -51,22 +55,30 @@ class _Tail(io.RawIOBase):
 
 
 def follow(
-    directory: Path, table: str, stopped: Event, waits: Callable[[int], None] = lambda _: None
+    directory: Path,
+    table: str,
+    stopped: Event,
+    *,
+    looks: Callable[[], None] = lambda: None,
+    waits: Callable[[int], None] = lambda _: None,
 ) -> Iterator[pa.RecordBatch]:
     """The batches of ``table`` of the unsealed trace in ``directory``, until its recording ends.
 
     Waits for what is not there yet, also for the file itself, and calls ``waits`` each time it
-    does, with how many bytes of something unfinished are there. Ends at the end of the stream
-    or when ``stopped`` is set. Never a torn batch: it is waited for. Raises TraceError for a
-    stream that is damaged or has other columns.
+    does, with how many bytes of something unfinished are there; ``looks`` is called before each
+    look, so that one who is told of a wait knows since when nothing had come. Ends at the end of
+    the stream or when ``stopped`` is set. Never a torn batch: it is waited for. Raises TraceError
+    for a stream that is damaged or has other columns.
     """
     path = directory / f"{table}.arrows"
+    looks()
     while not path.exists():
         waits(0)
         if stopped.wait(POLL_S):
             return
+        looks()
     try:
-        tail = _Tail(path, stopped, waits)
+        tail = _Tail(path, stopped, looks, waits)
     except FileNotFoundError:
         return  # sealed between the look and the opening
     except OSError as error:
@@ -84,8 +96,17 @@ def follow(
 
 
 def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
-    """A batch of a table as polars sees it in a trace."""
-    frame = pl.from_arrow(pa.Table.from_batches([batch]))
+    """A batch of a table as polars sees it in a trace, but with texts instead of Categoricals.
+
+    Polars remembers each value that a Categorical ever had: of a recording that is followed for
+    hours these would never end.
+    """
+    columns = [
+        column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+        for column in batch.columns
+    ]
+    plain = pa.Table.from_arrays(columns, names=batch.schema.names)
+    frame = pl.from_arrow(plain)
     if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
         raise TypeError(type(frame).__name__)
     return frame

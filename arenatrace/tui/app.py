@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from arenatrace.tui.way_out import WayOut
 
 #: The screen is drawn anew at most so often, s.
 REDRAW_S = 0.1
+#: Views that Escape leads back to.
+_STEPS_BACK = 100
 
 Clock = Callable[[], float]
 
@@ -83,7 +86,7 @@ class ArenatraceApp(App[None]):
         self._clock = clock
         self._latest: Snapshot | None = None
         self._drawn: Snapshot | None = None
-        self._way: list[str] = []
+        self._way: deque[str] = deque(maxlen=_STEPS_BACK)
         #: Where the focus was when a view was left.
         self._focus_of: dict[str, Widget] = {}
 

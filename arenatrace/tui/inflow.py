@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +12,10 @@ import polars as pl
 from arenatrace.errors import ArenatraceError
 from arenatrace.schema import TABLES
 from arenatrace.trace.follow import follow, frame_of
+from arenatrace.tui import read_ahead
+from arenatrace.tui.read_ahead import ReadAhead
 from arenatrace.tui.words import internal_error
 
-#: Batches read ahead of what is taken; beyond it reading waits, the disk holds the rest.
-_AHEAD = 64
 #: Rows of events taken at once.
 _AT_ONCE = 50_000
 #: Bytes that stay unfinished for so long, s, are said to be.
@@ -42,11 +41,15 @@ class Inflow:
         self._stopped = stopped
         self._clock = clock
         self._torn = (0, 0.0)
-        self._queues: dict[str, queue.Queue[pl.DataFrame]] = {
-            table: queue.Queue(_AHEAD) for table in TABLES
-        }
-        #: Set when a table has been read to its end of the moment.
-        self._tips = {table: threading.Event() for table in TABLES}
+        self._queues = {table: ReadAhead() for table in TABLES}
+        #: Looks are numbered: the one that is asked for, the one that each table's reader is at,
+        #: and the last one that found the end of the table.
+        self._asked = 0
+        self._looking = dict.fromkeys(TABLES, 0)
+        self._tips = dict.fromkeys(TABLES, -1)
+        self._at_end = False
+        #: Events that wait for the rows of other tables that they point at.
+        self._events: list[pl.DataFrame] = []
         self._over: set[str] = set()
 
     def start(self) -> None:
@@ -58,7 +61,7 @@ class Inflow:
     @property
     def behind(self) -> bool:
         """Whether events that are on the disk have not been taken."""
-        return not self._tips["events"].is_set() or not self._queues["events"].empty()
+        return not self._at_end or bool(self._events) or not self._queues["events"].empty
 
     def torn(self) -> str:
         """What to say of an end of the events that stays unfinished; empty if none does."""
@@ -72,70 +75,58 @@ class Inflow:
         """What has been read, at most so much, tables before the events that point at them.
 
         Waits for the first batch of events. A recorder writes those tables before the events. So
-        a table that is read to its end after the events were has all that they point at.
+        a table whose end is seen by a look that began after the events were read has all that
+        they point at.
         """
-        events = self._events(timeout_s)
+        if not self._events:
+            self._events = self._queues["events"].take(_AT_ONCE, timeout_s)
+            self._asked += 1
         found: dict[str, list[pl.DataFrame]] = {}
-        if events:
-            for name in _OTHERS:
-                self._tips[name].clear()
-            while not self._stopped.is_set() and not all(map(self._at_tip, _OTHERS)):
+        rows = self._others(found)
+        while self._events and not self._stopped.is_set() and rows < read_ahead.ROWS:
+            if all(map(self._at_tip, _OTHERS)):
                 self._others(found)
-                self._stopped.wait(_LOOK_S)
-        self._others(found)
-        taken = [(name, pl.concat(found[name])) for name in _OTHERS if name in found]
-        return [*taken, ("events", pl.concat(events))] if events else taken
+                taken, self._events = self._events, []
+                return [*_joined(found), ("events", pl.concat(taken))]
+            self._stopped.wait(_LOOK_S)
+            rows += self._others(found)
+        return _joined(found)
 
     def _at_tip(self, table: str) -> bool:
-        return self._tips[table].is_set() or table in self._over
+        return self._tips[table] >= self._asked or table in self._over
 
-    def _events(self, timeout_s: float) -> list[pl.DataFrame]:
-        waiting, frames, rows = self._queues["events"], [], 0
-        try:
-            frames.append(waiting.get(timeout=timeout_s))
-            rows = len(frames[0])
-            while rows < _AT_ONCE:
-                frames.append(waiting.get_nowait())
-                rows += len(frames[-1])
-        except queue.Empty:
-            pass
-        return frames
-
-    def _others(self, found: dict[str, list[pl.DataFrame]]) -> None:
+    def _others(self, found: dict[str, list[pl.DataFrame]]) -> int:
+        rows = 0
         for name in _OTHERS:
-            waiting = self._queues[name]
-            for _ in range(_AHEAD):
-                try:
-                    found.setdefault(name, []).append(waiting.get_nowait())
-                except queue.Empty:
-                    break
-            if not found[name]:
-                del found[name]
+            frames = self._queues[name].take(read_ahead.ROWS)
+            if frames:
+                found.setdefault(name, []).extend(frames)
+                rows += sum(map(len, frames))
+        return rows
 
     def _read(self, table: str) -> None:
-        tip, waiting = self._tips[table], self._queues[table]
+        def looks() -> None:
+            self._looking[table] = self._asked
 
         def waits(pending: int) -> None:
-            # what has been read but not taken is no end
-            if table == "events" or waiting.empty():
-                tip.set()
-            if table == "events" and pending != self._torn[0]:
-                self._torn = (pending, self._clock())
+            self._tips[table] = self._looking[table]
+            if table == "events":
+                self._at_end = True
+                if pending != self._torn[0]:
+                    self._torn = (pending, self._clock())
 
         try:
-            for batch in follow(self._path, table, self._stopped, waits):
+            for batch in follow(self._path, table, self._stopped, looks=looks, waits=waits):
                 if table == "events":
-                    tip.clear()
-                frame = frame_of(batch)
-                while not self._stopped.is_set():
-                    try:
-                        waiting.put(frame, timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
+                    self._at_end = False
+                self._queues[table].put(frame_of(batch), self._stopped)
         except ArenatraceError as error:
             self.error = error.message
         except BaseException as error:
             self.error = internal_error(error)
         finally:
             self._over.add(table)
+
+
+def _joined(found: dict[str, list[pl.DataFrame]]) -> Batches:
+    return [(name, pl.concat(found[name])) for name in _OTHERS if name in found]

@@ -59,7 +59,7 @@ def _hex(value: int | None) -> str | None:
 
 def let_go(recent: Recent) -> list[str]:
     """What to say of rows that are not listed any more; the counts hold, and the trace has all."""
-    words = {"arenas": "destroyed arena", "programs": "unloaded program"}
+    words = {"arenas": "arena", "programs": "program", "stacks": "call stack"}
     return [
         f"{count(number, words[table])} of long ago not listed until the recording ends"
         for table, number in recent.let_go.items()

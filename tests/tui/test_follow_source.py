@@ -84,7 +84,8 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
 
     def publish(snapshot: Snapshot) -> None:
         seen.append(snapshot)
-        if snapshot.faults is not None and len(snapshot.faults) == 100:
+        diagnosed = snapshot.faults is not None and len(snapshot.faults) == 100
+        if diagnosed and snapshot.fault_count == 100:
             came.set()
 
     source = FollowSource(tmp_path / "run.atrace")

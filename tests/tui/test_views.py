@@ -277,3 +277,19 @@ def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() 
         await driver.see("this arena was not there then")
 
     drive(app_of(TWO), script, (60, 16))
+
+
+def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen that is left on for days, and walked round in, remembers no more than that."""
+    monkeypatch.setattr("arenatrace.tui.app._STEPS_BACK", 3)
+
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        await driver.press("2", "3", "4", "5", "2", "3")
+        seen = []
+        for _ in range(5):
+            await driver.press("escape")
+            seen.append(driver.app.view)
+        assert seen == ["faults", "replay", "programs", "programs", "programs"]
+
+    drive(app_of(TWO), script)

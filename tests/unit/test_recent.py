@@ -131,5 +131,5 @@ def test_following_ends_when_told(tmp_path: Path) -> None:
         waits.append(pending)
         stopped.set()
 
-    found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, wait))
+    found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, waits=wait))
     assert (found, waits) == ([], [0])

@@ -1,0 +1,157 @@
+"""Reading ahead is bounded, and events never come before what they point at."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from arenatrace.schema import TABLES
+from arenatrace.tui import inflow, read_ahead
+from arenatrace.tui.inflow import Inflow
+from arenatrace.tui.read_ahead import ReadAhead
+from tests.tui.growing import Growing
+from tests.unit.trace_builder import record_batch
+
+_PATIENCE_S = 30.0
+
+
+def _frame(rows: int) -> pl.DataFrame:
+    return pl.DataFrame({"a": range(rows)})
+
+
+def test_reading_waits_while_so_many_rows_have_not_been_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read_ahead, "ROWS", 100)
+    ahead, stopped = ReadAhead(), threading.Event()
+    put: list[int] = []
+
+    def read() -> None:
+        for number in range(20):
+            ahead.put(_frame(30), stopped)
+            put.append(number)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    end = time.monotonic() + _PATIENCE_S
+    while len(put) < 4 and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert len(put) == 4
+    rows = 0
+    while rows < 600 and time.monotonic() < end:
+        taken = ahead.take(60, 1.0)
+        assert sum(map(len, taken)) <= 60
+        rows += sum(map(len, taken))
+    reader.join(_PATIENCE_S)
+    assert rows == 600
+    assert ahead.empty
+    assert ahead.take(1, 0.01) == []
+
+
+def test_a_reader_without_room_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "ROWS", 10)
+    ahead, stopped = ReadAhead(), threading.Event()
+    ahead.put(_frame(10), stopped)
+    reader = threading.Thread(target=ahead.put, args=(_frame(10), stopped))
+    reader.start()
+    stopped.set()
+    reader.join(_PATIENCE_S)
+    assert not reader.is_alive()
+    assert len(ahead.take(1000)) == 1
+
+
+class _Reader:
+    """Stands in for ``follow`` of one table: it looks, finds and waits when the test says so."""
+
+    def __init__(self) -> None:
+        self.looked, self.go_on, self.again = (threading.Event() for _ in range(3))
+        self.batch: pa.RecordBatch | None = None
+        self.ends = 0
+
+    def __call__(
+        self, looks: Callable[[], None], waits: Callable[[int], None]
+    ) -> Iterator[pa.RecordBatch]:
+        while True:
+            looks()
+            found, self.batch = self.batch, None
+            self.looked.set()
+            if found is not None:
+                yield found
+                continue
+            self.go_on.wait(_PATIENCE_S)
+            self.ends += 1
+            waits(0)
+            self.again.wait(_PATIENCE_S)
+
+
+def test_an_end_seen_before_the_events_came_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that began before the events were read may have missed the rows they point at."""
+    slow = _Reader()
+    events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
+    stopped = threading.Event()
+
+    def follow(
+        _path: Path, table: str, stopped: threading.Event, *, looks: Any, waits: Any
+    ) -> Iterator[pa.RecordBatch]:
+        if table == "stacks":
+            yield from slow(looks, waits)
+        slow.looked.wait(_PATIENCE_S)
+        if table == "events":
+            yield events
+        while not stopped.wait(0.01):
+            looks()
+            waits(0)
+
+    monkeypatch.setattr(inflow, "follow", follow)
+    reading = Inflow(tmp_path, stopped)
+    reading.start()
+    assert slow.looked.wait(_PATIENCE_S)
+    taken: list[tuple[str, int]] = []
+    taker = threading.Thread(
+        target=lambda: taken.extend((name, len(rows)) for name, rows in reading.take(_PATIENCE_S))
+    )
+    taker.start()
+    time.sleep(0.3)
+    # the events are taken by now, their stack is written, and the look from before says: the end
+    slow.batch = record_batch("stacks", [{"stack": 7, "frames": [1]}])
+    slow.go_on.set()
+    time.sleep(0.3)
+    assert taken == []
+    slow.again.set()
+    taker.join(_PATIENCE_S)
+    stopped.set()
+    assert slow.ends >= 1
+    assert taken == [("stacks", 1), ("events", 1)]
+
+
+def test_tables_longer_than_what_is_read_ahead_come_in_parts_and_before_the_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "ROWS", 50)
+    growing = Growing(tmp_path / "run.atrace")
+    for number in range(300):
+        growing.writer.append("stacks", record_batch("stacks", [{"stack": number + 10}]))
+    growing.use_after_free()
+    growing.flush()
+    stopped = threading.Event()
+    reading = Inflow(tmp_path / "run.atrace", stopped)
+    reading.start()
+    seen = dict.fromkeys(TABLES, 0)
+    end = time.monotonic() + _PATIENCE_S
+    while not seen["events"] and time.monotonic() < end:
+        for name, rows in reading.take(0.1):
+            assert len(rows) <= 200
+            seen[name] += len(rows)
+    stopped.set()
+    assert seen["stacks"] == 301
+    assert seen["events"] == 3
