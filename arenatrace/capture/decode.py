@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from arenatrace.capture.event_columns import FAULTS, NONE, PAGE_OPERATIONS, EventColumns, Who
+from arenatrace.capture.event_columns import FAULTS, PAGE_OPERATIONS, EventColumns, Who
 from arenatrace.capture.few_values import codes_of
 from arenatrace.capture.kind_masks import Ints, KindMasks
 from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.losses import Loss
 from arenatrace.capture.ring import Records
+from arenatrace.capture.row_numbers import NONE
 from arenatrace.schema import Kind, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 
@@ -82,19 +83,24 @@ class Decoder:
 
     def _identify(self, records: Records, kinds: KindMasks) -> tuple[Records, KindMasks, Who]:
         who = Who(len(records))
-        keep = np.ones(len(records), np.bool_)
-        who.stack[:] = self._page_stacks(records, kinds)
+        self._page_stacks(records, kinds, who)
+        pointers = records["arena"].copy()
         faults = deque(kinds.rows_of(*FAULTS))
+        gone: list[int] = []
         done = 0
         for turn in (*kinds.rows_of(*_TURNING_POINTS), len(records)):
-            self._pointers(records, slice(done, turn), who)
+            self._pointers(pointers[done:turn], slice(done, turn), who)
             while faults and faults[0] < turn:
-                self._fault(records, faults.popleft(), who, keep)
+                at = faults.popleft()
+                if not self._fault(records[at], at, who):
+                    gone.append(at)
             if turn < len(records):
                 self._turn(records[turn], turn, who)
             done = turn + 1
-        if keep.all():
+        if not gone:
             return records, kinds, who
+        keep = np.ones(len(records), np.bool_)
+        keep[gone] = False
         self.unrelated_oopses += int((~keep & kinds.of(Kind.KERNEL_FAULT)).sum())
         records = records[keep]
         return records, KindMasks(records["kind"]), who.only(keep)
@@ -103,49 +109,49 @@ class Decoder:
         arenas, programs = self._ledger.arenas, self._ledger.programs
         kind, ts_ns, ptr = int(record["kind"]), int(record["ts_ns"]), int(record["arena"])
         if kind == Kind.ARENA_CREATE:
-            who.arena[at] = arenas.created(ptr, ts_ns)
+            who.arena.put(at, arenas.created(ptr, ts_ns))
         elif kind == Kind.ARENA_MMAP:
-            who.arena[at] = arenas.mapped(ptr, ts_ns)
+            who.arena.put(at, arenas.mapped(ptr, ts_ns))
         elif kind == Kind.ARENA_DESTROY:
-            who.arena[at] = arenas.destroyed(ptr, ts_ns)
+            who.arena.put(at, arenas.destroyed(ptr, ts_ns))
         else:
             start = int(record["ret"]) & 0xFFFFFFFFFFFFFFFF
             if kind == Kind.PROG_LOAD:
-                who.prog[at] = programs.loaded(start, ts_ns)
+                who.prog.put(at, programs.loaded(start, ts_ns))
             else:
                 gone = programs.unloaded(start, ts_ns)
-                who.prog[at] = NONE if gone is None else gone
+                who.prog.put(at, NONE if gone is None else gone)
             if ptr:
-                who.arena[at] = arenas.index(ptr)
+                who.arena.put(at, arenas.index(ptr))
 
-    def _pointers(self, records: Records, rows: slice, who: Who) -> None:
+    def _pointers(self, pointers: Ints, rows: slice, who: Who) -> None:
         """The arenas of a stretch of rows, in which each pointer means one arena."""
-        pointers = np.ascontiguousarray(records["arena"][rows])
-        if not len(pointers):
-            return
         codes, firsts = codes_of(pointers)
         indices = [
             self._ledger.arenas.index(ptr) if ptr else NONE for ptr in pointers[firsts].tolist()
         ]
-        if len(indices) == 1:
-            who.arena[rows] = indices[0]
-        else:
-            who.arena[rows] = np.asarray(indices, np.int32)[codes]
+        if codes is not None:
+            who.arena.put(rows, np.asarray(indices, np.int32).take(codes))
+        elif indices:
+            who.arena.put(rows, indices[0])
 
-    def _page_stacks(self, records: Records, kinds: KindMasks) -> Ints | int:
+    def _page_stacks(self, records: Records, kinds: KindMasks, who: Who) -> None:
         """Ids of the stacks of page operations."""
-        # below level `stacks` there is none, unless a fault has its instruction there
-        if not kinds.any_of(*PAGE_OPERATIONS) or not records["ip"].max():
-            return NONE
+        # below level `stacks` none is ever sent; faults have their instruction there
+        if not self._ledger.stacks.has_traces or not kinds.any_of(*PAGE_OPERATIONS):
+            return
         hashes = np.where(kinds.of(*PAGE_OPERATIONS), records["ip"], 0)
         codes, firsts = codes_of(hashes)
         found = [self._ledger.stacks.of_trace(each) for each in hashes[firsts].tolist()]
-        ids = np.asarray([NONE if each is None else each for each in found], np.int32)
-        taken: Ints = ids.take(codes)
-        return taken
+        ids = [NONE if each is None else each for each in found]
+        everywhere = slice(0, len(hashes))
+        if codes is None:
+            who.stack.put(everywhere, ids[0])
+        else:
+            who.stack.put(everywhere, np.asarray(ids, np.int32).take(codes))
 
-    def _fault(self, records: Records, at: int, who: Who, keep: Ints) -> None:
-        record = records[at]
+    def _fault(self, record: Any, at: int, who: Who) -> bool:
+        """Who is concerned by the fault ``record`` of row ``at``; False if none of ours is."""
         note = None
         if record["stack"]:
             note = self._ledger.claim_stack(
@@ -153,21 +159,20 @@ class Decoder:
             )
         start = int(record["ret"]) & 0xFFFFFFFFFFFFFFFF
         if start:
-            who.prog[at] = self._ledger.programs.index(start, note)
+            who.prog.put(at, self._ledger.programs.index(start, note))
         if note is not None:
-            who.stack[at] = self._ledger.stacks.of_fault(note.frames, int(record["ip"]))
-        if record["kind"] == Kind.PROG_FAULT and not record["flags"] & WireFlag.ADDR_IS_OFFSET:
-            # no program was named: the arena is that of the address, and without one BPF code
-            # touched something else
-            touched = self._ledger.arenas.at_address(int(record["addr"]))
-            who.arena[at] = NONE if touched is None else touched
-            keep[at] = touched is not None or not self._ledger.arenas.all_placed()
-        recovered = record["flags"] & WireFlag.OK
-        if record["kind"] == Kind.KERNEL_FAULT and not recovered:
-            # the blamed program's arena need not be the one that was touched
-            touched = self._ledger.arenas.at_address(int(record["addr"]))
-            who.arena[at] = NONE if touched is None else touched
-            # an address outside every arena is some other bug, whatever program is on the
-            # stack; an arena whose place is unknown leaves it open
-            if touched is None and self._ledger.arenas.all_placed():
-                keep[at] = False
+            who.stack.put(at, self._ledger.stacks.of_fault(note.frames, int(record["ip"])))
+        if record["kind"] == Kind.PROG_FAULT:
+            # where no program was named the arena is that of the address, and without one BPF
+            # code touched something else
+            elsewhere = not record["flags"] & WireFlag.ADDR_IS_OFFSET
+        else:
+            # the blamed program's arena need not be the one that was touched; an address outside
+            # every arena is some other bug, whatever program is on the stack
+            elsewhere = not record["flags"] & WireFlag.OK
+        if not elsewhere:
+            return True
+        touched = self._ledger.arenas.at_address(int(record["addr"]))
+        who.arena.put(at, NONE if touched is None else touched)
+        # an arena whose place is unknown leaves it open
+        return touched is not None or not self._ledger.arenas.all_placed()

@@ -26,13 +26,14 @@ class KindMasks:
         self.kind = kind.copy()
         #: Rows of each kind that there is.
         self.counts: dict[Kind, int] = {}
-        self._masks: dict[Kind, Mask] = {}
+        # by number: members of an enumeration are hashed by a function in Python
+        self._masks: list[Mask | None] = [None] * (max(Kind) + 1)
         self._none = np.zeros(len(kind), np.bool_)
         left = len(kind)
         for each in _COMMON_FIRST:
             if not left:
                 return
-            mask = self.kind == each.value
+            mask = self.kind == np.uint8(each)
             count = int(np.count_nonzero(mask))
             if count:
                 self.counts[each], self._masks[each] = count, mask
@@ -42,7 +43,7 @@ class KindMasks:
 
     def of(self, *kinds: Kind) -> Mask:
         """The rows of any of ``kinds``; not to be written to."""
-        found = [self._masks[kind] for kind in kinds if kind in self._masks]
+        found = self._found(kinds)
         if not found:
             return self._none
         mask = found[0]
@@ -52,8 +53,12 @@ class KindMasks:
 
     def any_of(self, *kinds: Kind) -> bool:
         """Whether there is a row of one of ``kinds``."""
-        return not self.counts.keys().isdisjoint(kinds)
+        return bool(self._found(kinds))
 
     def rows_of(self, *kinds: Kind) -> list[int]:
         """Where the rows of ``kinds`` are, in order."""
         return np.flatnonzero(self.of(*kinds)).tolist() if self.any_of(*kinds) else []
+
+    def _found(self, kinds: tuple[Kind, ...]) -> list[Mask]:
+        masks = self._masks
+        return [mask for kind in kinds if (mask := masks[kind]) is not None]

@@ -83,11 +83,11 @@ class MappedRing:
             self._data, RECORD, count, self._data_offset + (start & (self._size - 1))
         )
         headers = view["header"].copy()
-        busy = np.flatnonzero(headers & BUSY)
-        if busy.size:
-            count = int(busy[0])
-            headers, view = headers[:count], view[:count]
-        if (headers & DISCARD).any():
+        if headers.max() >= DISCARD:
+            busy = np.flatnonzero(headers & BUSY)
+            if busy.size:
+                count = int(busy[0])
+                headers, view = headers[:count], view[:count]
             view = view[(headers & DISCARD) == 0]
         return view, start + count * RECORD.itemsize
 

@@ -36,6 +36,11 @@ class StackTable:
         """Take the stack of page operations; the symbols of its frames follow."""
         self._traces[note.hash] = note.frames
 
+    @property
+    def has_traces(self) -> bool:
+        """Whether stacks of page operations were ever sent."""
+        return bool(self._traces or self._older_traces)
+
     def of_trace(self, trace_hash: int) -> int | None:
         """Id of the stack with this hash; None if it was never sent."""
         frames = self._traces.get(trace_hash)
