@@ -10,6 +10,8 @@ import os
 import platform
 import struct
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from arenatrace.errors import UnsupportedError
 
@@ -17,6 +19,7 @@ _SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}
 
 _OBJ_GET_INFO_BY_FD = 15
 _MAP_FREEZE = 22
+_MAP_LOOKUP_BATCH = 24
 _LINK_CREATE = 28
 _ITER_CREATE = 33
 
@@ -37,19 +40,28 @@ class ProgInfo:
 
 
 def _bpf(command: int, attr: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attr.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
+    result: int = _libc().syscall(_syscall_number(), command, buffer, _ATTR_BYTES)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+@cache
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@cache
+def _syscall_number() -> int:
     number = _SYSCALL_NUMBER.get(platform.machine())
     if number is None:
         raise UnsupportedError(
             f"live capture does not know the bpf(2) system call on {platform.machine()}",
             "record on x86_64 or aarch64; traces can be read on any machine",
         )
-    libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(attr.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
-    result: int = libc.syscall(number, command, buffer, _ATTR_BYTES)
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+    return number
 
 
 def freeze_map(fd: int) -> None:
@@ -86,6 +98,17 @@ def prog_info(fd: int) -> ProgInfo:
         _OBJ_GET_INFO_BY_FD,
         struct.pack("<IIQ", fd, _PROG_INFO_BYTES, ctypes.addressof(info)),
     )
-    (prog_id,) = struct.unpack_from("<I", info.raw, 4)
-    (misses,) = struct.unpack_from("<Q", info.raw, 208)
+    (prog_id,) = struct.unpack_from("<I", info, 4)
+    (misses,) = struct.unpack_from("<Q", info, 208)
     return ProgInfo(prog_id, misses)
+
+
+def look_up_batch(map_fd: int, entries: int, keys: int, values: int) -> None:
+    """Read all ``entries`` of an array into memory (BPF_MAP_LOOKUP_BATCH); OSError.
+
+    ``keys`` and ``values`` are addresses with room for 4 bytes and for one value, or one for
+    each possible CPU, an entry.
+    """
+    position = ctypes.c_uint32()
+    out = ctypes.addressof(position)
+    _bpf(_MAP_LOOKUP_BATCH, struct.pack("<QQQQII", 0, out, keys, values, entries, map_fd))

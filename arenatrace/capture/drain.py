@@ -22,10 +22,9 @@ from arenatrace.trace.writer import TraceWriter
 #: Seconds that records still being written are waited for after the end of a recording.
 STRAGGLERS_S = 2.0
 
-#: A pass costs as much as some thousands of events: one is made when a ring is filled to this
-#: part, or so long (s) after the last one.
+#: A pass costs as much as some thousands of events: one is made before each flush, and when a
+#: ring is filled to this part.
 FULL_ENOUGH = 1 / 8
-PASS_EVERY_S = 0.5
 
 #: Events taken in one pass at most: their columns should stay in the CPU's cache.
 PASS_EVENTS = 32 * 1024
@@ -44,7 +43,6 @@ class Drain:
         self._decoder = decoder
         self._writer = writer
         self._bad_notes = 0
-        self._took_s = 0.0
         self._doubt: StackDoubt | None = None
         self._began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._losses = LossCounter(probes, self._began_ns)
@@ -56,10 +54,10 @@ class Drain:
         """What is to be said of the drain before it begins."""
         return self._rings.notice
 
-    def due(self, now_s: float) -> bool:
-        """Whether it is time for a pass; ``now_s`` is that of time.monotonic()."""
-        filled = max(self._events.filled(), self._notes.filled())
-        return filled >= FULL_ENOUGH or now_s - self._took_s >= PASS_EVERY_S
+    @property
+    def due(self) -> bool:
+        """Whether a ring is full enough for a pass."""
+        return self._events.filled() >= FULL_ENOUGH or self._notes.filled() >= FULL_ENOUGH
 
     def take(self) -> int:
         """Take what is ready, up to ``PASS_EVENTS``; returns the number of events taken.
@@ -68,7 +66,6 @@ class Drain:
         stands now may be decoded once all notes up to where *theirs* stands a moment later
         have been read; as long as one of those is still being written, they wait.
         """
-        self._took_s = time.monotonic()
         self._rings.pump()
         until = min(self._events.produced, self._events.consumed + PASS_EVENTS * RECORD.itemsize)
         notes_until = self._notes.produced
@@ -88,6 +85,15 @@ class Drain:
             self._writer.append("events", batch)
         self._events.advance(position)
         return len(records)
+
+    def take_ready(self) -> int:
+        """Take all that is ready now, however much comes meanwhile; returns how many events."""
+        until, taken = self._events.produced, 0
+        while True:
+            count = self.take()
+            taken += count
+            if not count or self._events.consumed >= until:
+                return taken
 
     def take_rest(self) -> None:
         """After the probes were told to stop: take all, and count what never gets finished."""

@@ -12,12 +12,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from arenatrace.capture.bpf_syscall import freeze_map, prog_info, run_iterator
 from arenatrace.capture.filters import Filters, as_id, as_tag, kept_name
 from arenatrace.capture.notes import ArenaNote, NoteType, ProgNote, parse
+from arenatrace.capture.percpu_array import PerCpuArray
 from arenatrace.capture.points import PointState
 from arenatrace.capture.ring import MappedRing
 from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
@@ -27,6 +29,8 @@ from arenatrace.schema import LOST_NOTES, LOST_STACKS
 
 _SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
+#: struct at_loss of the probes.
+_LOSS = [("count", "<u8"), ("first_ns", "<u8"), ("last_ns", "<u8"), ("looks", "<u8")]
 #: What libbcc says of a map that the kernel did not make.
 _NO_RING = re.compile(r"could not open bpf map: (?:events|notes), error: (.+)")
 
@@ -173,6 +177,14 @@ class Probes:
             self._bpf.cleanup()
         self._bpf = self._compile(bcc, text, flags, rings)
         self._freeze_format()
+
+    @cached_property
+    def _lost_events(self) -> PerCpuArray:
+        return PerCpuArray(self.map_fd("lost_events"), len(self._bpf[b"lost_events"]), _LOSS)
+
+    @cached_property
+    def _lost_notes(self) -> PerCpuArray:
+        return PerCpuArray(self.map_fd("lost_notes"), len(self._bpf[b"lost_notes"]), "<u8")
 
     def _takes(self, memory: StackMemory) -> bool:
         """Load the probes that remember stacks; False if the kernel does not take them."""
@@ -361,22 +373,20 @@ class Probes:
         That is how many since the start, and when (ns) the first and the last of those that
         were lost since the call before.
         """
-        table = self._bpf[b"lost_events"]
-        found = {
-            key.value: [(cpu.count, cpu.first_ns, cpu.last_ns) for cpu in table[key]]
-            for key in table
-        }
+        losses = self._lost_events.read()
+        if not losses["count"].any():
+            return {}
+        found = losses[["count", "first_ns", "last_ns"]].tolist()
         self._loss_looks += 1
         looks = self._bpf[b"loss_looks"]
         looks[ctypes.c_int(0)] = looks.Leaf(self._loss_looks)
-        return {kind: cpus for kind, cpus in found.items() if any(count for count, *_ in cpus)}
+        return {kind: cpus for kind, cpus in enumerate(found) if any(count for count, *_ in cpus)}
 
     def lost_notes(self) -> dict[str, int]:
         """What is missing of notes, over all CPUs: ``LOST_NOTES`` and ``LOST_STACKS``."""
-        table = self._bpf[b"lost_notes"]
-        counts = {key.value: sum(table[key]) for key in table}
-        stacks = counts.pop(NoteType.TRACE, 0)
-        found = {LOST_NOTES: sum(counts.values()), LOST_STACKS: stacks}
+        counts = self._lost_notes.read().sum(axis=1).tolist()
+        stacks = counts[NoteType.TRACE]
+        found = {LOST_NOTES: sum(counts) - stacks, LOST_STACKS: stacks}
         return {label: count for label, count in found.items() if count}
 
     def stack_doubt(self) -> StackDoubt | None:

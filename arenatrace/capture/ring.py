@@ -48,18 +48,19 @@ class MappedRing:
             map_fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
         )
         self._data_offset = page
-        self._consumer_pos = np.frombuffer(self._consumer, dtype="<u8", count=1)
-        self._producer_pos = np.frombuffer(self._data, dtype="<u8", count=1)
+        # read and written as one; they are looked at often, and an array makes objects each time
+        self._consumer_pos = memoryview(self._consumer)[:8].cast("Q")
+        self._producer_pos = memoryview(self._data)[:8].cast("Q")
 
     @property
     def consumed(self) -> int:
         """Bytes consumed since the ring was made."""
-        return int(self._consumer_pos[0])
+        return self._consumer_pos[0]
 
     @property
     def produced(self) -> int:
         """Bytes reserved by producers since the ring was made."""
-        return int(self._producer_pos[0])
+        return self._producer_pos[0]
 
     def filled(self) -> float:
         """How full the ring is, 0 to 1."""

@@ -30,7 +30,7 @@ from arenatrace.trace.writer import TraceWriter
 #: Seconds between two looks at the rings, between flushes, and between progress reports.
 POLL_S = 0.05
 FLUSH_S = 1.0
-PROGRESS_S = 0.5
+PROGRESS_S = 1.0
 #: Seconds for probes that are under way when recording ends; they take microseconds.
 SETTLE_S = 0.02
 #: Seconds that the arenas of a command that ended may take to be destroyed: a kernel worker does
@@ -208,7 +208,7 @@ class Session:
         while True:
             ended = command is not None and command.status is not None
             now = time.monotonic()
-            took = self._drain.take() if now >= next_flush or self._drain.due(now) else 0
+            took = self._drain.take_ready() if now >= next_flush or self._drain.due else 0
             if now >= next_flush:
                 self._flush(writer)
                 next_flush = now + FLUSH_S

@@ -1,6 +1,6 @@
 """What recording costs, counted in instructions; runs in the guest, see ../capture_bench.py.
 
-usage: capture_cost.py STORM PAIRS all|tools|drains
+usage: capture_cost.py STORM PAIRS all|tools|rest|drains
 
 Under -icount the guest's clocks advance by 4 ns an instruction, so CPU times are instruction
 counts.
@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +34,8 @@ from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
 
 NS_PER_INSTRUCTION = 4
-SCRATCH = Path("/tmp/bench")  # noqa: S108 - the guest's own
+#: On the guest's disk, as a recording is.
+SCRATCH = Path("/var/bench")
 TRUTH = SCRATCH / "truth.json"
 
 BPFTRACE = """
@@ -52,16 +55,33 @@ PERF_PROBES = (
 )
 
 
-def storm(pairs: int) -> list[str]:
+#: What a tool does at its beginning is over by then, and what it makes of the storm's own
+#: programs; the storm waits for that long.
+QUIET_MS = 5000
+#: Seconds that nothing happens, and as many more: the difference is what a second costs.
+SHORT_S, LONG_S = 4, 34
+
+
+def storm(pairs: int, delay_ms: int = 0) -> list[str]:
     """The command that makes so many pairs and writes what it used."""
-    return [sys.argv[1], "--pairs", str(pairs), "--truth", str(TRUTH)]
+    words = [sys.argv[1], "--pairs", str(pairs), "--truth", str(TRUTH)]
+    return [*words, "--delay", str(delay_ms)] if delay_ms else words
+
+
+def run(command: list[str]) -> float:
+    """Run a command that should succeed; returns the instructions it took, with its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        print(f"{command}: {done.returncode}\n{done.stdout.decode()}", file=sys.stderr)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return used_s * 1e9 / NS_PER_INSTRUCTION
 
 
 def measure(name: str, command: list[str], output: Path | None, pairs: int) -> None:
     """Print what a tool costs for each pair, in instructions, and what it leaves on the disk."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        print(f"{command}: {done.returncode}\n{done.stdout.decode()}", file=sys.stderr)
+    run(command)
     (told,) = json.loads(TRUTH.read_text())["cpus"]
     size = 0
     if output is not None:
@@ -76,27 +96,53 @@ def measure(name: str, command: list[str], output: Path | None, pairs: int) -> N
     print(json.dumps(row), flush=True)
 
 
+def recorder(options: list[str], output: Path, command: list[str]) -> list[str]:
+    """``arenatrace record`` of a command."""
+    shutil.rmtree(output, ignore_errors=True)
+    return ["arenatrace", "record", "--level", *options, "-o", str(output), "--", *command]
+
+
+def bpftrace(command: list[str]) -> list[str]:
+    """The same fields by bpftrace, of a command."""
+    script = SCRATCH / "storm.bt"
+    script.write_text(BPFTRACE)
+    words = ["bpftrace", "-o", str(SCRATCH / "bpftrace.txt"), "-c", " ".join(command)]
+    return [*words, str(script)]
+
+
 def tools(pairs: int) -> None:
     """All tools, with the untraced storm before and after."""
-    subprocess.run(storm(pairs), check=True)  # warm
-    measure("untraced", storm(pairs), None, pairs)
+    work = storm(pairs, QUIET_MS)
+    subprocess.run(work, check=True)  # warm
+    measure("untraced", work, None, pairs)
     for options in (["faults"], ["pages"], ["stacks"], ["stacks", "--walk-every-stack"]):
         name = " ".join(options)
         out = SCRATCH / f"{name}.atrace"
-        words = ["arenatrace", "record", "--level", *options, "-o", str(out), "--", *storm(pairs)]
-        measure(f"arenatrace {name}", words, out, pairs)
+        measure(f"arenatrace {name}", recorder(options, out, work), out, pairs)
     perf(pairs)
-    script, text = SCRATCH / "storm.bt", SCRATCH / "bpftrace.txt"
-    script.write_text(BPFTRACE)
-    words = ["bpftrace", "-o", str(text), "-c", " ".join(storm(pairs)), str(script)]
-    measure("bpftrace", words, text, pairs)
-    measure("untraced again", storm(pairs), None, pairs)
+    measure("bpftrace", bpftrace(work), SCRATCH / "bpftrace.txt", pairs)
+    measure("untraced again", work, None, pairs)
+
+
+def rests() -> None:
+    """What recorders take of their own: to begin and to end, and each second of nothing."""
+    for name, words in (
+        ("arenatrace faults", lambda command: recorder(["faults"], SCRATCH / "rest", command)),
+        ("arenatrace pages", lambda command: recorder(["pages"], SCRATCH / "rest", command)),
+        ("bpftrace", bpftrace),
+    ):
+        run(words(["true"]))  # warm
+        short, long = (run(words(["sleep", str(seconds)])) for seconds in (SHORT_S, LONG_S))
+        second = (long - short) / (LONG_S - SHORT_S)
+        row = {"rest": name, "second": second, "once": short - SHORT_S * second}
+        print(json.dumps(row), flush=True)
 
 
 def perf(pairs: int) -> None:
     """The kprobes of perf: two of them, and a third for the arguments of the allocation."""
     data = SCRATCH / "perf.data"
-    words = ["perf", "record", "-q", "-e", "probe:*", "-a", "-o", str(data), "--", *storm(pairs)]
+    work = storm(pairs, QUIET_MS)
+    words = ["perf", "record", "-q", "-e", "probe:*", "-a", "-o", str(data), "--", *work]
     for name, probes in (("perf, 2 kprobes", PERF_PROBES[:2]), ("perf, 3 kprobes", PERF_PROBES)):
         for probe in probes:
             subprocess.run(["perf", "probe", "-q", "-a", probe], check=True)
@@ -123,27 +169,26 @@ class Event(ctypes.Structure):
 class Ringful:
     """Probes, and what one storm leaves in their rings."""
 
-    def __init__(self, pairs: int) -> None:
+    def __init__(self) -> None:
         kernel = Kernel.look("pages")
         self.probes = Probes(kernel.states, kernel.offsets)
         self.probes.attach()
-        self._pairs = pairs
 
-    def fill(self) -> None:
+    def fill(self, pairs: int) -> None:
         """Record one storm into the rings; nobody reads."""
         self.probes.set_recording(True)
-        subprocess.run(storm(self._pairs), check=True)
+        subprocess.run(storm(pairs), check=True)
         self.probes.set_recording(False)
 
-    def drain(self, *names: str) -> None:
-        """Have one recorder take as many storms as there are names, into one trace."""
+    def drain(self, name: str, *storms: int) -> None:
+        """Have one recorder take storms of so many pairs, one after another, into one trace."""
         decoder = Decoder(Ledger({}, set()))
-        writer = TraceWriter(SCRATCH / f"{names[0]}.atrace".replace(" ", "-"), Meta("x"))
+        writer = TraceWriter(SCRATCH / f"{name}.atrace".replace(" ", "-"), Meta("x"))
         drain = Drain(self.probes, decoder.ledger, decoder, writer)
         drain.take()
-        for name in names:
+        for pairs in storms:
             before = sum(decoder.counts.values())
-            self.fill()
+            self.fill(pairs)
             began = time.process_time_ns()
             drain.take_rest()
             writer.flush()
@@ -159,19 +204,20 @@ def told(name: str, used_ns: int, events: int) -> None:
 
 def drains(pairs: int) -> None:
     """CPU per event of taking the same events out of the ring, in several ways."""
-    rings = Ringful(pairs)
-    rings.drain(*(f"arenatrace, {when}" for when in ("the first time", "again", "and again")))
-    Callbacks(rings).all_ways()
+    rings = Ringful()
+    rings.drain("arenatrace", pairs, pairs, pairs, pairs // 5, pairs // 20)
+    Callbacks(rings, pairs).all_ways()
     rings.probes.close()
     os.environ[UNMAPPED] = "1"
-    Ringful(pairs).drain("arenatrace without mapping")
+    Ringful().drain("arenatrace without mapping", pairs)
 
 
 class Callbacks:
     """What somebody writes with BCC: a callback for every event, as its documentation has it."""
 
-    def __init__(self, rings: Ringful) -> None:
+    def __init__(self, rings: Ringful, pairs: int) -> None:
         self._rings = rings
+        self._pairs = pairs
         self._bpf = rings.probes._bpf  # noqa: SLF001 - as a user of BCC has it
         self._take: Callable[[Any], None] = self._members
         self._taken = 0
@@ -193,7 +239,7 @@ class Callbacks:
         )
         for name, take, after in ways:
             self._take, self._taken = take, 0
-            self._rings.fill()
+            self._rings.fill(self._pairs)
             began = time.process_time_ns()
             self._bpf.ring_buffer_consume()
             if after is not None:
@@ -237,7 +283,10 @@ class Callbacks:
 
 if __name__ == "__main__":
     SCRATCH.mkdir()
-    if sys.argv[3] != "drains":
+    asked = sys.argv[3]
+    if asked in ("all", "tools"):
         tools(int(sys.argv[2]))
-    if sys.argv[3] != "tools":
-        drains(int(sys.argv[2]))
+    if asked in ("all", "rest"):
+        rests()
+    if asked in ("all", "drains"):
+        drains(int(sys.argv[2]) // 2)

@@ -341,9 +341,11 @@ def test_a_missing_point_is_in_the_trace(probes: _FakeProbes, tmp_path: Path) ->
 
 
 def test_events_wait_for_a_note_that_is_still_being_written(
-    probes: _FakeProbes, tmp_path: Path
+    probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its CPU reserved it first; what comes behind it in the ring is not read yet either."""
+    monkeypatch.setattr(session_module, "FLUSH_S", 0.2)
+    monkeypatch.setattr(session_module, "PROGRESS_S", 0.2)
     notes = probes.rings["notes"]
     slow = notes.reserve(len(_arena_note(900)))
     assert slow is not None
@@ -356,7 +358,7 @@ def test_events_wait_for_a_note_that_is_still_being_written(
             notes.commit(slow, _arena_note(900))
 
     path = tmp_path / "run.atrace"
-    _run(probes, Plan(path, duration_s=0.7, on_progress=finish))
+    _run(probes, Plan(path, duration_s=0.3, on_progress=finish))
     (arena,) = open_trace(path).scan("arenas").collect().to_dicts()
     assert seen == [0, 1]
     assert (arena["ptr"], arena["user_vm_start"]) == (PTR, USER)

@@ -30,7 +30,7 @@
 struct options {
 	const char *truth;
 	uint64_t pairs;
-	uint32_t cpus, reserve_every, touch_every, tick_hz, pause_us;
+	uint32_t cpus, reserve_every, touch_every, tick_hz, pause_us, delay_ms;
 };
 
 struct worker {
@@ -59,14 +59,15 @@ static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *form
 static void usage(void)
 {
 	fputs("usage: storm --pairs N [--truth FILE] [--cpus N] [--reserve-every N]\n"
-	      "             [--touch-every N] [--tick HZ] [--pause US]\n"
+	      "             [--touch-every N] [--tick HZ] [--pause US] [--delay MS]\n"
 	      "  --pairs N          allocation and free pairs in all\n"
 	      "  --truth FILE       write what was done and how long it took, as JSON\n"
 	      "  --cpus N           on CPUs 0 to N-1 at once, each with an arena (default 1)\n"
 	      "  --reserve-every N  with every Nth pair also reserve a page\n"
 	      "  --touch-every N    with every Nth pair also read the page after its free\n"
 	      "  --tick HZ          a timer interrupt on every CPU does one more pair\n"
-	      "  --pause US         sleep after every 2000 pairs\n",
+	      "  --pause US         sleep after every 2000 pairs\n"
+	      "  --delay MS         sleep between loading the programs and the first pair\n",
 	      stderr);
 	exit(2);
 }
@@ -192,6 +193,7 @@ static void run(const struct options *o, const char *path)
 		for (uint32_t i = 0; i < o->cpus; i++)
 			tick_on(ticker, i, o->tick_hz, &links[i]);
 	}
+	usleep(o->delay_ms * 1000);
 	pthread_barrier_wait(&start);
 	for (uint32_t i = 0; i < o->cpus; i++)
 		pthread_join(workers[i].thread, NULL);
@@ -226,6 +228,7 @@ int main(int argc, char **argv)
 		{ "touch-every", required_argument, NULL, 'f' },
 		{ "tick", required_argument, NULL, 'k' },
 		{ "pause", required_argument, NULL, 's' },
+		{ "delay", required_argument, NULL, 'd' },
 		{}
 	};
 	char path[PATH_MAX + sizeof(BPF_OBJECT)], self[PATH_MAX] = "";
@@ -241,6 +244,7 @@ int main(int argc, char **argv)
 		case 'f': o.touch_every = number(optarg, UINT32_MAX); break;
 		case 'k': o.tick_hz = number(optarg, 100000); break;
 		case 's': o.pause_us = number(optarg, 1000000); break;
+		case 'd': o.delay_ms = number(optarg, 60000); break;
 		default: usage();
 		}
 	}
