@@ -1,6 +1,6 @@
 """What recording costs beside perf, bpftrace and BCC, in one boot of the lab.
 
-    python -m bench.capture_bench [PAIRS [all|tools|rest|drains]]
+    python -m bench.capture_bench [PAIRS [all|tools|rest|drains [FEATURE...]]]
 
 Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU, and has a
 BPF program make PAIRS (default 100,000) pairs of an allocation and a free of one arena page,
@@ -13,6 +13,10 @@ bytes    left on the disk per event (a pair is two events). Ours come out far to
          clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
 rest     what a recorder takes to begin and to end, and for each second in which nothing happens
 drain    instructions per event for taking all events of a storm of PAIRS / 2 out of the ring
+
+FEATUREs are hidden from the guest's CPU. With ``erms`` the kernel clears and copies memory by
+eight bytes at a time instead of one: each round counts as an instruction, so an untraced pair,
+in which a page is cleared, has half as many.
 """
 
 from __future__ import annotations
@@ -26,21 +30,21 @@ from typing import Any
 from bench.guest_tools import guest_tools
 from tests.vm.cache import Cache, cache_root
 from tests.vm.lab import Lab
+from tests.vm.machine import Machine
 
 _GUEST = Path(__file__).parent / "guest" / "capture_cost.py"
 _STORM = Path(__file__).resolve().parents[1] / "tests" / "vm" / "storm"
 
 
-def measure(pairs: int, what: str, results: Path) -> list[dict[str, Any]]:
+def measure(pairs: int, what: str, hidden: tuple[str, ...], results: Path) -> list[dict[str, Any]]:
     """The rows that the guest printed."""
-    lab = Lab(results)
+    lab = Lab(results, machine=Machine(icount=True, hidden=hidden))
     storm = lab.prepare(_STORM, "make BUILD=/job/build KVER=$LAB_KERNEL")
     tools = guest_tools(Cache(cache_root()))
     result = lab.run(
         "cp -a files/tools/usr/. /usr/ && ldconfig && "
         f"python files/{_GUEST.name} files/{storm.name}/build/storm {pairs} {what}",
         files=[storm, tools, _GUEST],
-        icount=True,
         timeout=1500,
     )
     sys.stderr.write(result.stderr)
@@ -77,6 +81,6 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    asked = (*sys.argv[1:], *("100000", "all")[len(sys.argv) - 1 :])
+    count, what = (*sys.argv[1:3], *("100000", "all")[len(sys.argv[1:3]) :])
     with tempfile.TemporaryDirectory() as directory:
-        show(measure(int(asked[0]), asked[1], Path(directory)))
+        show(measure(int(count), what, tuple(sys.argv[3:]), Path(directory)))

@@ -112,6 +112,7 @@ def _lab(args: argparse.Namespace) -> Lab:
         append=getattr(args, "append", Machine.append),
         icount=getattr(args, "icount", Machine.icount),
         kernel=args.kernel,
+        hidden=tuple(getattr(args, "hide", Machine.hidden)),
     )
     with_project = not getattr(args, "no_project", False)
     return Lab(Path(), machine=machine, with_project=with_project)
@@ -175,6 +176,13 @@ def _add_guest_options(parser: argparse.ArgumentParser) -> None:
         help="memory in MiB (default %(default)s)",
     )
     add("--icount", action="store_true", help="guest time counts instructions; one CPU, TCG")
+    add(
+        "--hide",
+        action="append",
+        default=[],
+        metavar="FEATURE",
+        help="a feature that the emulated CPU does not show, such as erms; may be repeated",
+    )
     add("--append", default="", metavar="ARGS", help="more words for the kernel command line")
     add(
         "--file",

@@ -17,11 +17,6 @@ QEMU = "qemu-system-x86_64"
 PORTS = ("stdout", "stderr", "status")
 # Guest nanoseconds per instruction under icount: 2 ** 2.
 ICOUNT = "shift=2,sleep=off"
-# To QEMU each round of a repeated string instruction is an instruction. Shown fast `rep movsb`,
-# the kernel copies and clears memory by it, and every byte counts as much as an addition; real
-# CPUs move 32 bytes and more in a cycle. Without, it is eight bytes at a time, and vectors in
-# user space: still dear, but of the order of what it is.
-COUNTED_CPU = "max,-erms,-fsrm"
 # QEMU's emulation of cmpxchg16b can leave garbage in the flags, so that the branch after it
 # goes wrong. Linux 6.12 uses it for every small allocation: three of four boots died of it.
 # Linux 7 rarely does, and without it kmalloc_nolock(), and so any arena, has no memory. The
@@ -41,6 +36,7 @@ class Machine:
             repeat on a busy host. Implies TCG and one CPU.
         kernel: beginning of the kernel's version, such as "7.3" or "6.12"; by default the
             root file system's own kernel.
+        hidden: features that an emulated CPU does not show, such as "erms".
     """
 
     smp: int = 2
@@ -48,6 +44,7 @@ class Machine:
     append: str = ""
     icount: bool = False
     kernel: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,15 +121,13 @@ def _terminal() -> Sequence[str]:
 
 
 def _cpu(machine: Machine, accel: Accel) -> list[str]:
+    cpu = ",".join(["max", *(f"-{feature}" for feature in machine.hidden)])
     if machine.icount:
         # Instructions can only be counted by one thread that emulates one CPU.
-        return [
-            *("-accel", "tcg,thread=single", "-cpu", COUNTED_CPU),
-            *("-smp", "1", "-icount", ICOUNT),
-        ]
+        return ["-accel", "tcg,thread=single", "-cpu", cpu, "-smp", "1", "-icount", ICOUNT]
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(machine.smp)]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(machine.smp)]
+    return ["-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(machine.smp)]
 
 
 def _port(name: str, run: RunFiles) -> list[str]:
