@@ -31,7 +31,6 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-import memory_accounts
 import numpy as np
 from tui_bench import rss_mib
 
@@ -138,6 +137,8 @@ class Soak:
         self._worst_s = 0.0
 
     def _account(self, app: Any, at_s: float) -> None:
+        import memory_accounts  # polars, which is not to come before run() has set allocators
+
         following = app._source._inner  # noqa: SLF001 - LiveSource tells nobody what it follows
         recent = getattr(following, "_recent", None)
         if self._accounts is None or recent is None:

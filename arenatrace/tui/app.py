@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from arenatrace.tui.ascii_glyphs import KEY_WORDS, AsciiFilter
 from arenatrace.tui.commands import Commands
@@ -21,6 +21,7 @@ from arenatrace.tui.fault_view import FaultView
 from arenatrace.tui.faults_view import FaultsView
 from arenatrace.tui.help_screen import HelpScreen
 from arenatrace.tui.keep_screen import KeepScreen
+from arenatrace.tui.key_line import KeyLine
 from arenatrace.tui.map_view import MapView
 from arenatrace.tui.overview import Overview
 from arenatrace.tui.programs_view import ProgramsView
@@ -103,7 +104,7 @@ class ArenatraceApp(App[None]):
                 yield ProgramsView(self._source, id="programs")
                 yield ReplayView(id="replay")
             yield ProgressLine(id="progress")
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyLine(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Start the source and the clock of the screen."""

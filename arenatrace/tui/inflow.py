@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from arenatrace.tui.words import internal_error
 _AT_ONCE = 50_000
 #: Bytes that stay unfinished for so long, s, are said to be.
 _TORN_S = 3.0
+#: A reader that has not seen the end for so long, s, is behind: batches come many times a second.
+_BEHIND_S = 1.0
 #: Seconds between two looks for what else has been read.
 _LOOK_S = 0.01
 
@@ -47,7 +50,7 @@ class Inflow:
         self._asked = 0
         self._looking = dict.fromkeys(TABLES, 0)
         self._tips = dict.fromkeys(TABLES, -1)
-        self._at_end = False
+        self._end_seen = -math.inf
         #: Events that wait for the rows of other tables that they point at.
         self._events: list[pl.DataFrame] = []
         self._over: set[str] = set()
@@ -60,8 +63,8 @@ class Inflow:
 
     @property
     def behind(self) -> bool:
-        """Whether events that are on the disk have not been taken."""
-        return not self._at_end or bool(self._events) or not self._queues["events"].empty
+        """Whether the end of the events on the disk has not been seen for longer than usual."""
+        return "events" not in self._over and self._clock() - self._end_seen > _BEHIND_S
 
     def torn(self) -> str:
         """What to say of an end of the events that stays unfinished; empty if none does."""
@@ -111,14 +114,12 @@ class Inflow:
         def waits(pending: int) -> None:
             self._tips[table] = self._looking[table]
             if table == "events":
-                self._at_end = True
+                self._end_seen = self._clock()
                 if pending != self._torn[0]:
                     self._torn = (pending, self._clock())
 
         try:
             for batch in follow(self._path, table, self._stopped, looks=looks, waits=waits):
-                if table == "events":
-                    self._at_end = False
                 self._queues[table].put(frame_of(batch), self._stopped)
         except ArenatraceError as error:
             self.error = error.message

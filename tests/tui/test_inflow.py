@@ -134,6 +134,40 @@ def test_an_end_seen_before_the_events_came_does_not_count(
     assert taken == [("stacks", 1), ("events", 1)]
 
 
+def test_it_is_behind_only_when_the_end_has_long_not_been_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "ROWS", 5)
+    growing = Growing(tmp_path / "run.atrace")
+    stopped, now = threading.Event(), [100.0]
+    reading = Inflow(tmp_path / "run.atrace", stopped, lambda: now[0])
+    assert reading.behind
+    reading.start()
+
+    def until(*, behind: bool) -> None:
+        end = time.monotonic() + _PATIENCE_S
+        while reading.behind is not behind:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    until(behind=False)
+    # so many batches that the reader has no room for the last
+    for _ in range(4):
+        growing.use_after_free()
+        growing.flush()
+    time.sleep(0.5)
+    until(behind=False)
+    now[0] += 1.5
+    until(behind=True)
+    time.sleep(0.3)
+    until(behind=True)
+    rows = 0
+    while rows < 12:
+        rows += sum(len(frame) for name, frame in reading.take(0.1) if name == "events")
+    until(behind=False)
+    stopped.set()
+
+
 def test_tables_longer_than_what_is_read_ahead_come_in_parts_and_before_the_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

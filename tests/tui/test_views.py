@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
+from textual.widgets._footer import FooterKey
 
 from arenatrace.schema import Kind
 from arenatrace.tui.fault_view import FaultView
@@ -291,5 +293,22 @@ def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch
             await driver.press("escape")
             seen.append(driver.app.view)
         assert seen == ["faults", "replay", "programs", "programs", "programs"]
+
+    drive(app_of(TWO), script)
+
+
+def test_keys_that_were_shown_once_are_forgotten() -> None:
+    """Textual's own footer holds on to every key it ever showed."""
+
+    async def script(driver: Driver) -> None:
+        await driver.done()
+        for _ in range(5):
+            await driver.press("2", "3", "4", "1")
+        await driver.pilot.pause()
+        gc.collect()
+        keys = [one for one in gc.get_objects() if isinstance(one, FooterKey)]
+        shown = [one for one in keys if one.is_attached]
+        assert 3 < len(shown) <= 12
+        assert len(keys) <= 2 * 12
 
     drive(app_of(TWO), script)
