@@ -38,3 +38,23 @@ def test_the_environment_is_as_it_was_when_nothing_was_set() -> None:
     environment = {**os.environ}
     environment.pop("_RJEM_MALLOC_CONF", None)
     subprocess.run([sys.executable, "-c", _USE], env=environment, check=True)
+
+
+@pytest.mark.parametrize("start", ["_look(Path('none'))", "_live((), {})"])
+def test_the_program_sets_them_before_anything_brings_polars(start: str) -> None:
+    words = f"""
+import sys
+from pathlib import Path
+from arenatrace.cli import tui
+from arenatrace.tui import allocators
+def set_them():
+    assert "polars" not in sys.modules
+    sys.exit(33)
+allocators.return_memory_early = set_them
+tui.no_terminal = lambda: ""
+tui.{start}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 33, done.stderr
