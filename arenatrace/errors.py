@@ -47,6 +47,10 @@ class IncompleteError(ArenatraceError):
     exit_code = ExitCode.INCONCLUSIVE
 
 
+class DiskFullError(IncompleteError):
+    """There is no room on the disk, or none is left of the user's share of it."""
+
+
 class UnsupportedError(ArenatraceError):
     """This kernel, machine or user cannot do what was asked."""
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from arenatrace.capture.invoker import Invoker
 from arenatrace.errors import UsageError
@@ -16,11 +17,22 @@ PATIENCE_S = 5.0
 
 def check_command(argv: tuple[str, ...]) -> None:
     """Raise UsageError if there is no such program, before anything is compiled."""
-    if argv and shutil.which(argv[0]) is None:
-        raise UsageError(
-            f"cannot start {argv[0]}: no such program",
-            "check the command after --; nothing was recorded",
-        )
+    if not argv or shutil.which(argv[0]) is not None:
+        return
+    path = Path(argv[0])
+    why, hint = "no such program", "check the command after --; nothing was recorded"
+    if not argv[0]:
+        why = "its name is empty"
+    elif "/" in argv[0] and path.is_dir():
+        why = "it is a directory"
+    elif "/" in argv[0] and path.exists():
+        why, hint = "it is not executable", f"chmod +x {path}, or name its interpreter before it"
+    raise UsageError(f"cannot start {argv[0] or 'the command'}: {why}", hint)
+
+
+def how_it_ended(status: int) -> str:
+    """In words, an exit status or (negative) the signal that ended the command."""
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 class Command:

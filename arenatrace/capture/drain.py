@@ -113,12 +113,14 @@ class Drain:
 
     def count_losses(self) -> None:
         """Put rows into the trace for the events lost since the last look."""
-        for loss in self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC)):
-            self._writer.append("events", self._decoder.lost(loss))
+        losses = self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         self.lost |= self._losses.totals
         self._doubt = self._probes.stack_doubt()
         if self._doubt is not None:
             self.lost[DOUBTFUL_STACKS] = self._doubt.uses
+        # a full disk takes no rows, but the counts must be known
+        for loss in losses:
+            self._writer.append("events", self._decoder.lost(loss))
 
     def notices(self) -> list[str]:
         """What a reader of the trace must know of how it was drained."""

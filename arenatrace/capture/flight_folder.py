@@ -64,10 +64,14 @@ class FlightFolder:
     def window(self, wall_ns: int, why: str = "fault") -> Path:
         """A name that is free for a window about something at ``wall_ns``, UNIX time in ns."""
         stem = time.strftime(f"{why}-%Y%m%d-%H%M%S", time.localtime(wall_ns / 1e9))
-        path = self.path / f"{stem}.atrace"
-        number = 2
+        return self.free_name(self.path / f"{stem}.atrace")
+
+    @staticmethod
+    def free_name(wanted: Path) -> Path:
+        """``wanted``, or with a number where that is taken."""
+        path, number = wanted, 2
         while path.exists() or path.is_symlink():
-            path = self.path / f"{stem}-{number}.atrace"
+            path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
             number += 1
         return path
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,16 @@ class FlightSealer:
     ``sealed``, ``dropped`` and ``failures`` are what became of them so far.
     """
 
-    def __init__(self, folder: FlightFolder, plan: FlightPlan) -> None:
+    def __init__(
+        self, folder: FlightFolder, plan: FlightPlan, on_status: Callable[[str], None]
+    ) -> None:
         self._folder = folder
         self._plan = plan
+        self._on_status = on_status
         self._waiting: queue.Queue[Window | None] = queue.Queue()
         self._lock = threading.Lock()
         self._in_use: list[Path] = []
+        self._given_up: list[Path] = []
         self.sealed: list[Path] = []
         self.dropped = 0
         self.failures: list[str] = []
@@ -56,6 +61,19 @@ class FlightSealer:
         with self._lock:
             return segment in self._in_use
 
+    def give_up(self, segments: Sequence[Path]) -> None:
+        """Remove ``segments`` as soon as no window needs them."""
+        with self._lock:
+            self._given_up += segments
+        self._clear_up()
+
+    def _clear_up(self) -> None:
+        with self._lock:
+            over = [path for path in self._given_up if path not in self._in_use]
+            self._given_up = [path for path in self._given_up if path in self._in_use]
+        for path in over:
+            remove(path)
+
     def close(self) -> None:
         """Wait until all is done."""
         self._waiting.put(None)
@@ -69,18 +87,33 @@ class FlightSealer:
             with self._lock:
                 for segment in window.segments:
                     self._in_use.remove(segment)
+            self._clear_up()
 
     def _make(self, window: Window) -> None:
         hidden = self._folder.hidden(window.target)
+        # a full disk may have made windows of their own of some, see below
+        segments = [path for path in window.segments if path.exists()]
+        if not segments:
+            return
         try:
-            join(window.segments, hidden, window.notices)
+            join(segments, hidden, window.notices)
             hidden.rename(window.target)
+            self.sealed.append(window.target)
         except (ArenatraceError, OSError) as error:
             remove(hidden)
-            self.failures.append(f"{window.target.name}: not sealed: {error}")
-            return
-        self.sealed.append(window.target)
+            self._keep_unsealed(window, segments, error)
         self._make_room(window.target)
+
+    def _keep_unsealed(self, window: Window, kept: Sequence[Path], error: Exception) -> None:
+        """Let the segments be windows as they are: a full disk has room for that."""
+        for path in kept:
+            name = path.rename(self._folder.free_name(window.target))
+            self.sealed.append(name)
+        why = f"{window.target.name}: not sealed: {error}"
+        if len(kept) > 1:
+            why += f"; it is in {len(kept)} parts"
+        self.failures.append(why)
+        self._on_status(why)
 
     def _make_room(self, newest: Path) -> None:
         """Drop the oldest windows until the rest is within the plan; the newest stays."""

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arenatrace.capture.facts import Facts
-from arenatrace.capture.flight_folder import FlightFolder, remove, size_of
-from arenatrace.capture.flight_plan import AFTER_S, PARTS, FlightPlan
+from arenatrace.capture.flight_folder import FlightFolder, remove
+from arenatrace.capture.flight_plan import AFTER_S, FlightPlan
 from arenatrace.capture.flight_sealer import FlightSealer, Window
+from arenatrace.capture.flight_segments import FlightSegments, events_in
+from arenatrace.errors import DiskFullError
 from arenatrace.schema import Kind
 from arenatrace.trace.meta import Meta
-from arenatrace.trace.writer import TraceWriter
 
 _FAULTS = pa.array([int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)], pa.uint8())
 _AFTER_NS = int(AFTER_S * 1e9)
+#: What events are lost for that come while the disk is full.
+NO_ROOM = "events without room on the disk"
 
 
 def now_ns() -> int:
     """CLOCK_MONOTONIC, as events have it."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-
-@dataclass
-class _Segment:
-    path: Path
-    start_ns: int
-    end_ns: int | None = None
-    bytes: int = 0
 
 
 @dataclass
@@ -54,22 +47,31 @@ class FlightWriter:
     """
 
     def __init__(
-        self, folder: FlightFolder, meta: Meta, plan: FlightPlan, on_new_files: Callable[[], None]
+        self,
+        folder: FlightFolder,
+        meta: Meta,
+        plan: FlightPlan,
+        on_new_files: Callable[[], None],
+        on_status: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.path = folder.path
-        self.meta = meta
         self.notices: list[str] = []
+        #: Events that could not be written, by why.
+        self.lost: dict[str, int] = {}
         self._folder = folder
         self._plan = plan
-        self._on_new_files = on_new_files
-        self._facts = Facts()
-        self._sealer = FlightSealer(folder, plan)
-        self._segments: deque[_Segment] = deque()
+        self._on_status = on_status
+        self._sealer = FlightSealer(folder, plan, on_status)
+        self._segments = FlightSegments(folder, meta, plan, on_new_files)
         self._pending: _Pending | None = None
-        self._number = 0
         self._shortened_ns: int | None = None
+        self._room_since_ns: int | None = None
         self._closed = False
-        self._begin(meta.start_ts_ns)
+
+    @property
+    def meta(self) -> Meta:
+        """The whole recording's."""
+        return self._segments.meta
 
     @property
     def windows(self) -> list[Path]:
@@ -82,35 +84,38 @@ class FlightWriter:
         return self._sealer.dropped
 
     def append(self, table: str, batch: pa.RecordBatch) -> None:
-        """As ``TraceWriter.append``."""
-        self._facts.take(table, batch)
+        """As ``TraceWriter.append``, but that a full disk only costs what does not fit."""
+        self._segments.learn(table, batch)
+        if not self._segments.writing:
+            self._count_lost(events_in(batch) if table == "events" else 0)
+            return
         if table == "events":
             self._watch(batch)
-        self._writer.append(table, batch)
+        try:
+            self._segments.append(table, batch)
+        except DiskFullError:
+            self._run_out(now_ns())
 
     def flush(self) -> None:
         """As ``TraceWriter.flush``; to be called every second."""
-        self._writer.flush()
         now = now_ns()
-        self._segments[-1].bytes = size_of(self._segments[-1].path)
+        if not self._segments.writing and not self._resume(now):
+            return
+        try:
+            self._segments.flush()
+        except DiskFullError:
+            self._run_out(now)
+            return
         if self._is_over(now):
-            self._end_window(now)
-        elif self._is_full(now):
+            self._turn(now)
+            self._seal_window()
+        elif self._segments.is_full(now):
             self._turn(now)
         self._drop_old(now)
 
     def update_meta(self, **changes: Any) -> None:
         """As ``TraceWriter.update_meta``; losses are the whole recording's."""
-        if "lost" in changes:
-            fresh = {
-                what: count - self._lost_before.get(what, 0)
-                for what, count in changes["lost"].items()
-            }
-            self._lost = dict(changes.pop("lost"))
-            changes["lost"] = {what: count for what, count in fresh.items() if count > 0}
-        if "notices" in changes:
-            self.meta = replace(self.meta, notices=changes["notices"])
-        self._writer.update_meta(**changes)
+        self._segments.update_meta(**changes)
 
     def close(self, seal: bool = True) -> Path:
         """End the recording; a window that is not over is sealed as it is."""
@@ -118,68 +123,67 @@ class FlightWriter:
             return self.path
         self._closed = True
         try:
-            if seal and self._pending is not None:
-                self._finish(now_ns())
+            self._segments.finish(now_ns())
+            if seal:
                 self._seal_window()
-            else:
-                self._writer.close(seal=False)
         finally:
             self._sealer.close()
             self._folder.close()
         if seal:
-            for segment in self._segments:
+            for segment in self._segments.kept:
                 remove(segment.path)
         self.notices += self._sealer.failures
+        if NO_ROOM in self.lost:
+            self.notices.append("the disk was full for some time: nothing was kept meanwhile")
         return self.path
 
-    # ---- segments ----
-
-    def _begin(self, start_ns: int) -> None:
-        path = self._folder.segment(self._number)
-        self._number += 1
-        self._lost_before: dict[str, int] = getattr(self, "_lost", {})
-        # the syncer's thread waits for the disk; here events are waiting to be read
-        meta = replace(self.meta, start_ts_ns=start_ns, lost={})
-        self._writer = TraceWriter(path, meta, durable=False)
-        for table, batch in self._facts.batches():
-            self._writer.append(table, batch)
-        self._segments.append(_Segment(path, start_ns))
-
-    def _finish(self, now: int) -> None:
-        self._segments[-1].end_ns = now
-        if self._writer.meta.end_ts_ns is None:
-            self._writer.update_meta(end_ts_ns=now)
-        self._writer.close(seal=False)
-
     def _turn(self, now: int) -> None:
-        self._finish(now)
-        self._on_new_files()
-        self._begin(now)
-
-    def _is_full(self, now: int) -> bool:
-        segment = self._segments[-1]
-        return (
-            now - segment.start_ns >= self._plan.part_ns
-            or segment.bytes >= self._plan.half_bytes // (2 * PARTS)
-        )
+        self._segments.finish(now)
+        if not self._segments.begin(now):
+            self._stop_keeping(now)
 
     def _drop_old(self, now: int) -> None:
         """Remove the oldest segments that no window can need, or that do not fit."""
+        kept = self._segments.kept
         keep_ns = int(self._plan.keep_s * 1e9)
         needed_from = (self._pending.first_ns if self._pending else now) - keep_ns
-        while len(self._segments) > 1:
-            oldest = self._segments[0]
+        while len(kept) > 1:
+            oldest = kept[0]
             ended = oldest.end_ns if oldest.end_ns is not None else now
-            too_much = sum(each.bytes for each in self._segments) > self._plan.half_bytes
+            too_much = sum(each.bytes for each in kept) > self._plan.half_bytes
             if ended > needed_from and not too_much:
                 break
             if self._sealer.needs(oldest.path):
                 break
             if ended > needed_from:
                 self._shortened_ns = ended
-            self._segments.popleft()
-            remove(oldest.path)
-            self._facts.forget(self._segments[0].start_ns)
+            self._segments.drop_oldest()
+
+    # ---- a full disk ----
+
+    def _run_out(self, now: int) -> None:
+        """The disk took no more of the last segment: it ends there, and with it the time kept."""
+        self._segments.finish(now)
+        self._count_lost(self._segments.missing())
+        self._stop_keeping(now)
+
+    def _stop_keeping(self, now: int) -> None:
+        """Seal what a fault made worth it, give the rest of the room back, and wait for some."""
+        self._on_status(f"{self.path}: no space left on the device: nothing is kept until there is")
+        self._seal_window("the disk was full: it may end before the time asked for")
+        self._sealer.give_up(self._segments.let_go(now))
+
+    def _resume(self, now: int) -> bool:
+        """Begin again, if the disk has room for it."""
+        if not self._segments.begin(now):
+            return False
+        self._room_since_ns = now
+        self._on_status(f"{self.path}: there is room again: recording")
+        return True
+
+    def _count_lost(self, events: int) -> None:
+        if events:
+            self.lost[NO_ROOM] = self.lost.get(NO_ROOM, 0) + events
 
     # ---- windows ----
 
@@ -200,22 +204,20 @@ class FlightWriter:
         longest = self._pending.first_ns + int(self._plan.keep_s * 1e9) + _AFTER_NS
         return now >= min(self._pending.last_ns + _AFTER_NS, longest)
 
-    def _end_window(self, now: int) -> None:
-        self._turn(now)
-        self._seal_window()
-
-    def _seal_window(self) -> None:
+    def _seal_window(self, *notices: str) -> None:
         """Hand all finished segments that reach into the window to the sealer."""
         if self._pending is None:
             return
         first = self._pending.first_ns
         since = first - int(self._plan.keep_s * 1e9)
-        mine = [each for each in self._segments if each.end_ns is not None and each.end_ns > since]
+        mine = [
+            each for each in self._segments.kept if each.end_ns is not None and each.end_ns > since
+        ]
         self._sealer.seal(
             Window(
                 tuple(each.path for each in mine),
                 self._folder.window(first + self.meta.wall_offset_ns),
-                tuple(self._explain(mine[0].start_ns, first)),
+                (*self._explain(mine[0].start_ns, first), *notices),
             )
         )
         self._pending = None
@@ -227,6 +229,8 @@ class FlightWriter:
             self._plan.keep_s * 1e9
         ):
             said.append("there was no room for the whole time asked for (--max-size)")
+        if start_ns == self._room_since_ns:
+            said.append("the disk was full before")
         if self.dropped:
             said.append(f"{self.dropped} older window(s) were dropped to make room")
         return said

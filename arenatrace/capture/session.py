@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
-from arenatrace.capture import host, profile
-from arenatrace.capture.command import Command, check_command
+from arenatrace.capture.command import Command, check_command, how_it_ended
 from arenatrace.capture.decode import Decoder
 from arenatrace.capture.drain import Drain
 from arenatrace.capture.flight_folder import SEGMENTS, FlightFolder, check_folder
@@ -18,13 +18,13 @@ from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.points import level_macros
+from arenatrace.capture.session_meta import limits, meta_of
 from arenatrace.capture.stack_memory import stack_memory
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
 from arenatrace.capture.urgency import ahead_of_others
-from arenatrace.errors import UnsupportedError, UsageError
-from arenatrace.trace.meta import Meta, MissingProbe
-from arenatrace.trace.meta import Probes as ProbesMeta
+from arenatrace.errors import ArenatraceError, IncompleteError, UnsupportedError, UsageError
+from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
 
 #: Seconds between two looks at the rings, between flushes, and between progress reports.
@@ -40,6 +40,8 @@ LINGER_S = 1.0
 
 def record(plan: Plan) -> Result:
     """Record as ``plan`` says and seal the trace.
+
+    Whatever it raises, a command that was started has ended by itself, or was asked to.
 
     Raises:
         UnsupportedError: no privileges, no BTF, no handler, no headers or no BCC, or no memory
@@ -128,8 +130,9 @@ class Session:
         self._plan = plan
         self._probes = probes
         self._kernel = kernel
-        self._features = profile.features(kernel.btf)
         self._stops = Stops()
+        self._command: Command | None = None
+        self._began_s = 0.0
 
     def run(self) -> Result:
         """Record until told to stop; returns once the trace is sealed.
@@ -146,20 +149,25 @@ class Session:
                 for value, name in self._kernel.btf.enumerators("bpf_prog_type").items()
             }
             self._decoder = Decoder(Ledger(types, self._probes.own_program_ids()))
-            writer = self._writer(self._meta(start_ns))
+            writer = self._writer(meta_of(self._plan, self._probes, self._kernel, start_ns))
             try:
                 self._drain = Drain(self._probes, self._decoder.ledger, self._decoder, writer)
                 if self._drain.notice:
                     self._plan.on_status(self._drain.notice)
-                    writer.update_meta(notices=(*self._limits(), self._drain.notice))
+                    writer.update_meta(notices=(*limits(self._probes), self._drain.notice))
                 with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
-                    status = self._record(writer)
+                    self._record_or_stop(writer)
                 self._say_of_stacks()
                 self._plan.on_status("sealing")
-                return self._seal(writer, status)
+                return self._seal(writer)
+            except Exception:
+                self._let_go(writer)
+                raise
             finally:
                 # after an error the trace stays as it is, flushed and readable
                 writer.close(seal=False)
+                if self._command is not None:
+                    self._command.reap()
 
     def _writer(self, meta: Meta) -> TraceWriter | FlightWriter:
         flight = self._plan.flight
@@ -169,7 +177,7 @@ class Session:
         salvaged = folder.salvage()
         if salvaged is not None:
             self._plan.on_status(f"the last recorder here was cut off: {salvaged.name}")
-        return FlightWriter(folder, meta, flight, self._begin_files)
+        return FlightWriter(folder, meta, flight, self._begin_files, self._plan.on_status)
 
     def _begin_files(self) -> None:
         """Whatever is referred to from here on has to be sent and written again."""
@@ -180,33 +188,27 @@ class Session:
         """Pattern of the files being written, below the output."""
         return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.*"
 
-    def _record(self, writer: TraceWriter | FlightWriter) -> int | None:
-        """Everything between the first event and the last; the command's exit status."""
+    def _record(self, writer: TraceWriter | FlightWriter) -> None:
+        """Everything between the first event and the last."""
         self._probes.set_recording(True)
         self._probes.run_iterators()
         self._drain.take()
-        command = self._start_command()
-        try:
-            self._loop(writer, command)
-            if command is not None:
-                self._linger()
-        finally:
-            if command is not None:
-                command.reap()
+        self._command = self._start_command()
+        self._loop(writer)
+        if self._command is not None:
+            self._linger()
         self._probes.set_recording(False)
         # a probe that passed the check just before has not reserved its record yet
         time.sleep(SETTLE_S)
         self._drain.take_rest()
         self._drain.count_losses()
         writer.flush()
-        return command.status if command is not None else None
 
-    def _loop(self, writer: TraceWriter | FlightWriter, command: Command | None) -> None:
-        started = time.monotonic()
+    def _loop(self, writer: TraceWriter | FlightWriter) -> None:
+        started = self._began_s = time.monotonic()
         next_flush = next_progress = started
-        limit = self._plan.duration_s
         while True:
-            ended = command is not None and command.status is not None
+            over = self._is_over()
             now = time.monotonic()
             took = self._drain.take_ready() if now >= next_flush or self._drain.due else 0
             if now >= next_flush:
@@ -215,13 +217,61 @@ class Session:
             if now >= next_progress:
                 self._plan.on_progress(self._progress(now - started))
                 next_progress = now + PROGRESS_S
-            over = limit is not None and now - started >= limit
-            if ended or (command is None and (over or self._stops.heard)):
+            if over:
                 return
-            if command is not None and (over or self._stops.heard):
-                command.end(asks=self._stops.heard, knows=self._stops.by_interrupt)
             if not took:
                 time.sleep(POLL_S)
+
+    def _is_over(self) -> bool:
+        """Whether it is time to end; a command whose time has come is asked to."""
+        limit = self._plan.duration_s
+        asked = self._stops.heard > 0
+        late = limit is not None and time.monotonic() - self._began_s >= limit
+        if self._command is None:
+            return asked or late
+        if self._command.status is not None:
+            return True
+        if asked or late:
+            self._command.end(asks=self._stops.heard, knows=self._stops.by_interrupt)
+        return False
+
+    def _record_or_stop(self, writer: TraceWriter | FlightWriter) -> None:
+        """``_record``; where that fails it is over at once, and says so."""
+        try:
+            self._record(writer)
+        except Exception as error:
+            self._probes.set_recording(False)
+            why = f"recording stopped: {error}"
+            if isinstance(error, IncompleteError):
+                why = error.message
+            if self._command is not None and self._command.status is None:
+                self._plan.on_status(f"{why}; the command goes on")
+            # a writer that failed says itself what became of it
+            if not isinstance(error, IncompleteError):
+                with contextlib.suppress(ArenatraceError):
+                    writer.update_meta(notices=(*writer.meta.notices, why))
+            raise
+
+    def _let_go(self, writer: TraceWriter | FlightWriter) -> None:
+        """Leave a trace of what was recorded, and the command alone until it ends by itself.
+
+        Whoever loaded a scheduler under the recorder must not lose it for want of a disk.
+        """
+        command = self._command
+        if command is None:
+            return
+        with contextlib.suppress(ArenatraceError):
+            self._drain.count_losses()
+        with contextlib.suppress(ArenatraceError):
+            writer.update_meta(lost=dict(self._drain.lost))
+        with contextlib.suppress(ArenatraceError):
+            writer.close(seal=False)
+        self._probes.close()
+        while not self._is_over():
+            time.sleep(POLL_S)
+        self._plan.on_status(f"the command {how_it_ended(command.status or 0)}")
+        with contextlib.suppress(ArenatraceError):
+            writer.update_meta(command_status=command.status)
 
     def _linger(self) -> None:
         """See the end of the arenas that the command leaves behind, unless they stay."""
@@ -242,8 +292,9 @@ class Session:
             writer.update_meta(lost=dict(self._drain.lost))
         writer.flush()
 
-    def _seal(self, writer: TraceWriter | FlightWriter, status: int | None) -> Result:
-        notices = [*self._limits(), *self._drain.notices()]
+    def _seal(self, writer: TraceWriter | FlightWriter) -> Result:
+        status = self._command.status if self._command is not None else None
+        notices = [*limits(self._probes), *self._drain.notices()]
         writer.update_meta(
             end_ts_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC),
             lost=dict(self._drain.lost),
@@ -252,13 +303,14 @@ class Session:
         )
         writer.close(seal=True)
         counts = dict(self._decoder.counts)
+        lost = dict(self._drain.lost)
         windows = None
         if isinstance(writer, FlightWriter):
+            lost |= writer.lost
             windows = [path for path in writer.windows if path.exists()]
             notices += writer.notices
             if writer.dropped:
                 notices.append(f"{writer.dropped} older window(s) were dropped to make room")
-        lost = dict(self._drain.lost)
         return Result(self._plan.path, counts, lost, notices, status, windows)
 
     def _say_of_stacks(self) -> None:
@@ -269,16 +321,6 @@ class Session:
                 f"stacks: {uses['remembered']:,} recognised, {uses['walked']:,} walked, "
                 f"{uses['checked']:,} of these to check what was remembered"
             )
-
-    def _limits(self) -> list[str]:
-        """What this kernel keeps the whole recording from knowing."""
-        said = [
-            f"probe refused by the kernel: {name}: {why}"
-            for name, why in self._probes.refused.items()
-        ]
-        if "bpf_arena_handle_page_fault" not in self._probes.attached:
-            said.append("this kernel does not recover kernel-side arena faults: each is an oops")
-        return said
 
     def _progress(self, elapsed_s: float) -> Progress:
         return Progress(elapsed_s, dict(self._decoder.counts), sum(self._drain.lost.values()))
@@ -291,30 +333,3 @@ class Session:
         who = f", the command runs as {owner.name}" if owner else ""
         self._plan.on_status(f"recording{who}")
         return Command(self._plan.command, owner)
-
-    def _meta(self, start_ns: int) -> Meta:
-        attached = self._probes.attached
-        states = self._kernel.states
-        replaced = {state.point.instead_of for state in states if state.point.function in attached}
-        missing = tuple(
-            MissingProbe(state.point.function, state.point.gives)
-            for state in states
-            if state.point.function not in (*attached, *replaced)
-        )
-        points = {state.point.function: state.present for state in states}
-        return Meta(
-            kernel=host.release(),
-            hostname=host.name(),
-            boot_id=host.boot_id(),
-            wall_offset_ns=host.wall_offset_ns(),
-            level=self._plan.level,
-            start_ts_ns=start_ns,
-            probes=ProbesMeta(tuple(attached), missing),
-            command=self._plan.command or None,
-            features={**points, **self._features},
-            profile=profile.detect(self._features),
-            notices=tuple(self._limits()),
-            filters=self._plan.filters.as_meta(),
-            nr_node_ids=host.nr_node_ids(),
-            online_nodes=host.online_nodes(),
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +29,25 @@ Examples:
   arenatrace summary run.atrace             # then look at it
 \b
 Exit code: 0 if all was recorded, 4 if events were lost or the disk was
-full (what was recorded until then is kept). How the command ended is
-printed and kept in the trace, it does not change the exit code.
+full (what was recorded until then is kept, and the command goes on
+until it ends by itself). How the command ended is printed and kept in
+the trace, it does not change the exit code.
 """
+
+
+def _seconds(
+    _context: click.Context, _option: click.Parameter, value: str | float | None
+) -> float | None:
+    """A time that ends: more than 0 s, and a number."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise click.BadParameter(f"{value!r} is not a number of seconds above 0")
+    return seconds
 
 
 @click.command(epilog=_EPILOG, context_settings={"allow_interspersed_args": False})
@@ -44,7 +61,7 @@ printed and kept in the trace, it does not change the exit code.
 @click.option(
     "--duration",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    callback=_seconds,
     help="Stop after this long.  [default: until Ctrl-C or the command's end]",
 )
 @click.option(
@@ -231,6 +248,9 @@ class _Screen:
         self._next_line_s = self._SHARED_EVERY_S if console.is_terminal else float("inf")
 
     def status(self, text: str) -> None:
+        from arenatrace.report.harmless import harmless
+
+        text = harmless(text)
         if self._live is None:
             self._console.print(f"arenatrace: {text}", soft_wrap=True)
             return
@@ -263,13 +283,14 @@ def progress_line(progress: Progress) -> str:
 
 
 def _closing_lines(result: Result) -> list[str]:
+    from arenatrace.capture.command import how_it_ended
     from arenatrace.report.harmless import harmless
     from arenatrace.schema import Kind
 
     counts = result.counts
     lines = [f"arenatrace: note: {notice}" for notice in result.notices]
     if result.command_status is not None:
-        lines.append(f"arenatrace: the command {_how_it_ended(result.command_status)}")
+        lines.append(f"arenatrace: the command {how_it_ended(result.command_status)}")
     events = sum(counts.values())
     lines.append(
         f"arenatrace: {events:,} events: {counts[Kind.KERNEL_FAULT]:,} kernel-side and "
@@ -293,7 +314,3 @@ def _where(result: Result) -> list[str]:
         f"arenatrace: {len(result.windows)} window(s) around faults in {result.path}",
         *(f"arenatrace: see: arenatrace summary {window}" for window in result.windows[-3:]),
     ]
-
-
-def _how_it_ended(status: int) -> str:
-    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -135,10 +135,10 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
             click.echo("arenatrace: ending the recording", err=True)
         recorder.finish()
     failure = recorder.failure()
+    if recorder.stays and path.is_dir():
+        click.echo(f"arenatrace: the trace is {path}; see: arenatrace tui {path}", err=True)
     if failure is not None:
         raise failure
-    if recorder.stays:
-        click.echo(f"arenatrace: the trace is {path}; see: arenatrace tui {path}", err=True)
     lossy = recorder.returncode == ExitCode.INCONCLUSIVE
     return code or (ExitCode.INCONCLUSIVE if lossy else ExitCode.OK)
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.columns import Field, misfit
+
+#: What is at the end of a stream that was closed.
+_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 #: The loss a torn tail of the events counts as; how many they were nobody knows.
 TORN = "torn tail"
@@ -79,14 +83,31 @@ def _whole_batches(
             batch = stream.read_next_batch()
             # A torn page can hold anything; an index past its buffer must not reach the readers.
             batch.validate(full=True)
+            if _is_blank(batch):
+                raise pa.ArrowInvalid("the rows never reached the disk")
         except StopIteration:
-            tail.dropped_bytes = size - source.tell()
+            # zeros, which a crash leaves of what never reached the disk, end a stream as well
+            if _read(source, good, source.tell()) == _END:
+                good += len(_END)
+            tail.dropped_bytes = size - good
             return
         except (pa.ArrowException, OSError):
             tail.dropped_bytes = size - good
             return
         good = source.tell()
         yield conform(batch, expected)
+
+
+def _is_blank(batch: pa.RecordBatch) -> bool:
+    """Whether it has events of kind 0, which no event is: a crash leaves such zeros."""
+    if "kind" not in batch.schema.names or not batch.num_rows:
+        return False
+    return bool(pc.min(batch.column("kind")).as_py() == 0)
+
+
+def _read(source: pa.NativeFile, start: int, end: int) -> bytes:
+    source.seek(start)
+    return bytes(source.read(end - start))
 
 
 def fields(schema: pa.Schema) -> list[Field]:

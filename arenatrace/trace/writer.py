@@ -12,12 +12,15 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from arenatrace.errors import ArenatraceError, IncompleteError, UsageError
+from arenatrace.errors import ArenatraceError, DiskFullError, IncompleteError, UsageError
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta, write_meta
 from arenatrace.trace.seal import seal as seal_trace
 from arenatrace.trace.stream import StreamFile
+
+#: What the kernel says where there is no room, or none left of the user's share.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TraceWriter:
@@ -126,13 +129,16 @@ class TraceWriter:
             raise ValueError("the trace writer is closed")
 
     def _fail(self, error: OSError) -> ArenatraceError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"{self.path}: no space left on the device, recording stopped"
-            hint = "what was recorded until now is kept; free some space or record elsewhere (-o)"
+        if error.errno in NO_SPACE:
+            self._failure = DiskFullError(
+                f"{self.path}: no space left on the device, recording stopped",
+                "what was recorded until now is kept; free some space or record elsewhere (-o)",
+            )
         else:
-            message = f"{self.path}: cannot be written: {error.strerror or error}"
-            hint = "what was recorded until now is kept"
-        self._failure = IncompleteError(message, hint)
+            self._failure = IncompleteError(
+                f"{self.path}: cannot be written: {error.strerror or error}",
+                "what was recorded until now is kept",
+            )
         return self._failure
 
     def _say(self, notice: str) -> None:

@@ -94,15 +94,17 @@ class Recorder:
         return said[-1].removeprefix(_PREFIX) if said else "starting the recorder"
 
     def failure(self) -> RecorderError | None:
-        """Why the child ended without recording, None if it did not."""
+        """Why the child ended without recording, or before its time; None if it did not."""
         code = self.returncode
-        if code in (None, ExitCode.OK, ExitCode.INCONCLUSIVE):
+        if code in (None, ExitCode.OK):
             return None
         if self._listener is not None:
             self._listener.join(1.0)
         said = list(self._said)
         errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
         hints = [line.removeprefix(_HINT) for line in said if line.startswith(_HINT)]
+        if code == ExitCode.INCONCLUSIVE and not errors:
+            return None  # something was lost, which the trace says
         message = errors[-1] if errors else f"the recorder ended with status {code}"
         return RecorderError(message, hints[-1] if hints else "", code or 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,22 @@ def test_a_recorder_that_cannot_begin_ends_the_screen_with_its_own_words(tmp_pat
     failure = recorder.failure()
     assert isinstance(failure, RecorderError)
     assert (failure.message, failure.hint, failure.exit_code) == ("no BTF", "another kernel", 5)
+
+
+@pytest.mark.parametrize("said", ["", "arenatrace: error: no space left\nhint: free some"])
+def test_why_a_recording_ended_before_its_time_is_said_at_the_end(
+    tmp_path: Path, said: str
+) -> None:
+    """Exit status 4 alone is that of a trace which says itself what was lost."""
+    script_text = f"import sys; print({said!r}, file=sys.stderr); sys.exit(4)"
+    recorder = Recorder([sys.executable, "-c", script_text], tmp_path / "run.atrace", asked=True)
+    recorder.start()
+    while recorder.running:
+        time.sleep(0.01)
+    recorder.finish()
+    failure = recorder.failure()
+    if not said:
+        assert failure is None
+        return
+    assert failure is not None
+    assert (failure.message, failure.hint, failure.exit_code) == ("no space left", "free some", 4)

@@ -271,3 +271,14 @@ def test_tui_says_what_it_wants(arguments: list[str], error: str) -> None:
     done = _arenatrace(*arguments)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert f"arenatrace: error: {error}" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1s", ""])
+def test_a_duration_that_is_none(text: str, tmp_path: Path) -> None:
+    done = _arenatrace("record", "-o", str(tmp_path / "x.atrace"), "--duration", text)
+    assert done.returncode == ExitCode.USAGE
+    error, hint = done.stderr.splitlines()
+    assert "'--duration'" in error
+    assert f"{text!r} is not a number of seconds above 0" in error
+    assert hint == "hint: arenatrace record --help"
+    assert not (tmp_path / "x.atrace").exists()

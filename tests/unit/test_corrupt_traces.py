@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,14 +10,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from arenatrace import schema
 from arenatrace.cli.app import run
 from arenatrace.errors import TraceError
+from arenatrace.schema import Kind
+from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import MAX_META_BYTES, Meta, parse_meta
 from arenatrace.trace.reader import open_trace
 from arenatrace.trace.seal import seal
+from arenatrace.trace.writer import TraceWriter
 from tests.unit.trace_builder import KERN, TraceBuilder, sample_meta
 
 
@@ -95,6 +100,52 @@ def test_a_stream_cut_at_any_byte_is_read_up_to_its_last_whole_batch(
     assert seen[0] == 0
     file.write_bytes(whole)
     assert len(open_trace(copy).scan(table).collect()) == rows
+
+
+@pytest.mark.parametrize("table", list(schema.TABLES))
+@pytest.mark.parametrize("zeros", [4, 8, 1312])
+def test_zeros_that_a_crash_left_are_no_end_of_a_stream(
+    streams: Path, tmp_path: Path, table: str, zeros: int
+) -> None:
+    """A file may be longer on the disk than what got there of it; seen after a panic."""
+    copy = shutil.copytree(streams, tmp_path / "t.atrace")
+    file = copy / f"{table}.arrows"
+    rows = len(open_trace(copy).scan(table).collect())
+    whole = file.read_bytes().removesuffix(b"\xff\xff\xff\xff\0\0\0\0")
+    file.write_bytes(whole + bytes(zeros))
+    trace = open_trace(copy)
+    assert len(trace.scan(table).collect()) == rows
+    assert f"{table}: the last {zeros:,} bytes were torn and are dropped" in trace.notices
+
+
+def test_a_batch_of_which_only_the_head_got_to_the_disk_is_dropped(tmp_path: Path) -> None:
+    copy = tmp_path / "t.atrace"
+    with TraceWriter(copy, sample_meta()) as writer:
+        for first in (0, 500):
+            rows = [
+                {"ts_ns": seq, "seq": seq, "kind": int(Kind.PAGE_ALLOC)}
+                for seq in range(first, first + 500)
+            ]
+            batch = pa.RecordBatch.from_pylist(rows, schema=arrow_schema("events"))
+            writer.append("events", batch)
+        writer.flush()
+        data = (copy / "events.arrows").read_bytes()
+        writer.close(seal=False)
+    # the second batch's columns begin somewhere in the last part of the file
+    (copy / "events.arrows").write_bytes(data[: -_body(data)] + bytes(_body(data)))
+    trace = open_trace(copy)
+    assert trace.scan("events").collect()["seq"].to_list() == list(range(500))
+    assert any(notice.startswith("events: the last ") for notice in trace.notices)
+
+
+def _body(stream: bytes) -> int:
+    """Bytes of the body of the last message."""
+    reader = pa.ipc.MessageReader.open_stream(stream)
+    last = 0
+    with contextlib.suppress(StopIteration):
+        while (message := reader.read_next_message()) is not None:
+            last = message.body.size
+    return last
 
 
 def test_a_torn_trace_is_still_summed_up(

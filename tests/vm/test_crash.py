@@ -127,18 +127,24 @@ def test_a_full_disk_ends_the_recording_with_a_valid_trace(
     left = guest[1]
     said = (left / "full.err").read_text().splitlines()
     assert int((left / "full.rc").read_text()) == 4, said
-    assert said[-2] == (
-        "arenatrace: error: /tmp/small/full.atrace: no space left on the device, recording stopped"
-    )
+    why = "/tmp/small/full.atrace: no space left on the device, recording stopped"  # noqa: S108
+    # the command itself waited for this line, and looked around some seconds later
+    assert f"arenatrace: {why}; the command goes on" in said
+    assert (left / "full.went-on").read_text().splitlines() == ["0", "the storm ran"]
+    assert said[-3:-1] == [
+        "arenatrace: the command ended with status 7",
+        f"arenatrace: error: {why}",
+    ]
     assert said[-1].startswith("hint: ")
     trace = open_trace(left / "full.atrace")
     rows = trace.scan("events").collect()
     assert sorted(rows["seq"]) == list(range(len(rows)))
     assert len(rows) > 1000
     assert any("no space left" in notice for notice in trace.notices), trace.notices
+    assert trace.meta.command_status == 7
     assert status_of("summary", left / "full.atrace", "--json")[0] in (0, 1, 4)
     with capsys.disabled():
-        print(f"\na disk of 16 MiB: {len(rows):,} events kept")
+        print(f"\na disk of 4 MiB: {len(rows):,} events kept")
 
 
 def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ import pytest
 from arenatrace.capture import flight_writer
 from arenatrace.capture.flight_folder import SEGMENTS, FlightFolder, check_folder
 from arenatrace.capture.flight_plan import AFTER_S, FlightPlan, flight_plan, parse_duration
-from arenatrace.capture.flight_writer import FlightWriter
+from arenatrace.capture.flight_writer import NO_ROOM, FlightWriter
 from arenatrace.errors import UsageError
 from arenatrace.schema import Kind
+from arenatrace.trace import seal, writer
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.reader import Trace, open_trace
@@ -38,12 +42,15 @@ class Flight:
     new_files: int = 0
     seq: int = 0
     now: int = _START
+    said: list[str] = field(default_factory=list)
 
     def open(self) -> FlightWriter:
         """Begin to record."""
         self.monkeypatch.setattr(flight_writer, "now_ns", lambda: self.now)
         meta = Meta("7.2", start_ts_ns=_START, wall_offset_ns=10**18)
-        self.writer = FlightWriter(FlightFolder(self.folder), meta, self.plan, self._again)
+        self.writer = FlightWriter(
+            FlightFolder(self.folder), meta, self.plan, self._again, self.said.append
+        )
         return self.writer
 
     def _again(self) -> None:
@@ -62,6 +69,13 @@ class Flight:
             if events:
                 self.event()
             self.writer.flush()
+
+    def hear(self, text: str) -> None:
+        """Wait until the sealer's thread has said so."""
+        until = time.monotonic() + 30
+        while not any(text in line for line in self.said):
+            assert time.monotonic() < until, self.said
+            time.sleep(0.01)
 
     def windows(self) -> list[Trace]:
         """What is sealed, oldest first."""
@@ -334,3 +348,85 @@ def test_a_size_that_keeps_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="too little to keep anything"):
         flight_plan("60s", 20, "1M")
     assert flight_plan("60s", 3, "100M") == FlightPlan(60.0, 3, 100 << 20)
+
+
+@dataclass
+class Disk:
+    """A disk that a test fills: no file on it grows, none begins."""
+
+    monkeypatch: pytest.MonkeyPatch
+    full: bool = False
+
+    def __post_init__(self) -> None:
+        for module, name in ((os, "writev"), (writer, "write_meta"), (seal, "_write_tables")):
+            self.monkeypatch.setattr(module, name, self._guard(getattr(module, name)))
+
+    def _guard(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*words: Any, **options: Any) -> Any:
+            if self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*words, **options)
+
+        return guarded
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) -> None:
+    recorder = flight.open()
+    arena = {"arena": 0, "ptr": 1, "generation": 0, "create_ts_ns": _START, "preexisting": False}
+    recorder.append("arenas", _batch("arenas", arena))
+    flight.wait(30)
+    new_files = flight.new_files
+    disk.full = True
+    flight.wait(9)
+    # what else was lost meanwhile is no event without room
+    recorder.update_meta(lost={"page_alloc": 3})
+    flight.event(Kind.LOST, ret=int(Kind.PAGE_ALLOC), pages=3)
+    flight.wait(1)
+    assert len(flight.said) == 1
+    assert "no space left on the device: nothing is kept until there is" in flight.said[0]
+    # the room it had is given back
+    assert list((flight.folder / SEGMENTS).glob("*.atrace")) == []
+    disk.full = False
+    flight.wait(5)
+    assert flight.said[1:] == [f"{flight.folder}: there is room again: recording"]
+    assert flight.new_files > new_files
+    flight.event(Kind.KERNEL_FAULT)
+    flight.wait(2)
+    recorder.close()
+    (window,) = flight.windows()
+    # it begins when there was room again, and knows what was there by then
+    assert _times(window) == (42, 47)
+    assert any("the disk was full before" in notice for notice in window.notices)
+    assert window.scan("arenas").collect()["ptr"].to_list() == [1]
+    assert recorder.lost == {NO_ROOM: 11}
+    assert any("the disk was full for some time" in notice for notice in recorder.notices)
+
+
+def test_a_window_that_cannot_be_sealed_on_a_full_disk_is_kept_as_it_is(
+    flight: Flight, disk: Disk
+) -> None:
+    recorder = flight.open()
+    flight.wait(12)
+    flight.event(Kind.PROG_FAULT)
+    flight.wait(1)
+    disk.full = True
+    flight.wait(2)
+    flight.hear("not sealed")
+    disk.full = False
+    flight.wait(2)
+    recorder.close()
+    parts = flight.windows()
+    assert len(parts) > 1
+    assert not any(part.meta.sealed for part in parts)
+    kinds = [kind for part in parts for kind in part.scan("events").collect()["kind"]]
+    assert kinds.count(int(Kind.PROG_FAULT)) == 1
+    # all events of the time before, and none that came while it was full: up to the flush that
+    # tried again
+    assert len(kinds) == 14
+    assert recorder.lost == {NO_ROOM: 3}
+    assert any(f"it is in {len(parts)} parts" in notice for notice in recorder.notices)

@@ -1,0 +1,47 @@
+"""What a trace says of its recording: kernel, probes, command, and what could not be known."""
+
+from __future__ import annotations
+
+from arenatrace.capture import host, profile
+from arenatrace.capture.kernel import Kernel
+from arenatrace.capture.loader import Probes
+from arenatrace.capture.plan import Plan
+from arenatrace.trace.meta import Meta, MissingProbe
+from arenatrace.trace.meta import Probes as ProbesMeta
+
+
+def limits(probes: Probes) -> list[str]:
+    """What this kernel keeps the whole recording from knowing."""
+    said = [f"probe refused by the kernel: {name}: {why}" for name, why in probes.refused.items()]
+    if "bpf_arena_handle_page_fault" not in probes.attached:
+        said.append("this kernel does not recover kernel-side arena faults: each is an oops")
+    return said
+
+
+def meta_of(plan: Plan, probes: Probes, kernel: Kernel, start_ns: int) -> Meta:
+    """All that is known when the recording begins, at ``start_ns`` of CLOCK_MONOTONIC."""
+    attached, states = probes.attached, kernel.states
+    features = profile.features(kernel.btf)
+    replaced = {state.point.instead_of for state in states if state.point.function in attached}
+    missing = tuple(
+        MissingProbe(state.point.function, state.point.gives)
+        for state in states
+        if state.point.function not in (*attached, *replaced)
+    )
+    points = {state.point.function: state.present for state in states}
+    return Meta(
+        kernel=host.release(),
+        hostname=host.name(),
+        boot_id=host.boot_id(),
+        wall_offset_ns=host.wall_offset_ns(),
+        level=plan.level,
+        start_ts_ns=start_ns,
+        probes=ProbesMeta(tuple(attached), missing),
+        command=plan.command or None,
+        features={**points, **features},
+        profile=profile.detect(features),
+        notices=tuple(limits(probes)),
+        filters=plan.filters.as_meta(),
+        nr_node_ids=host.nr_node_ids(),
+        online_nodes=host.online_nodes(),
+    )
