@@ -1,6 +1,6 @@
 """What recording costs beside perf, bpftrace and BCC, in one boot of the lab.
 
-    python -m bench.capture_bench [PAIRS [all|tools|rest|drains [FEATURE...]]]
+    python -m bench.capture_bench [PAIRS [PART,... [FEATURE...]]]
 
 Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU, and has a
 BPF program make PAIRS (default 100,000) pairs of an allocation and a free of one arena page,
@@ -11,8 +11,11 @@ elapsed  the same for all that ran on the one CPU in that time, the tool's own p
          pairs begin when the tool has come to rest; what it takes to begin stands by itself
 bytes    left on the disk per event (a pair is two events). Ours come out far too small here: a
          clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
+PARTs are tools (the two above), rest and drains:
+
 rest     what a recorder takes to begin and to end, and for each second in which nothing happens
-drain    instructions per event for taking all events of a storm of PAIRS / 2 out of the ring
+drain    instructions per event for taking all events of a storm of PAIRS / 10 out of the ring,
+         and by the recorder also of larger and smaller ones
 
 FEATUREs are hidden from the guest's CPU. With ``erms`` the kernel clears and copies memory by
 eight bytes at a time instead of one: each round counts as an instruction, so an untraced pair,
@@ -81,6 +84,6 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    count, what = (*sys.argv[1:3], *("100000", "all")[len(sys.argv[1:3]) :])
+    count, what = (*sys.argv[1:3], *("100000", "tools,rest,drains")[len(sys.argv[1:3]) :])
     with tempfile.TemporaryDirectory() as directory:
         show(measure(int(count), what, tuple(sys.argv[3:]), Path(directory)))

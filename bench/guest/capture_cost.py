@@ -1,6 +1,6 @@
 """What recording costs, counted in instructions; runs in the guest, see ../capture_bench.py.
 
-usage: capture_cost.py STORM PAIRS all|tools|rest|drains
+usage: capture_cost.py STORM PAIRS PART[,PART...], of tools, rest and drains
 
 Under -icount the guest's clocks advance by 4 ns an instruction, so CPU times are instruction
 counts.
@@ -128,10 +128,8 @@ def rests() -> None:
     """What recorders take of their own: to begin and to end, and each second of nothing."""
     for name, words in (
         ("arenatrace faults", lambda command: recorder(["faults"], SCRATCH / "rest", command)),
-        ("arenatrace pages", lambda command: recorder(["pages"], SCRATCH / "rest", command)),
         ("bpftrace", bpftrace),
     ):
-        run(words(["true"]))  # warm
         short, long = (run(words(["sleep", str(seconds)])) for seconds in (SHORT_S, LONG_S))
         second = (long - short) / (LONG_S - SHORT_S)
         row = {"rest": name, "second": second, "once": short - SHORT_S * second}
@@ -205,7 +203,7 @@ def told(name: str, used_ns: int, events: int) -> None:
 def drains(pairs: int) -> None:
     """CPU per event of taking the same events out of the ring, in several ways."""
     rings = Ringful()
-    rings.drain("arenatrace", pairs, pairs, pairs, pairs // 5, pairs // 20)
+    rings.drain("arenatrace", pairs, pairs, pairs, 5 * pairs, pairs // 4, pairs // 20)
     Callbacks(rings, pairs).all_ways()
     rings.probes.close()
     os.environ[UNMAPPED] = "1"
@@ -283,10 +281,11 @@ class Callbacks:
 
 if __name__ == "__main__":
     SCRATCH.mkdir()
-    asked = sys.argv[3]
-    if asked in ("all", "tools"):
-        tools(int(sys.argv[2]))
-    if asked in ("all", "rest"):
-        rests()
-    if asked in ("all", "drains"):
-        drains(int(sys.argv[2]) // 2)
+    pairs = int(sys.argv[2])
+    for part in sys.argv[3].split(","):
+        if part == "tools":
+            tools(pairs)
+        elif part == "rest":
+            rests()
+        else:
+            drains(pairs // 10)
