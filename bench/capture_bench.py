@@ -49,11 +49,16 @@ def measure(pairs: int, what: str, hidden: tuple[str, ...], results: Path) -> li
         f"python files/{_GUEST.name} files/{storm.name}/build/storm {pairs} {what}",
         files=[storm, tools, _GUEST],
         timeout=1500,
+        echo=_as_it_comes,
     )
-    sys.stderr.write(result.stderr)
     if result.returncode:
         raise SystemExit(f"the guest failed: {result.returncode}\n{result.stdout}")
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def _as_it_comes(_port: str, data: bytes) -> None:
+    sys.stderr.buffer.write(data)
+    sys.stderr.flush()
 
 
 def show(rows: list[dict[str, Any]]) -> None:
