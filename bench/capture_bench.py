@@ -13,7 +13,7 @@ bytes    left on the disk per event (a pair is two events). Ours come out far to
          clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
 PARTs are tools (the two above), rest and drains:
 
-rest     what a recorder takes to begin and to end, and for each second in which nothing happens
+rest     what a recorder takes until it records, and for each second in which nothing happens
 drain    instructions per event for taking all events of a storm of PAIRS / 10 out of the ring,
          and by the recorder also of larger and smaller ones
 
@@ -74,7 +74,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['name']} | {row['task']:,.0f} | {task:+.1%} | {elapsed:+.0%} | {size} |")
     rests = [row for row in rows if "rest" in row]
     if rests:
-        print("\n| million instructions | to begin and end | each second |\n| --- | --- | --- |")
+        print("\n| million instructions | to begin | each second |\n| --- | --- | --- |")
     for row in rests:
         print(f"| {row['rest']} | {row['once'] / 1e6:,.0f} | {row['second'] / 1e6:,.2f} |")
     drains = [row for row in rows if "drain" in row]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -58,8 +58,8 @@ PERF_PROBES = (
 #: What a tool does at its beginning is over by then, and what it makes of the storm's own
 #: programs; the storm waits for that long.
 QUIET_MS = 5000
-#: Seconds that nothing happens, and as many more: the difference is what a second costs.
-SHORT_S, LONG_S = 4, 34
+#: Seconds for which nothing happens.
+REST_S = 30
 
 
 def storm(pairs: int, delay_ms: int = 0) -> list[str]:
@@ -68,15 +68,11 @@ def storm(pairs: int, delay_ms: int = 0) -> list[str]:
     return [*words, "--delay", str(delay_ms)] if delay_ms else words
 
 
-def run(command: list[str]) -> float:
-    """Run a command that should succeed; returns the instructions it took, with its children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def run(command: list[str]) -> None:
+    """Run a command that should succeed."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         print(f"{command}: {done.returncode}\n{done.stdout.decode()}", file=sys.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return used_s * 1e9 / NS_PER_INSTRUCTION
 
 
 def measure(name: str, command: list[str], output: Path | None, pairs: int) -> None:
@@ -125,15 +121,33 @@ def tools(pairs: int) -> None:
 
 
 def rests() -> None:
-    """What recorders take of their own: to begin and to end, and each second of nothing."""
+    """What recorders take of their own: until they record, and each second of nothing."""
+    waiting = ["sleep", "1000"]
     for name, words in (
-        ("arenatrace faults", lambda command: recorder(["faults"], SCRATCH / "rest", command)),
-        ("bpftrace", bpftrace),
+        ("arenatrace faults", recorder(["faults"], SCRATCH / "rest.atrace", waiting)),
+        ("bpftrace", bpftrace(waiting)),
     ):
-        short, long = (run(words(["sleep", str(seconds)])) for seconds in (SHORT_S, LONG_S))
-        second = (long - short) / (LONG_S - SHORT_S)
-        row = {"rest": name, "second": second, "once": short - SHORT_S * second}
-        print(json.dumps(row), flush=True)
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tool:
+            while not _children(tool.pid):
+                time.sleep(0.1)
+            time.sleep(QUIET_MS / 1000)
+            began_s, before = time.monotonic(), _used(tool.pid)
+            time.sleep(REST_S)
+            second = (_used(tool.pid) - before) / (time.monotonic() - began_s)
+            once = before - second * QUIET_MS / 1000
+            print(json.dumps({"rest": name, "second": second, "once": once}), flush=True)
+            tool.send_signal(signal.SIGINT)
+
+
+def _children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
+def _used(pid: int) -> float:
+    """Instructions that the threads of a process took so far."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    used_ns = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    return used_ns / NS_PER_INSTRUCTION
 
 
 def perf(pairs: int) -> None:

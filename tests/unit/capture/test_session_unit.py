@@ -379,6 +379,22 @@ def test_events_wait_for_a_note_that_is_still_being_written(
     assert (arena["ptr"], arena["user_vm_start"]) == (PTR, USER)
 
 
+def test_a_look_takes_all_that_is_ready(
+    probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In as many passes as that takes: what a flush leaves in the ring dies with the recorder."""
+    monkeypatch.setattr(drain, "PASS_EVENTS", 2)
+    probes.send(*[event(Kind.ARENA_DESTROY, arena=PTR + at) for at in range(7)])
+    seen: list[int] = []
+    plan = Plan(
+        tmp_path / "run.atrace",
+        duration_s=0.01,
+        on_progress=lambda progress: seen.append(progress.counts[Kind.ARENA_DESTROY]),
+    )
+    _run(probes, plan)
+    assert seen[0] == 7
+
+
 def test_records_that_never_get_finished_are_counted(
     probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
