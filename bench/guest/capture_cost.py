@@ -58,8 +58,8 @@ PERF_PROBES = (
 #: What a tool does at its beginning is over by then, and what it makes of the storm's own
 #: programs; the storm waits for that long.
 QUIET_MS = 5000
-#: Seconds for which nothing happens.
-REST_S = 30
+#: Seconds for a tool to come to rest once its command is there, and for which nothing happens.
+SETTLE_S, REST_S = 20, 30
 
 
 def storm(pairs: int, delay_ms: int = 0) -> list[str]:
@@ -130,11 +130,11 @@ def rests() -> None:
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tool:
             while not _children(tool.pid):
                 time.sleep(0.1)
-            time.sleep(QUIET_MS / 1000)
+            time.sleep(SETTLE_S)
             began_s, before = time.monotonic(), _used(tool.pid)
             time.sleep(REST_S)
             second = (_used(tool.pid) - before) / (time.monotonic() - began_s)
-            once = before - second * QUIET_MS / 1000
+            once = before - second * SETTLE_S
             print(json.dumps({"rest": name, "second": second, "once": once}), flush=True)
             tool.send_signal(signal.SIGINT)
 
