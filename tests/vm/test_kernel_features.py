@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from arenatrace.schema import Kind, OopsReason, Outcome
+from arenatrace.schema import DOUBTFUL_STACKS, Kind, OopsReason, Outcome
 from arenatrace.trace.reader import Trace, open_trace
 
 from .lab import CHECKOUT, WORKLOAD, Lab
@@ -85,6 +85,63 @@ FEATURES: dict[str, Callable[[Run], bool]] = {
 }
 
 
+@dataclass(frozen=True)
+class Must:
+    """What a kernel must be found to be: ``lacks`` of the features, all others it must have.
+
+    ``missing`` are the probe points that doctor must not find, and ``attached`` those the
+    recording must rest on besides the ones that every kernel has.
+    """
+
+    profile: str
+    lacks: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+    attached: frozenset[str] = frozenset()
+
+
+_EVERYWHERE = frozenset(
+    {
+        *("page_fault_oops", "arena_vm_fault", "free_module"),
+        *("arena_map_alloc", "arena_map_mmap", "arena_map_free"),
+        *("bpf_prog_kallsyms_add", "bpf_prog_kallsyms_del_all"),
+        *("bpf_iter_bpf_map", "bpf_iter_bpf_prog"),
+    }
+)
+#: What came with recovery in 7.2, and was not there, or inlined, before.
+_SINCE_RECOVERY = frozenset(
+    {
+        *("bpf_arena_handle_page_fault", "bpf_prog_find_from_stack", "apply_range_set_scratch_cb"),
+        *("bpf_prog_report_arena_violation", "bpf_prog_ksym_find"),
+        *("arena_alloc_pages", "arena_free_pages", "bpf_arena_reserve_pages", "arena_free_worker"),
+        *("scx_arena_alloc", "scx_arena_free"),
+    }
+)
+_RECOVERS = Must("scratch-replace", attached=_SINCE_RECOVERY)
+MUST: dict[str, Must] = {
+    "6.12": Must(
+        "pre-scratch",
+        lacks=frozenset(
+            {
+                "reservations",
+                "when deferred frees take effect",
+                "kernel-side faults, recovered",
+                "the program the kernel blames",
+                "sched_ext's own memory",
+            }
+        ),
+        missing=_SINCE_RECOVERY,
+        attached=frozenset(
+            {
+                *("fixup_exception", "ex_handler_bpf"),
+                *("bpf_arena_alloc_pages", "bpf_arena_free_pages"),
+            }
+        ),
+    ),
+    "7.2": _RECOVERS,
+    "7.3": _RECOVERS,
+}
+
+
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, bool]]:
     """Features by kernel, filled as the kernels run."""
@@ -136,13 +193,39 @@ def run(request: pytest.FixtureRequest, lab: Lab) -> Run:
     )
 
 
-def test_the_guide_says_what_this_kernel_gives(
+def test_this_kernel_has_what_it_must_and_lacks_the_rest(
     run: Run, table: dict[str, dict[str, bool]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table[run.kernel] = {name: has(run) for name, has in FEATURES.items()}
     with capsys.disabled():
         print("", *_rows(table), sep="\n")
-    assert table[run.kernel] == documented()[run.kernel]
+    lacks = {name for name, has in table[run.kernel].items() if not has}
+    assert lacks == MUST[run.kernel].lacks
+    assert table[run.kernel] == documented()[run.kernel], "the guide says something else"
+
+
+def test_the_points_of_this_kernel_are_the_ones_that_are_known(run: Run) -> None:
+    must = MUST[run.kernel]
+    doctor = json.loads((run.left / "doctor.json").read_text())
+    assert {each["point"] for each in doctor["points"] if not each["present"]} == must.missing
+    assert set(run.trace.meta.probes.attached) == _EVERYWHERE | must.attached
+    assert doctor["profile"] == run.trace.meta.profile == must.profile
+    assert doctor["can_record"] == ("kernel-side faults, recovered" not in must.lacks)
+
+
+def test_faults_without_recovery_are_told_from_those_with_it(run: Run) -> None:
+    """What the kernel could not do is not made up: no program blamed, no scratch page."""
+    must = MUST[run.kernel]
+    if "kernel-side faults, recovered" in must.lacks:
+        assert {fault["outcome"] for fault in run.faults if fault["side"] == "kernel"} == {"oops"}
+    if "the program the kernel blames" in must.lacks:
+        assert {fault["attribution"] for fault in run.faults} <= {"stack-only", "none"}
+    for kind, feature in (
+        (Kind.PAGE_RESERVE, "reservations"),
+        (Kind.FREE_DRAIN, "when deferred frees take effect"),
+        (Kind.KERNEL_ALLOC, "sched_ext's own memory"),
+    ):
+        assert bool(len(run.of(kind))) == (feature not in must.lacks), kind
 
 
 def _rows(table: dict[str, dict[str, bool]]) -> list[str]:
@@ -199,7 +282,7 @@ def test_the_touched_arena_is_named(run: Run) -> None:
 def test_memory_of_sched_ext_lies_in_pages_it_allocated(run: Run) -> None:
     """As many pieces for each CPU. 7.2 inlines scx_arena_free() too: frees may not be seen."""
     given, back = run.of(Kind.KERNEL_ALLOC), run.of(Kind.KERNEL_FREE)
-    if not documented()[run.kernel]["sched_ext's own memory"]:
+    if "sched_ext's own memory" in MUST[run.kernel].lacks:
         assert not len(given)
         return
     assert set(back["addr"]) <= set(given["addr"])
@@ -245,7 +328,8 @@ def test_remembered_stacks_are_those_that_a_walk_finds(
         print(f"\n{checked:,} of {walked:,} stacks walked were known before")
     # every use is held against a walk, so none counts as recognised without one
     assert recognised == 0
-    assert checked > 0
+    assert 0 < checked <= walked
+    assert DOUBTFUL_STACKS not in run.trace.meta.lost
 
 
 def test_nothing_ends_in_a_traceback(run: Run) -> None:
