@@ -26,7 +26,12 @@
  * others are not, and what they see together is no true account. Nothing is recorded until
  * user space, with all of them in place, sets this; and nothing after it is cleared.
  */
-BPF_ARRAY(recording, u32, 1);
+struct at_told {
+	u32 recording;
+	/* how often user space began new files, where what was sent before is not to be read */
+	u32 files;
+};
+BPF_ARRAY(told, struct at_told, 1);
 
 BPF_RINGBUF_OUTPUT(events, AT_EVENTS_PAGES);
 BPF_RINGBUF_OUTPUT(notes, AT_NOTES_PAGES);
@@ -74,8 +79,7 @@ BPF_HASH(faults, u64, struct at_fault, 16384);
  */
 BPF_HASH(filling, u64, u64, 1024);
 
-/* How many modules have gone, and how often user space began new files, since the start. */
-BPF_ARRAY(generations, u64, 2);
+BPF_ARRAY(modules_gone, u64, 1);
 /* Symbols already sent, by address and generation(). */
 struct at_symbol_key {
 	u64 addr;
@@ -92,9 +96,9 @@ BPF_F_TABLE("array", int, struct at_format, symbol_format, 1, BPF_F_RDONLY_PROG)
 static __always_inline bool is_recording(void)
 {
 	int zero = 0;
-	u32 *on = recording.lookup(&zero);
+	struct at_told *t = told.lookup(&zero);
 
-	return on && *on;
+	return t && t->recording;
 }
 
 static __always_inline u64 read_u64(u64 at)
@@ -393,15 +397,64 @@ KFUNC_PROBE(arena_map_free, void *map)
 
 /* ---- symbols ---- */
 
+#ifdef AT_REMEMBER_STACKS
+#define AT_HOPS 65536
+/*
+ * A hop is one word, so that no CPU ever sees half of one. From its lower end: half of the address
+ * (all code lies in the last 2 GiB); what `gone` was; how many words above the next address it is
+ * to be found once more; what kind of hop it is; how often it was found elsewhere; how many bytes
+ * up the next address is, or what is told from there, down from the end of the stack; and a bit
+ * that is not set where the next address is just that far up.
+ */
+#define AT_NOT_PLAIN (1ULL << 63)
+#define AT_HOP_TWICE AT_NOT_PLAIN		 /* two places have the next address: one is its own */
+#define AT_HOP_LAST (AT_NOT_PLAIN | 1ULL << 46)	 /* the next address is the outermost one */
+#define AT_HOP_END (AT_NOT_PLAIN | 2ULL << 46)	 /* this is the outermost one */
+#define AT_HOP_VARIES (AT_NOT_PLAIN | 3ULL << 46)
+#define AT_KIND(hop) ((hop) & AT_HOP_VARIES)
+#define AT_BYTES(hop) ((hop) >> 50 & 0x1fff)
+#define AT_MOVED(hop) ((hop) >> 48 & 3)
+#define AT_MOVED_BITS (3ULL << 48)
+#define AT_AGAIN(hop) ((s64)((hop) << 18) >> 58)
+#define AT_FROM 0xffffffffffULL
+#define AT_CODE 0xffffffff00000000ULL
+
+struct at_hops {
+	/* a stack was taken for another one */
+	u64 off;
+	/* bytes of a task's stack below the registers that user space came with; see span_of() */
+	u64 span;
+	/* modules and programs that are gone: their addresses may soon be other code's */
+	u64 gone;
+	/* from a probe's context to the first return address above it */
+	u64 first[4];
+	u64 hop[AT_HOPS];
+};
+BPF_ARRAY(hops, struct at_hops, 1);
+#endif
+
+/* Where code was there may soon be other code: hops that rest on it hold no longer. */
+static __always_inline void forget_hops(void)
+{
+#ifdef AT_REMEMBER_STACKS
+	int zero = 0;
+	struct at_hops *h = hops.lookup(&zero);
+
+	if (h)
+		__sync_fetch_and_add(&h->gone, 1);
+#endif
+}
+
 #ifdef AT_PROBE_free_module
 KFUNC_PROBE(free_module, void *mod)
 {
 	int zero = 0;
-	u64 *n = generations.lookup(&zero);
+	u64 *n = modules_gone.lookup(&zero);
 
 	/* the addresses of a module that is gone may soon mean another one's functions */
 	if (n)
 		__sync_fetch_and_add(n, 1);
+	forget_hops();
 	return 0;
 }
 #endif
@@ -409,11 +462,11 @@ KFUNC_PROBE(free_module, void *mod)
 /* Changes when what was sent before may be no longer true, or no longer be there to be read. */
 static __always_inline u64 generation(void)
 {
-	int gone_at = 0, files_at = 1;
-	u64 *gone = generations.lookup(&gone_at);
-	u64 *files = generations.lookup(&files_at);
+	int zero = 0;
+	u64 *gone = modules_gone.lookup(&zero);
+	struct at_told *t = told.lookup(&zero);
 
-	return (gone ? *gone : 0) + (files ? *files : 0);
+	return (gone ? *gone : 0) + (t ? t->files : 0);
 }
 
 static __always_inline void note_symbol(u64 addr, u64 now, u64 ts_ns)
@@ -491,104 +544,74 @@ static __always_inline bool note_trace(struct at_frames *from, long bytes, u64 h
 
 #ifdef AT_REMEMBER_STACKS
 /*
- * Walking a stack costs many times the rest of an event, and the same stacks come again and
- * again. So what a walk rested on is remembered, and where all of it is there again, so is the
- * stack. That is no guess. The kernel's unwinder goes from frame to frame by what it finds on the
- * stack: return addresses, and saved frame and stack pointers. Every word from the probe's
- * context to the end of the task's stack that could be one, by its value, is compared: code
- * addresses as they are, pointers into the stack by their distance from the context. If they
- * agree, the unwinder would read the same words at the same places, and find the same stack.
+ * Walking a stack costs many times the rest of an event. What the kernel's unwinder does on
+ * x86_64 is to go from return address to return address, as far each time as its tables say for
+ * the code that the address is in. So what a walk found is remembered, address by address: how
+ * far up the stack the next one lies. A stack all of whose hops are known is followed here; it
+ * is taken for the one it looks like if it ends where the stack ends, and if a walk gave the very
+ * same one before. Else it is walked.
  *
- * Not remembered is a stack that this does not hold for: one that does not lie on the task's
- * own stack from the context on (interrupts), one deeper than AT_STACK_WORDS, and one of which a
- * return address was replaced by a tracer that keeps the true one elsewhere. Every AT_RECHECK-th
- * use is walked all the same; should one ever differ, nothing is remembered any more, and the
- * uses since the last check are counted as doubtful.
+ * The last hop is a place seen from the end of the stack instead: system calls begin at a random
+ * depth (add_random_kstack_offset()). Where an address lies on the stack twice, a leftover of an
+ * earlier call beside it, both places have to have it again. An address from which the next one
+ * was found at one distance and another is soon not trusted any more. Nothing is remembered of a stack of which an address was
+ * replaced by a tracer that keeps the true one elsewhere, and none is followed that does not lie
+ * on the task's own stack from the probe's context on (interrupts). Every AT_RECHECK-th stack
+ * that was recognised is walked all the same; should one ever differ, every one is from then on.
  */
 #define AT_STACK_WORDS 512
-#define AT_RECIPE_WORDS 64
-#define AT_TOP 512
-/* 1 checks every use: for tests */
+/* 32 checks every one of the first, then one of so many; 1 every one: for tests */
 #ifndef AT_RECHECK
-#define AT_RECHECK 128
+#define AT_RECHECK 1024
 #endif
 /* A walk begins with the probe and the trampoline that called it, which lie below its context. */
 #define AT_OWN_FRAMES 2
+/* Words within which an address may lie twice. */
+#define AT_AWAY 32
 /* Learning costs as much as some walks. Where it does not pay, it is done for every 16th walk. */
 #define AT_LEARN_DEBT 16
 #define AT_MOST_DEBT 4096
 
-struct at_recipe_key {
-	u64 depth;
-	u64 caller[3];
-};
-struct at_word {
-	u64 word;
-	u64 mask;
-	u64 at;
-};
-/*
- * Another CPU may give the memory of a recipe to another one while it is being compared. Where it
- * writes from the first member to the last, who reads the last one first and the first one last,
- * and finds both alike, has had one and the same recipe in between. Copies by string instructions
- * may be seen in another order; what little that leaves, the walk of every 128th use is for.
- */
-struct at_recipe {
-	u64 hash;
-	u64 deep_hash;
-	u64 generation;
-	u64 checked_ns;
-	u64 uses;
-	u64 words;
-	struct at_word word[AT_RECIPE_WORDS];
-	u64 hash_again;
-};
-BPF_TABLE("lru_hash", struct at_recipe_key, struct at_recipe, recipes, 4096);
-BPF_PERCPU_ARRAY(recipe_drafts, struct at_recipe, AT_TRACES);
 /*
  * What one run needs to have at hand, each value in memory: the verifier follows every way
  * through a program anew for each value of a register that it knows.
  */
 enum { AT_ONLY_WALK, AT_WALK_AND_LEARN, AT_WALK_AND_CHECK };
+#define AT_SENT 64
 struct at_scratch {
 	u64 context;
 	u64 depth;
-	u64 span;
 	u64 mode;
-	u64 count;
 	u64 hash;
-	u64 words;
+	u64 count;
 	u64 found;
 	u64 hooked;
-	u64 deep_hash;
-	u64 expected;
-	u64 checked_ns;
-	struct at_recipe_key key;
-	u64 place[AT_FRAMES];
-	u64 word[AT_STACK_WORDS];
-};
-BPF_PERCPU_ARRAY(scratches, struct at_scratch, AT_TRACES);
-#define ANEW(lvalue) (*(volatile u64 *)&(lvalue))
-/*
- * Where the first caller's return address lies, from the context on, and where the next one's
- * does, from each one's own place on. They only choose the recipe that is tried.
- */
-#define AT_CALLERS 256
-BPF_ARRAY(first_caller, u64, AT_TRACES);
-BPF_ARRAY(next_caller, u64, AT_CALLERS);
-
-struct at_memory {
-	u64 remembered;
+	u64 words;
+	/* of the frame that is being learned, and of the one above it */
+	u64 place;
+	u64 again;
+	u64 sure;
+	u64 store;
+	u64 next_place;
+	u64 next_again;
+	u64 next_sure;
+	u64 recognised;
 	u64 walked;
 	u64 learned;
 	u64 checked;
 	u64 debt;
+	/* hashes of stacks that were sent, to spare a look into traces_sent */
+	u64 sent[AT_SENT];
+	/* for each frame its first and its last possible place */
+	u64 first[AT_FRAMES];
+	u64 last[AT_FRAMES];
+	u64 word[AT_STACK_WORDS];
 };
-BPF_PERCPU_ARRAY(stack_memory, struct at_memory, 1);
+BPF_PERCPU_ARRAY(scratches, struct at_scratch, AT_TRACES);
+#define ANEW(lvalue) (*(volatile u64 *)&(lvalue))
+
 struct at_doubt {
 	u64 wrong;
-	u64 uses;
-	u64 first_ns;
 	u64 last_ns;
 };
 BPF_ARRAY(stack_doubt, struct at_doubt, 1);
@@ -604,9 +627,15 @@ static __always_inline u64 peek(u64 at)
 	return *at_rdonly_cast(at, AT_BTF_ID_pt_regs);
 }
 
-static __always_inline u32 caller_slot(u64 address)
+static __always_inline u64 *hop_of(struct at_hops *h, u64 address)
 {
-	return (address ^ address >> 8) & (AT_CALLERS - 1);
+	return (void *)h->hop + (address & (AT_HOPS - 1) * 8);
+}
+
+/* What a hop from that address on has in it, when `gone` is what it is now. */
+static __always_inline u64 from(struct at_hops *h, u64 address)
+{
+	return address - AT_CODE + ((h->gone & 0xff) << 32);
 }
 
 /* The place of `at` on the task's stack, from its lowest address on. */
@@ -615,47 +644,83 @@ static __always_inline u64 stack_depth(u64 at)
 	return at - *(u64 *)((void *)bpf_get_current_task_btf() + AT_OFF_task_struct__stack);
 }
 
-/*
- * Bytes of a task's stack below the registers that user space came with, at its top: those end
- * every walk. The same for all tasks.
- */
-BPF_ARRAY(stack_span, u64, 1);
-static __always_inline u64 span_of_stacks(struct at_scratch *scratch)
+/* The registers at the top of a task's stack end every walk. The same for all tasks. */
+static __always_inline u64 span_of(struct at_hops *h, struct at_scratch *s)
 {
-	int zero = 0;
-	u64 *span = stack_span.lookup(&zero);
-
-	if (!span)
-		return 0;
-	if (!*span) {
-		ANEW(scratch->span) = bpf_task_pt_regs(bpf_get_current_task_btf());
-		*span = stack_depth(ANEW(scratch->span));
+	if (!h->span) {
+		ANEW(s->word[0]) = bpf_task_pt_regs(bpf_get_current_task_btf());
+		ANEW(h->span) = stack_depth(ANEW(s->word[0]));
 	}
-	return *span;
+	return ANEW(h->span);
 }
 
-static __always_inline void make_key(struct at_recipe_key *key, u64 at, u64 depth, u32 which)
+static __always_inline u64 hash_with(u64 hash, u64 frame)
 {
-	u64 *distance = first_caller.lookup(&which);
-	u32 slot;
+	return (hash + frame) * 0x9e3779b97f4a7c15ULL;
+}
 
-	key->depth = depth << 2 | which;
-	key->caller[0] = key->caller[1] = key->caller[2] = 0;
-	if (!distance || !*distance)
-		return;
-	at += *distance;
-	key->caller[0] = peek(at);
-	slot = caller_slot(key->caller[0]);
-	distance = next_caller.lookup(&slot);
-	if (!distance)
-		return;
-	at += *distance;
-	key->caller[1] = peek(at);
-	slot = caller_slot(key->caller[1]);
-	distance = next_caller.lookup(&slot);
-	if (!distance)
-		return;
-	key->caller[2] = peek(at + *distance);
+/* The hash of the stack that led here, if it is known without a walk; else 0, and `mode`. */
+static __always_inline u64 recall(void *ctx, u32 which, struct at_hops *h, struct at_scratch *s,
+				  u64 files)
+{
+	u64 at, end, word, hop, base = from(h, 0), key, hash = 0, known = 0;
+	u64 *sent, *when;
+	u64 left = AT_FRAMES;
+
+	ANEW(s->mode) = AT_ONLY_WALK;
+	/* what was a pointer to the context comes back from memory as a number */
+	ANEW(s->context) = (u64)ctx;
+	at = ANEW(s->context);
+	ANEW(s->depth) = stack_depth(at);
+	end = at - ANEW(s->depth) + span_of(h, s);
+	if (ANEW(s->depth) >= ANEW(h->span) || h->off)
+		return 0;
+	at += h->first[which & 3];
+	while (left--) {
+		asm volatile("" : "+r"(left));
+		word = peek(at);
+		hash = hash_with(hash, word);
+		hop = ANEW(*hop_of(h, word));
+		if ((hop & AT_FROM) != word + base)
+			break;
+		if ((s64)hop >= 0) {
+			at += hop >> 50;
+			continue;
+		}
+		if (AT_KIND(hop) == AT_HOP_TWICE) {
+			at += AT_BYTES(hop);
+			if (peek(at + AT_AGAIN(hop) * 8) != peek(at))
+				break;
+			continue;
+		}
+		if (AT_KIND(hop) == AT_HOP_LAST) {
+			at = end - AT_BYTES(hop);
+			continue;
+		}
+		known = AT_KIND(hop) == AT_HOP_VARIES ? 1 : at + AT_BYTES(hop) == end ? 2 : 0;
+		break;
+	}
+	ANEW(s->hash) = hash;
+	if (!known && (s->debt < AT_MOST_DEBT || !(s->walked % 16)))
+		ANEW(s->mode) = AT_WALK_AND_LEARN;
+	if (known != 2)
+		return 0;
+	sent = &s->sent[(hash >> 32) & (AT_SENT - 1)];
+	if (*sent != hash + files + (h->gone << 32)) {
+		key = ANEW(s->hash);
+		when = traces_sent.lookup(&key);
+		if (!when || *when != generation())
+			return 0;
+		*sent = key + files + (h->gone << 32);
+	}
+	/* more often in the beginning, when much is new */
+	if (!(++s->recognised & ((s->recognised < AT_RECHECK ? AT_RECHECK / 32 : AT_RECHECK) - 1))) {
+		ANEW(s->mode) = AT_WALK_AND_CHECK;
+		return 0;
+	}
+	if (s->debt)
+		s->debt--;
+	return ANEW(s->hash);
 }
 
 /* 1 if they are the same, else 0, without a branch: the verifier follows each one. */
@@ -671,197 +736,185 @@ static __always_inline u64 same(u64 a, u64 b)
 	return differ;
 }
 
-/* Put into `draft` what a walk rested on; false if that cannot be said for sure. */
-static __always_inline bool learn(struct at_frames *frames, struct at_scratch *stack,
-				  struct at_recipe *draft)
+/*
+ * Find the frames' addresses on the stack. Each is looked for above the one before, so what is
+ * found first is the lowest place it can have; and from the end down the highest one. Where both
+ * are the same there is no doubt. False if this cannot be the stack that was walked.
+ */
+static __always_inline bool find_places(struct at_frames *frames, struct at_scratch *s)
 {
-	u64 count = ANEW(stack->count);
-	u64 at = stack->context, span = stack->span, bottom = at - stack->depth;
-	u64 bytes = span - stack->depth, words = bytes / 8;
+	u64 count = ANEW(s->count);
 	u32 i;
 
-	if (bytes > sizeof(stack->word) ||
-	    bpf_probe_read_kernel(stack->word, bytes, (void *)at))
-		return false;
-	ANEW(stack->words) = 0;
-	ANEW(stack->found) = AT_OWN_FRAMES;
-	ANEW(stack->hooked) = 0;
+	ANEW(s->found) = AT_OWN_FRAMES;
+	ANEW(s->hooked) = 0;
 	for (i = 0; i < AT_STACK_WORDS; i++) {
-		u64 word, place, is_code, is_stack, n, found;
+		u64 word, found;
 
-		asm volatile("" : "+r"(words));
+		if (i >= ANEW(s->words))
+			break;
+		word = s->word[i];
+		ANEW(s->hooked) |= same(word, AT_SYM_return_to_handler) |
+				   same(word, AT_SYM_arch_rethook_trampoline);
+		found = ANEW(s->found);
+		s->first[found & (AT_FRAMES - 1)] = i;
+		ANEW(s->found) += same(word, frames->frame[found & (AT_FRAMES - 1)]) &
+				  (found - count) >> 63;
+	}
+	count = ANEW(s->count);
+	if (ANEW(s->found) != count || ANEW(s->hooked))
+		return false;
+	for (i = 0; i < AT_STACK_WORDS; i++) {
+		u64 word, left, place, words = ANEW(s->words);
+
 		if (i >= words)
 			break;
-		word = stack->word[i];
-		/* the kernel, its modules and BPF programs lie in the last 2 GiB */
-		is_code = same(word >> 31, 0x1ffffffffULL);
-		/* a frame may end right below the registers, or somewhere in them */
-		place = word - bottom;
-		is_stack = ((place - (span + AT_TOP)) & ~place) >> 63;
-		asm volatile("" : "+r"(is_stack));
-		n = ANEW(stack->words) & (AT_RECIPE_WORDS - 1);
-		draft->word[n].word = word - (-is_stack & at);
-		draft->word[n].mask = -is_stack;
-		draft->word[n].at = i * 8;
-		ANEW(stack->words) += is_code | is_stack;
-		ANEW(stack->hooked) |= is_code & (same(word, AT_SYM_return_to_handler) |
-						  same(word, AT_SYM_arch_rethook_trampoline));
-		found = ANEW(stack->found);
-		stack->place[found & (AT_FRAMES - 1)] = i * 8;
-		ANEW(stack->found) += same(word, frames->frame[found & (AT_FRAMES - 1)]) &
-				      (found - count) >> 63;
+		place = (words - 1 - i) & (AT_STACK_WORDS - 1);
+		word = s->word[place];
+		left = ANEW(s->found) - 1;
+		s->last[left & (AT_FRAMES - 1)] = place;
+		ANEW(s->found) -= same(word, frames->frame[left & (AT_FRAMES - 1)]) &
+				  (AT_OWN_FRAMES - 1 - left) >> 63;
 	}
-	draft->words = ANEW(stack->words);
-	count = ANEW(stack->count);
-	return ANEW(stack->found) == count && !ANEW(stack->hooked) &&
-	       ANEW(stack->words) < AT_RECIPE_WORDS && count >= AT_OWN_FRAMES + 4;
+	return true;
 }
 
-/* Where the callers' return addresses lie, for the keys of recipes. */
-static __always_inline void learn_places(struct at_frames *frames, struct at_scratch *stack,
-					 u32 which)
+/* What is to be remembered where `old` was, now that `hop` was found. */
+static __always_inline u64 settled(u64 old, u64 hop)
 {
-	u64 *place = &stack->place[AT_OWN_FRAMES + 1];
-	u64 *caller = &frames->frame[AT_OWN_FRAMES + 1];
-	u64 distance = place[0];
-	u32 slot = caller_slot(caller[0]);
+	u64 was = AT_BYTES(old), is = AT_BYTES(hop);
+	bool to_next = (s64)old >= 0 || AT_KIND(old) == AT_HOP_TWICE;
 
-	first_caller.update(&which, &distance);
-	distance = place[1] - place[0];
-	next_caller.update(&slot, &distance);
-	slot = caller_slot(caller[1]);
-	distance = place[2] - place[1];
-	next_caller.update(&slot, &distance);
+	if ((old ^ hop) & AT_FROM)
+		return hop;
+	if (AT_KIND(old) == AT_HOP_VARIES || !((old ^ hop) & ~AT_MOVED_BITS))
+		return old;
+	if (to_next && ((s64)hop >= 0 || AT_KIND(hop) == AT_HOP_TWICE)) {
+		/* the one place that is left of two, or one of two again */
+		if (!AT_AGAIN(old) && (is == was || is + AT_AGAIN(hop) * 8 == was))
+			return old;
+		if (!AT_AGAIN(hop) && (was == is || was + AT_AGAIN(old) * 8 == is))
+			return hop | (old & AT_MOVED_BITS);
+	}
+	if (AT_MOVED(old) == 3)
+		return (hop & AT_FROM) | AT_HOP_VARIES;
+	return hop | (AT_MOVED(old) + 1) << 48;
 }
 
-/* What was remembered of the stack at `at`, if all of it is there again. */
-static __always_inline struct at_recipe *remembered(struct at_scratch *s, u64 at, u64 now)
+/* Remember how far it is from each of the frames' addresses to the next one. */
+static __always_inline void learn(struct at_frames *frames, u32 which, struct at_hops *h,
+				  struct at_scratch *s)
 {
-	struct at_recipe *r = recipes.lookup(&s->key);
-	u64 words, hash, differ = 0;
-	u32 i;
+	u64 at = s->context, bytes = ANEW(h->span) - ANEW(s->depth), base = from(h, 0);
+	u32 n, j;
 
-	if (!r)
-		return 0;
-	hash = ANEW(r->hash_again);
-	s->expected = r->deep_hash;
-	s->checked_ns = r->checked_ns;
-	if (r->generation != now)
-		return 0;
-	words = r->words;
-	for (i = 0; i < AT_RECIPE_WORDS; i++) {
-		asm volatile("" : "+r"(words));
-		if (i >= words)
+	ANEW(s->words) = bytes / 8;
+	if (bytes > sizeof(s->word) || bpf_probe_read_kernel(s->word, bytes, (void *)at) ||
+	    ANEW(s->count) >= AT_FRAMES || ANEW(s->count) <= AT_OWN_FRAMES ||
+	    !find_places(frames, s))
+		return;
+	/* from the outermost one on: where a frame may be in two places, the next one's is known */
+	for (n = 0; n < AT_FRAMES - AT_OWN_FRAMES; n++) {
+		u64 count = ANEW(s->count), i = (count - 1 - n) & (AT_FRAMES - 1);
+		u64 frame, first, last, more = 0, old, hop;
+		u64 *slot;
+
+		if (n + AT_OWN_FRAMES >= count)
 			break;
-		differ |= (peek(at + r->word[i].at) - (r->word[i].mask & at)) ^ r->word[i].word;
+		frame = frames->frame[i];
+		first = s->first[i];
+		last = s->last[i];
+		for (j = 1; j < AT_AWAY; j++)
+			more += same(s->word[(first + j) & (AT_STACK_WORDS - 1)], frame) &
+				(first + j - last) >> 63;
+		slot = hop_of(h, frame);
+		old = ANEW(*slot);
+		ANEW(s->place) = first;
+		ANEW(s->again) = last - first;
+		ANEW(s->sure) = last - first < AT_AWAY && !more;
+		if (n == 0) {
+			/* right below the registers there is nothing but the outermost one */
+			ANEW(s->place) = last;
+			ANEW(s->again) = 0;
+			ANEW(s->sure) = last == first || last == ANEW(s->words) - 1;
+			hop = AT_HOP_END | (ANEW(s->words) - last) << 53;
+			ANEW(s->store) = ANEW(s->sure);
+		} else if (n == 1) {
+			hop = AT_HOP_LAST | (ANEW(s->words) - ANEW(s->next_place)) << 53;
+			ANEW(s->store) = ANEW(s->next_sure);
+		} else {
+			if ((old & AT_FROM) == frame + base &&
+			    ((s64)old >= 0 || AT_KIND(old) == AT_HOP_TWICE) &&
+			    ANEW(s->next_place) - AT_BYTES(old) / 8 == last) {
+				ANEW(s->place) = last;
+				ANEW(s->again) = first - last;
+			}
+			hop = (ANEW(s->next_place) - ANEW(s->place)) << 53;
+			if (ANEW(s->next_again))
+				hop |= AT_HOP_TWICE | (ANEW(s->next_again) & 0x3f) << 40;
+			ANEW(s->store) = ANEW(s->sure) & ANEW(s->next_sure);
+		}
+		if (ANEW(s->store))
+			ANEW(*slot) = settled(old, hop | ((frame + base) & AT_FROM));
+		ANEW(s->next_place) = ANEW(s->place);
+		ANEW(s->next_again) = ANEW(s->again);
+		ANEW(s->next_sure) = ANEW(s->sure);
 	}
-	differ |= ANEW(r->hash) ^ hash;
-	s->hash = hash;
-	return differ ? 0 : r;
+	/* the last one done is the first one above the context */
+	if (ANEW(s->next_sure) && !ANEW(s->next_again))
+		h->first[which & 3] = ANEW(s->next_place) * 8;
+	s->learned++;
 }
 
-/* The hash of the stack that led here, if it is known without a walk; else 0, and `mode`. */
-static __always_inline u64 recall(void *ctx, u32 which, struct at_scratch *s,
-				  struct at_memory *memory, u64 now)
+/* A walk gave this: learn it, or hold it against what was recognised. */
+static __always_inline void after_walk(struct at_frames *frames, u32 which, struct at_hops *h,
+				       struct at_scratch *s, u64 hash)
 {
 	int zero = 0;
-	struct at_doubt *doubt = stack_doubt.lookup(&zero);
-	struct at_recipe *r;
-	u64 at, depth;
-
-	ANEW(s->mode) = AT_ONLY_WALK;
-	/* what was a pointer to the context comes back from memory as a number */
-	ANEW(s->context) = (u64)ctx;
-	at = ANEW(s->context);
-	depth = stack_depth(at);
-	s->depth = depth;
-	s->span = span_of_stacks(s);
-	if (depth >= s->span || !doubt || doubt->wrong)
-		return 0;
-	make_key(&s->key, at, depth, which);
-	r = remembered(s, at, now);
-	if (!r) {
-		if (memory->debt < AT_MOST_DEBT || !(memory->walked % 16))
-			ANEW(s->mode) = AT_WALK_AND_LEARN;
-		return 0;
-	}
-	if (!(++r->uses & (AT_RECHECK - 1))) {
-		ANEW(s->mode) = AT_WALK_AND_CHECK;
-		return 0;
-	}
-	memory->remembered++;
-	if (memory->debt)
-		memory->debt--;
-	return ANEW(s->hash);
-}
-
-/* A walk gave this: learn it, or hold it against what was remembered. */
-static __always_inline void after_walk(struct at_frames *frames, u32 which, struct at_scratch *s,
-				       struct at_memory *memory, u64 now)
-{
-	struct at_recipe *draft = recipe_drafts.lookup(&which), *r;
-	int zero = 0;
-	struct at_doubt *doubt = stack_doubt.lookup(&zero);
-	u64 mode = ANEW(s->mode), ts_ns = bpf_ktime_get_ns();
+	u64 mode = ANEW(s->mode);
 
 	if (mode == AT_WALK_AND_CHECK) {
-		memory->checked++;
-		if (s->expected == s->deep_hash) {
-			r = recipes.lookup(&s->key);
-			if (r && r->deep_hash == s->deep_hash)
-				r->checked_ns = ts_ns;
+		struct at_doubt *doubt = stack_doubt.lookup(&zero);
+
+		s->checked++;
+		if (ANEW(s->hash) == hash || !doubt)
 			return;
-		}
-		if (!doubt)
-			return;
-		if (!doubt->first_ns || doubt->first_ns > s->checked_ns)
-			doubt->first_ns = s->checked_ns;
-		doubt->last_ns = ts_ns;
-		doubt->uses += AT_RECHECK - 1;
-		doubt->wrong++;
-	} else if (mode == AT_WALK_AND_LEARN && draft) {
-		memory->debt += AT_LEARN_DEBT;
-		if (!learn(frames, s, draft))
-			return;
-		learn_places(frames, s, which);
-		make_key(&s->key, s->context, s->depth, which);
-		draft->hash = draft->hash_again = s->hash;
-		draft->deep_hash = s->deep_hash;
-		draft->generation = now;
-		draft->checked_ns = ts_ns;
-		draft->uses = 0;
-		recipes.update(&s->key, draft);
-		memory->learned++;
+		h->off = 1;
+		doubt->last_ns = bpf_ktime_get_ns();
+		doubt->wrong = 1;
+	} else if (mode == AT_WALK_AND_LEARN) {
+		s->debt += AT_LEARN_DEBT;
+		learn(frames, which, h, s);
 	}
 }
 #endif
 
 /* The hash of the stack that led here; 0, and counted, if it cannot be given. */
-static __always_inline u64 page_trace(void *ctx, u32 kind)
+static __always_inline u64 page_trace(void *ctx, u32 kind, u32 files)
 {
 	u32 which = kind == AT_PAGE_ALLOC ? AT_TRACE_ALLOC :
 		    kind == AT_PAGE_FREE  ? AT_TRACE_FREE :
 					    AT_TRACE_RESERVE;
-	struct at_frames *f = trace_frames.lookup(&which);
-	u64 now = generation();
-	u64 hash = 0;
+	u64 now, hash = 0;
+	struct at_frames *f;
 	u64 *sent;
 	long bytes;
 	u32 count, i;
 #ifdef AT_REMEMBER_STACKS
-	u64 deep_hash = 0;
 	int zero = 0;
 	struct at_scratch *scratch = scratches.lookup(&which);
-	struct at_memory *memory = stack_memory.lookup(&zero);
+	struct at_hops *h = hops.lookup(&zero);
 
-	if (!scratch || !memory)
+	if (!scratch || !h)
 		return 0;
-	hash = recall(ctx, which, scratch, memory, now);
+	hash = recall(ctx, which, h, scratch, files);
 	if (hash)
 		return hash;
-	memory->walked++;
+	scratch->walked++;
 #endif
 
+	now = generation();
+	f = trace_frames.lookup(&which);
 	if (!f)
 		return 0;
 	bytes = bpf_get_stack(ctx, f->frame, sizeof(f->frame), 0);
@@ -876,20 +929,18 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 		asm volatile("" : "+r"(count));
 		if (i >= count)
 			break;
-		hash = (hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
-		hash ^= hash >> 29;
 #ifdef AT_REMEMBER_STACKS
 		/* without the frames on top, the probe's own, which another tracer may change */
 		if (i == AT_OWN_FRAMES)
-			deep_hash = 0;
-		deep_hash = (deep_hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
-		deep_hash ^= deep_hash >> 29;
+			hash = 0;
+		hash = hash_with(hash, f->frame[i]);
+#else
+		hash = (hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 29;
 #endif
 	}
 #ifdef AT_REMEMBER_STACKS
 	ANEW(scratch->count) = count;
-	ANEW(scratch->hash) = hash;
-	ANEW(scratch->deep_hash) = deep_hash;
 #endif
 	sent = traces_sent.lookup(&hash);
 	if ((!sent || *sent != now) && !note_trace(f, bytes, hash, now)) {
@@ -897,11 +948,9 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 		return 0;
 	}
 #ifdef AT_REMEMBER_STACKS
-	after_walk(f, which, scratch, memory, now);
-	return ANEW(scratch->hash);
-#else
-	return hash;
+	after_walk(f, which, h, scratch, hash);
 #endif
+	return hash;
 }
 #endif
 
@@ -912,13 +961,15 @@ static __always_inline u64 page_trace(void *ctx, u32 kind)
 static __always_inline void page_event(void *ctx, u32 kind, u64 arena, u64 addr, s64 ret, u32 pages,
 				       int node, u32 flags)
 {
+	int zero = 0;
+	struct at_told *t = told.lookup(&zero);
 	struct at_event *e;
 	u64 trace = 0;
 
-	if (!is_recording() || !is_wanted_arena(arena) || !is_wanted_task())
+	if (!t || !t->recording || !is_wanted_arena(arena) || !is_wanted_task())
 		return;
 #ifdef AT_STACKS
-	trace = page_trace(ctx, kind);
+	trace = page_trace(ctx, kind, t->files);
 #endif
 	e = event_reserve(kind);
 	if (!e)
@@ -1242,6 +1293,7 @@ KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
 #ifdef AT_PROBE_bpf_prog_kallsyms_del_all
 KFUNC_PROBE(bpf_prog_kallsyms_del_all, void *fp)
 {
+	forget_hops();
 	prog_event(AT_PROG_UNLOAD, U64_AT(fp, bpf_prog__aux), 0);
 	return 0;
 }

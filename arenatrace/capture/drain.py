@@ -138,14 +138,11 @@ class Drain:
         if stacks:
             notices.append(f"{stacks} allocation(s), free(s) or reservation(s) lack their stack")
         if self._doubt is not None:
-            since, until = (
-                (moment - self._began_ns) / 1e9
-                for moment in (self._doubt.first_ns, self._doubt.last_ns)
-            )
+            until = (self._doubt.last_ns - self._began_ns) / 1e9
             notices.append(
-                f"a remembered stack was another than the one that was there: of the allocations, "
-                f"frees and reservations {since:.3f} to {until:.3f} s after the beginning, "
-                f"{self._doubt.uses} may have a wrong one; from then on every stack was walked"
+                f"a stack was taken for another one, {until:.3f} s after the beginning: of the "
+                f"allocations, frees and reservations before, {self._doubt.uses} may have a wrong "
+                "stack; from then on every stack was walked"
             )
         notices += [
             f"{count} run(s) of the probe {name} were skipped by the kernel: it was running on "

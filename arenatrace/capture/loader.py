@@ -287,8 +287,15 @@ class Probes:
 
     def set_recording(self, on: bool) -> None:
         """Let the probes record, all from one moment on, or none from one moment on."""
-        table = self._bpf[b"recording"]
-        table[ctypes.c_int(0)] = table.Leaf(int(on))
+        self._tell(recording=int(on))
+
+    def _tell(self, *, recording: int | None = None, new_files: int = 0) -> None:
+        table, only = self._bpf[b"told"], ctypes.c_int(0)
+        leaf = table[only]
+        if recording is not None:
+            leaf.recording = recording
+        leaf.files += new_files
+        table[only] = leaf
 
     def choose(self, filters: Filters) -> None:
         """Tell the probes the ids, names and tags of what ``filters`` ask for."""
@@ -328,9 +335,7 @@ class Probes:
         for btf_id in forgotten:
             with contextlib.suppress(KeyError):
                 del sent[ctypes.c_uint(btf_id)]
-        table = self._bpf[b"generations"]
-        slot = ctypes.c_int(1)
-        table[slot] = table.Leaf(table[slot].value + 1)
+        self._tell(new_files=1)
 
     def run_iterators(self) -> None:
         """Send a note of every arena and program that exists now."""
@@ -394,14 +399,17 @@ class Probes:
         if not self.remembers:
             return None
         doubt = self._bpf[b"stack_doubt"][ctypes.c_int(0)]
-        return StackDoubt(doubt.uses, doubt.first_ns, doubt.last_ns) if doubt.wrong else None
+        if not doubt.wrong:
+            return None
+        uses = self.stack_uses()
+        return StackDoubt(uses["recognised"] - uses["checked"], doubt.last_ns)
 
     def stack_uses(self) -> dict[str, int]:
-        """How often a stack was ``remembered``, ``walked``, ``learned`` and ``checked``."""
+        """How often a stack was ``recognised``, ``walked``, ``learned`` and ``checked``."""
         if not self.remembers:
             return {}
-        cpus = self._bpf[b"stack_memory"][ctypes.c_int(0)]
-        names = ("remembered", "walked", "learned", "checked")
+        cpus = [cpu for each in self._bpf[b"scratches"].values() for cpu in each]
+        names = ("recognised", "walked", "learned", "checked")
         return {name: sum(getattr(cpu, name) for cpu in cpus) for name in names}
 
     def close(self) -> None:

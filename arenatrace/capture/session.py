@@ -97,7 +97,7 @@ def _compile(plan: Plan, kernel: Kernel) -> Probes:
     memory = stack_memory(kernel.btf) if remember else None
     probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, memory=memory)
     if remember and not probes.remembers:
-        plan.on_status("stacks cannot be remembered here: each is walked, which costs more")
+        plan.on_status("stacks cannot be recognised here: each is walked, which costs more")
     return probes
 
 
@@ -318,8 +318,8 @@ class Session:
         uses = self._probes.stack_uses()
         if uses:
             self._plan.on_status(
-                f"stacks: {uses['remembered']:,} recognised, {uses['walked']:,} walked, "
-                f"{uses['checked']:,} of these to check what was remembered"
+                f"stacks: {uses['recognised']:,} recognised, {uses['checked']:,} of these walked "
+                f"all the same, to check; {uses['walked'] - uses['checked']:,} others walked"
             )
 
     def _progress(self, elapsed_s: float) -> Progress:

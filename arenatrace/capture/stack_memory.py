@@ -1,4 +1,4 @@
-"""What the probes need to remember stacks instead of walking each one.
+"""What the probes need to recognise stacks instead of walking each one.
 
 They read the kernel's stacks in place, by a kernel function, bpf_rdonly_cast(), that BCC cannot
 call: in its place the source calls a helper that there is not, and the instructions are mended
@@ -21,7 +21,7 @@ from arenatrace.capture.btf import Btf
 
 KALLSYMS = Path("/proc/kallsyms")
 
-#: Set to anything, every use of a remembered stack is held against a walk: for tests.
+#: Set to anything, every stack that is recognised is held against a walk: for tests.
 CHECK_EVERY = "ARENATRACE_CHECK_EVERY_STACK"
 
 #: Tracers put the address of one of these where a return address was, and keep that elsewhere.
@@ -37,7 +37,7 @@ _PSEUDO_KFUNC_CALL = 2 << 4
 
 @dataclass(frozen=True)
 class StackMemory:
-    """A kernel in which stacks can be remembered."""
+    """A kernel in which stacks can be recognised."""
 
     macros: tuple[str, ...]
     cast_id: int
@@ -45,10 +45,9 @@ class StackMemory:
 
 @dataclass(frozen=True)
 class StackDoubt:
-    """A remembered stack turned out wrong: so may be ``uses`` more, between these times (ns)."""
+    """A stack was taken for another one: so may be ``uses`` more, up to that time (ns)."""
 
     uses: int
-    first_ns: int
     last_ns: int
 
 

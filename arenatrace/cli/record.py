@@ -75,8 +75,8 @@ def _seconds(
 @click.option(
     "--walk-every-stack",
     is_flag=True,
-    help="With --level stacks: walk the stack for every event, instead of remembering what is "
-    "there again and again. Costs several times more.",
+    help="With --level stacks: walk the stack for every event, instead of recognising what was "
+    "there before. Costs several times more.",
 )
 @click.option(
     "--arena",
