@@ -210,7 +210,8 @@ class Held:
 
 
 def _in_time(parts: Sequence[pl.DataFrame]) -> pl.LazyFrame:
-    return pl.concat([part.lazy() for part in parts]).sort(_ORDER)
+    # one frame of many chunks: of many lazy frames polars would read each in a thread of its own
+    return pl.concat(parts).lazy().sort(_ORDER)
 
 
 def _since(before: pl.DataFrame, window: pl.DataFrame) -> int:

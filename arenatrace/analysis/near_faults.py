@@ -30,7 +30,7 @@ def near_faults(
     drain = pl.col("kind") == int(Kind.FREE_DRAIN)
     refused = (pl.col("kind") == int(Kind.PAGE_ALLOC)) & (pl.col("ret") == 0)
     wanted = places.sieve(always=(drain | refused).fill_null(value=False))
-    return in_order([part.filter(wanted) for part in parts])
+    return in_order([pl.concat(parts).filter(wanted)])
 
 
 def in_order(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:

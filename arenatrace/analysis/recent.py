@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,9 @@ from arenatrace.trace.meta import Meta
 
 #: Marks of losses that are held. Those beyond it put all that is known into doubt.
 LOSSES = 1_000
+
+#: Batches of fewer rows are joined: a window of small ones would be thousands of frames.
+_JOINED = 10_000
 
 _FAULT_KINDS = [int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)]
 _PAGE_KINDS = [
@@ -86,8 +90,9 @@ class Recent:
     def adopt(self, before: Held, kept: Kept) -> None:
         """Hold ``kept``, worked out from ``before``, and what came since; one at a time."""
         if before.moves_on:
-            self._fresh = self._fresh[len(before.fresh) :]
-            self._fresh_rows = sum(map(len, self._fresh))
+            gone = sum(map(len, before.fresh))
+            self._fresh = [rest for rest in _without_first(gone, self._fresh) if len(rest)]
+            self._fresh_rows -= gone
         self._faults = self._faults.slice(len(before.faults)).rechunk()
         self._kept = kept
 
@@ -147,8 +152,10 @@ class Recent:
         self._count_operations(rows)
         fresh = rows.filter(kind.is_in([*_PAGE_KINDS, _DRAIN]))
         if len(fresh):
-            self._fresh.append(fresh)
             self._fresh_rows += len(fresh)
+            if self._fresh and len(self._fresh[-1]) < _JOINED:
+                fresh = pl.concat([self._fresh.pop(), fresh]).rechunk()
+            self._fresh.append(fresh)
 
     def _needed(self) -> pl.DataFrame:
         """What the faults that are held, and what explains them, point at in other tables."""
@@ -174,3 +181,9 @@ class Recent:
             listed = pl.col("arena").is_in(self._tables["arenas"]["arena"].implode())
             both = both.with_columns(arena=pl.when(listed).then("arena"))
         self._operations = both.group_by("arena").sum()
+
+
+def _without_first(rows: int, frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        yield frame.slice(rows)
+        rows = max(0, rows - len(frame))

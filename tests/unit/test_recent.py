@@ -10,17 +10,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from arenatrace.analysis import fault_tally, held
+from arenatrace.analysis import fault_tally, held, recent
 from arenatrace.analysis.fault_tally import Tally
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
 from arenatrace.analysis.last_operations import last_operations
 from arenatrace.analysis.summary import summary
 from arenatrace.errors import TraceError
 from arenatrace.schema import Kind
-from arenatrace.trace.follow import follow
+from arenatrace.trace.follow import follow, frame_of
 from arenatrace.trace.reader import open_trace
 from tests.unit.feeding import fed
-from tests.unit.trace_builder import USER, TraceBuilder
+from tests.unit.trace_builder import USER, TraceBuilder, record_batch, sample_meta
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "sample_traces"
 _SAME = ("fault", "cause", "confidence", "evidence", "signature", "title", "prog", "source")
@@ -133,3 +133,42 @@ def test_following_ends_when_told(tmp_path: Path) -> None:
 
     found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, waits=wait))
     assert (found, waits) == ([], [0])
+
+
+def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also while a look at what was there before is being worked out."""
+    monkeypatch.setattr(recent, "_JOINED", 50)
+    monkeypatch.setattr(held, "FRESH", 300)
+    now = recent.Recent(_SAMPLES, sample_meta())
+    sent, before = 0, None
+    seen: list[int] = []
+    for number in range(120):
+        rows = [
+            {"ts_ns": sent + n, "seq": sent + n, "kind": int(Kind.PAGE_ALLOC), "arena": 0,
+             "pgoff": sent + n, "pages": 1, "ret": 1}
+            for n in range(7)
+        ]  # fmt: skip
+        now.add("events", frame_of(record_batch("events", rows)))
+        sent += 7
+        if before is None and now.due:
+            before = now.held()
+        elif before is not None and number % 5 == 0:
+            seen += [seq for part in before.fresh for seq in part["seq"]]
+            now.adopt(before, before.settled(before.diagnosed()))
+            before = None
+    assert len(now.held().fresh) <= 600 // 50
+    assert max(map(len, now.held().fresh)) < 2 * 50
+    seen += [seq for part in now.held().fresh for seq in part["seq"]]
+    assert len(seen) > 300
+    assert seen == list(range(sent))
+
+
+def test_what_is_held_is_one_frame_to_polars() -> None:
+    """It reads each of many frames in a thread of its own, hundreds at once."""
+    now = fed(open_trace(_SAMPLES / "one-program.atrace"), 5).held()
+    for trace in (now.trace(), now.states()):
+        plan = trace.scan("events").explain(optimized=False)
+        assert plan.count("DF [") == 1
+        assert "UNION" not in plan
