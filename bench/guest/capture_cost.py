@@ -222,6 +222,7 @@ def drains(pairs: int) -> None:
     rings.probes.close()
     os.environ[UNMAPPED] = "1"
     Ringful().drain("arenatrace without mapping", pairs)
+    del os.environ[UNMAPPED]  # what runs after this is not to inherit it
 
 
 class Callbacks:
