@@ -11,7 +11,9 @@ elapsed  the same for all that ran on the one CPU in that time, the tool's own p
          pairs begin when the tool has come to rest; what it takes to begin stands by itself
 bytes    left on the disk per event (a pair is two events). Ours come out far too small here: a
          clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
-PARTs are tools (the two above), rest and drains:
+
+PARTs are levels (the recorder's, beside the untraced program), tools (perf and bpftrace; after
+levels only), rest and drains:
 
 rest     what a recorder takes until it records, and for each second in which nothing happens
 drain    instructions per event for taking all events of a storm of PAIRS / 10 out of the ring,
@@ -89,6 +91,6 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    count, what = (*sys.argv[1:3], *("100000", "tools,rest,drains")[len(sys.argv[1:3]) :])
+    count, what = (*sys.argv[1:3], *("100000", "levels,tools,rest,drains")[len(sys.argv[1:3]) :])
     with tempfile.TemporaryDirectory() as directory:
         show(measure(int(count), what, tuple(sys.argv[3:]), Path(directory)))

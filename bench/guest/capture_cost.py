@@ -1,6 +1,6 @@
 """What recording costs, counted in instructions; runs in the guest, see ../capture_bench.py.
 
-usage: capture_cost.py STORM PAIRS PART[,PART...], of tools, rest and drains
+usage: capture_cost.py STORM PAIRS PART[,PART...], of levels, tools, rest and drains
 
 Under -icount the guest's clocks advance by 4 ns an instruction, so CPU times are instruction
 counts.
@@ -106,8 +106,8 @@ def bpftrace(command: list[str]) -> list[str]:
     return [*words, str(script)]
 
 
-def tools(pairs: int) -> None:
-    """All tools, with the untraced storm before and after."""
+def levels(pairs: int) -> None:
+    """The recorder at each level, after the untraced storm."""
     work = storm(pairs, QUIET_MS)
     subprocess.run(work, check=True)  # warm
     measure("untraced", work, None, pairs)
@@ -115,6 +115,11 @@ def tools(pairs: int) -> None:
         name = " ".join(options)
         out = SCRATCH / f"{name}.atrace"
         measure(f"arenatrace {name}", recorder(options, out, work), out, pairs)
+
+
+def tools(pairs: int) -> None:
+    """What users would take instead, and the untraced storm once more."""
+    work = storm(pairs, QUIET_MS)
     perf(pairs)
     measure("bpftrace", bpftrace(work), SCRATCH / "bpftrace.txt", pairs)
     measure("untraced again", work, None, pairs)
@@ -298,7 +303,9 @@ if __name__ == "__main__":
     SCRATCH.mkdir()
     pairs = int(sys.argv[2])
     for part in sys.argv[3].split(","):
-        if part == "tools":
+        if part == "levels":
+            levels(pairs)
+        elif part == "tools":
             tools(pairs)
         elif part == "rest":
             rests()
