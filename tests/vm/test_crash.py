@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from arenatrace.schema import Kind
@@ -27,6 +29,8 @@ KILL_LOSES_S = 1.0
 CRASH_LOSES_S = 2.0
 SLACK_S = 1.5
 
+_TORN = r"(\w+): the last ([\d,]+) bytes were torn and are dropped"
+
 _JOBS = Path(__file__).parent / "guest_jobs"
 _DRIVER, _FULL = _JOBS / "crash_recorder.py", _JOBS / "full-disk.sh"
 
@@ -35,6 +39,7 @@ _DRIVER, _FULL = _JOBS / "crash_recorder.py", _JOBS / "full-disk.sh"
 class Cut:
     """A recording that was cut off: its trace, and what had happened by then."""
 
+    name: str
     path: Path
     sealing: bool
     ended_ns: int
@@ -55,13 +60,10 @@ def _cuts(directory: Path) -> list[Cut]:
     said = (directory / "cuts.jsonl").read_text()
     rows: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
     return [
-        Cut(
-            directory / f"{row['name']}.atrace",
-            **{name: row[name] for name in ("sealing", "ended_ns", "produced")},
-            flushed=row["flushed"],
-            flushed_ns=row["flushed_ns"],
-        )
+        Cut(path=directory / f"{row['name']}.atrace", **row)
         for row in rows
+        # of those killed in a write only the last one is what it was to be
+        if not row["name"].startswith("write-") or row is rows[-1]
     ]
 
 
@@ -98,7 +100,7 @@ def _check(cut: Cut) -> tuple[int, float]:
 def test_whatever_the_moment_the_trace_opens_and_has_all_that_was_flushed(
     guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cuts, _ = guest
+    cuts = [cut for cut in guest[0] if cut.name.startswith("kill-")]
     assert len(cuts) == ROUNDS
     lost = [(cut, *_check(cut)) for cut in cuts]
     recording = [(events, seconds) for cut, events, seconds in lost if not cut.sealing]
@@ -121,7 +123,43 @@ def test_what_was_recorded_is_all_there_when_it_is_killed_while_sealing(
             assert len(cut.kept(cut.trace())) >= cut.flushed > 0
 
 
-def test_a_full_disk_ends_the_recording_with_a_valid_trace(
+def test_a_recorder_that_was_killed_in_a_write_leaves_a_torn_end_which_is_dropped(
+    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = guest[0][-1]
+    assert cut.name.startswith("write-")
+    file = cut.path / "events.arrows"
+    dropped = file.stat().st_size - _whole_bytes(file)
+    assert dropped > 0, "no write was cut short"
+    _check(cut)
+    assert _torn(cut.trace()) == {"events": dropped}
+    with pa.ipc.open_stream(file.read_bytes()[:-dropped]) as stream:
+        whole = sum(batch.num_rows for batch in stream)
+    assert len(cut.kept(cut.trace())) == whole >= cut.flushed
+    with capsys.disabled():
+        print(f"\nkilled in a write: {dropped:,} of {file.stat().st_size:,} bytes torn")
+
+
+def _whole_bytes(file: Path) -> int:
+    """Where the last message ends that is there to its end."""
+    end = 0
+    with pa.OSFile(str(file)) as source:
+        reader = pa.ipc.MessageReader.open_stream(source)
+        try:
+            while reader.read_next_message() is not None:
+                end = source.tell()
+        except (StopIteration, OSError, pa.ArrowException):
+            pass
+    return end
+
+
+def _torn(trace: Trace) -> dict[str, int]:
+    """The torn ends that the reader says it dropped: bytes by table."""
+    said = (re.fullmatch(_TORN, notice) for notice in trace.notices)
+    return {match[1]: int(match[2].replace(",", "")) for match in said if match is not None}
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_command(
     guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     left = guest[1]
@@ -166,8 +204,16 @@ def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[
     rows = cut.kept(trace)
     assert sorted(rows["seq"]) == list(range(len(rows)))
     assert any("not sealed" in notice for notice in trace.notices)
+    # what had got to the disk of a file need not end with a message: what is said of it is true
+    torn = {}
+    for file in cut.path.glob("*.arrows"):
+        size = file.stat().st_size
+        if size > _whole_bytes(file):
+            torn[file.stem] = size - _whole_bytes(file)
+    assert _torn(trace) == torn
     assert status_of("summary", cut.path, "--json")[0] in (0, 1, 4)
     seconds = (cut.ended_ns - rows["ts_ns"].to_list()[-1]) / 1e9
     with capsys.disabled():
         print(f"\na panic: {cut.produced - len(rows):,} events, {seconds:.2f} s lost")
+        print(f"  torn ends: {torn or 'none'}")
     assert seconds < CRASH_LOSES_S + SLACK_S
