@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def storms(lab: Lab) -> dict[str, Storm]:
     result = lab.run(
         f"sh files/{_JOB.name} files/{built.name}/build/storm {PAIRS}",
         files=[built, _JOB],
-        timeout=200 + PAIRS / 2000,
+        timeout=260 + PAIRS / 2000,
     )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
     left = result.out_dir
@@ -87,7 +88,7 @@ def storms(lab: Lab) -> dict[str, Storm]:
             int((left / f"{name}.rc").read_text()),
             (left / f"{name}.log").read_text(),
         )
-        for name in ("default", "tiny", "unmapped")
+        for name in ("default", "tiny", "stacks", "unmapped")
     }
 
 
@@ -109,6 +110,35 @@ def test_at_default_settings_nothing_is_lost(
     assert {kind: captured[kind] for kind in produced} == dict(produced)
     assert captured[Kind.LOST] == 0
     assert size < 12
+
+
+def test_on_two_cpus_no_stack_is_another_ones(
+    storms: dict[str, Storm], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each CPU runs a copy of the program of its own, which does each thing in one place."""
+    storm = storms["stacks"]
+    assert "nothing lost" in storm.log
+    said = re.search(r"stacks: ([\d,]+) recognised.*; ([\d,]+) others walked", storm.log)
+    assert said is not None, storm.log
+    recognised, walked = (int(number.replace(",", "")) for number in said.groups())
+    with capsys.disabled():
+        print(f"\nstacks on two CPUs: {recognised:,} recognised, {walked:,} others walked")
+    assert recognised > 10 * walked
+    kinds = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
+    rows = storm.events().filter(pl.col("kind").is_in([int(kind) for kind in kinds]))
+    assert rows["stack"].null_count() == 0
+    places = rows.select("tid", "kind", "stack").unique()
+    assert len(places) == len(kinds) * len(storm.truth["cpus"])
+    assert places["stack"].n_unique() == len(places)
+    # all lead there the same way: only the places in the program differ
+    trace = open_trace(storm.trace)
+    names = dict(trace.scan("symbols").select("addr", "name").collect().iter_rows())
+    stacks = dict(trace.scan("stacks").select("stack", "frames").collect().iter_rows())
+    told = {tuple(names[frame] for frame in stacks[stack]) for stack in places["stack"]}
+    assert len(told) == 1
+    (frames,) = told
+    assert frames[0].endswith("_storm")
+    assert "__sys_bpf" in frames
 
 
 def test_each_cpu_has_its_share_of_the_trace(storms: dict[str, Storm]) -> None:
