@@ -48,6 +48,21 @@ fentry:vmlinux:arena_free_pages {
          args.arena, args.uaddr, args.page_cnt, args.sleepable);
 }
 """
+#: With the probes that work on any function, and that most scripts have.
+BPFTRACE_KPROBES = """
+kprobe:arena_alloc_pages {
+  @asked[tid] = (arg0, arg1, arg2, arg3, arg4);
+}
+kretprobe:arena_alloc_pages {
+  printf("%llu A %u %u %u %s %llx %llx %llx %lld %d %d\\n", nsecs, cpu, pid, tid, comm,
+         @asked[tid].0, @asked[tid].1, retval, @asked[tid].2, @asked[tid].3, @asked[tid].4);
+  delete(@asked, tid);
+}
+kprobe:arena_free_pages {
+  printf("%llu F %u %u %u %s %llx %llx 0 %lld 0 %d\\n", nsecs, cpu, pid, tid, comm,
+         arg0, arg1, arg2, arg3);
+}
+"""
 PERF_PROBES = (
     "arena_alloc_pages%return $retval",
     "arena_free_pages arena=%di:x64 uaddr=%si:x64 cnt=%dx:x64 sleepable=%cx:u8",
@@ -98,10 +113,10 @@ def recorder(options: list[str], output: Path, command: list[str]) -> list[str]:
     return ["arenatrace", "record", "--level", *options, "-o", str(output), "--", *command]
 
 
-def bpftrace(command: list[str]) -> list[str]:
+def bpftrace(command: list[str], text: str = BPFTRACE) -> list[str]:
     """The same fields by bpftrace, of a command."""
     script = SCRATCH / "storm.bt"
-    script.write_text(BPFTRACE)
+    script.write_text(text)
     words = ["bpftrace", "-o", str(SCRATCH / "bpftrace.txt"), "-c", " ".join(command)]
     return [*words, str(script)]
 
@@ -121,7 +136,8 @@ def tools(pairs: int) -> None:
     """What users would take instead, and the untraced storm once more."""
     work = storm(pairs, QUIET_MS)
     perf(pairs)
-    measure("bpftrace", bpftrace(work), SCRATCH / "bpftrace.txt", pairs)
+    for name, text in (("bpftrace", BPFTRACE), ("bpftrace, kprobes", BPFTRACE_KPROBES)):
+        measure(name, bpftrace(work, text), SCRATCH / "bpftrace.txt", pairs)
     measure("untraced again", work, None, pairs)
 
 
@@ -191,11 +207,16 @@ class Ringful:
         self.probes = Probes(kernel.states, kernel.offsets)
         self.probes.attach()
 
-    def fill(self, pairs: int) -> None:
-        """Record one storm into the rings; nobody reads."""
+    def fill(self, pairs: int, settle: Callable[[], None] = lambda: None) -> None:
+        """Record one storm into the rings; nobody reads, once its program has been loaded."""
         self.probes.set_recording(True)
-        subprocess.run(storm(pairs), check=True)
+        with subprocess.Popen(storm(pairs, QUIET_MS)) as work:
+            # what is said of the program is no event, and BCC's callbacks do not read it
+            time.sleep(QUIET_MS / 2000)
+            settle()
         self.probes.set_recording(False)
+        if work.returncode:
+            raise SystemExit(f"the storm failed: {work.returncode}")
 
     def drain(self, name: str, *storms: int) -> None:
         """Have one recorder take storms of so many pairs, one after another, into one trace."""
@@ -204,8 +225,8 @@ class Ringful:
         drain = Drain(self.probes, decoder.ledger, decoder, writer)
         drain.take()
         for pairs in storms:
+            self.fill(pairs, drain.take)
             before = sum(decoder.counts.values())
-            self.fill(pairs)
             began = time.process_time_ns()
             drain.take_rest()
             writer.flush()

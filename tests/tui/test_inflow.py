@@ -71,7 +71,8 @@ def test_a_reader_without_room_ends_when_told(monkeypatch: pytest.MonkeyPatch) -
 class _Reader:
     """Stands in for ``follow`` of one table: it looks, finds and waits when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: threading.Event) -> None:
+        self.stopped = stopped
         self.looked, self.go_on, self.again = (threading.Event() for _ in range(3))
         self.batch: pa.RecordBatch | None = None
         self.ends = 0
@@ -79,7 +80,7 @@ class _Reader:
     def __call__(
         self, looks: Callable[[], None], waits: Callable[[int], None]
     ) -> Iterator[pa.RecordBatch]:
-        while True:
+        while not self.stopped.is_set():
             looks()
             found, self.batch = self.batch, None
             self.looked.set()
@@ -96,9 +97,9 @@ def test_an_end_seen_before_the_events_came_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look that began before the events were read may have missed the rows they point at."""
-    slow = _Reader()
-    events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
     stopped = threading.Event()
+    slow = _Reader(stopped)
+    events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
 
     def follow(
         _path: Path, table: str, stopped: threading.Event, *, looks: Any, waits: Any
