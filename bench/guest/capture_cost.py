@@ -27,6 +27,7 @@ from arenatrace.capture.drain import Drain
 from arenatrace.capture.kernel import Kernel
 from arenatrace.capture.ledger import Ledger
 from arenatrace.capture.loader import Probes
+from arenatrace.capture.ring import RECORD, MappedRing
 from arenatrace.capture.rings import UNMAPPED
 from arenatrace.schema import WIRE, Kind
 from arenatrace.trace.arrow_schema import arrow_schema
@@ -73,6 +74,8 @@ PERF_PROBES = (
 #: What a tool does at its beginning is over by then, and what it makes of the storm's own
 #: programs; the storm waits for that long.
 QUIET_MS = 5000
+#: So long the storm sleeps after each 2,000 pairs, where only a part of it is wanted.
+PAUSE_US = 1_000_000
 #: Seconds for a tool to come to rest once its command is there, and for which nothing happens.
 SETTLE_S, REST_S = 20, 30
 
@@ -207,16 +210,24 @@ class Ringful:
         self.probes = Probes(kernel.states, kernel.offsets)
         self.probes.attach()
 
-    def fill(self, pairs: int, settle: Callable[[], None] = lambda: None) -> None:
-        """Record one storm into the rings; nobody reads, once its program has been loaded."""
+    def fill(self, pairs: int, settle: Callable[[], object] = lambda: None) -> None:
+        """Record at least so many pairs into the rings; nobody reads after ``settle``.
+
+        What is said of the storm's program at its beginning and its end is no event, and BCC's
+        callbacks do not read it: neither is among what is left.
+        """
+        ring = MappedRing(self.probes.map_fd("events"), self.probes.ring_sizes.events)
         self.probes.set_recording(True)
-        with subprocess.Popen(storm(pairs, QUIET_MS)) as work:
-            # what is said of the program is no event, and BCC's callbacks do not read it
+        words = [*storm(100 * pairs, QUIET_MS), "--pause", str(PAUSE_US)]
+        with subprocess.Popen(words) as work:
             time.sleep(QUIET_MS / 2000)
             settle()
-        self.probes.set_recording(False)
-        if work.returncode:
-            raise SystemExit(f"the storm failed: {work.returncode}")
+            until = ring.produced + 2 * pairs * RECORD.itemsize
+            while ring.produced < until:
+                time.sleep(PAUSE_US / 5e6)
+            # it sleeps after each 2,000 pairs
+            self.probes.set_recording(False)
+            work.kill()
 
     def drain(self, name: str, *storms: int) -> None:
         """Have one recorder take storms of so many pairs, one after another, into one trace."""
