@@ -16,7 +16,7 @@
 
 #define AT_EEXIST 17
 /* a claim this old is a leftover: filling a page takes microseconds */
-#define AT_CLAIM_NS 1000000000ULL
+#define AT_CLAIM_NS 1000000000LL
 #define AT_MAX_FUNCS 256
 #define AT_MAX_LINE_CHUNKS 256
 #define AT_MAX_STRING_CHUNKS 256
@@ -75,8 +75,9 @@ BPF_HASH(faults, u64, struct at_fault, 16384);
 /*
  * Page table entries being filled at this moment, by entry. Two CPUs may fault on one page
  * and both find it empty, but only one of them installs: who claims the entry first is the
- * one that is said to.
+ * one that is said to. The value is when; the lowest bit, that another one came too late.
  */
+#define AT_TOO_LATE 1ULL
 BPF_HASH(filling, u64, u64, 1024);
 
 BPF_ARRAY(modules_gone, u64, 1);
@@ -1511,21 +1512,33 @@ KFUNC_PROBE(apply_range_set_scratch_cb, void *pte, unsigned long addr, void *dat
 	struct at_fault *f = faults.lookup(&task);
 	u64 key = (u64)pte;
 	u64 now, *claimed;
+	bool was_none;
 
 	if (!f || f->where != AT_IN_HANDLER)
 		return 0;
 	now = bpf_ktime_get_ns();
 	f->ts_ns = now;
 	f->pte_seen = 1;
+	now &= ~AT_TOO_LATE;
+	was_none = read_u64(key) == 0;
 	/* claim, then look: whoever claims after a finished fault finds the entry filled */
 	if (filling.insert(&key, &now) == -AT_EEXIST) {
 		claimed = filling.lookup(&key);
-		if (claimed && now - *claimed < AT_CLAIM_NS)
+		/* the other CPU may have looked at the clock later than this one */
+		if (claimed && (s64)(now - *claimed) < AT_CLAIM_NS) {
+			/* whoever else writes here now writes the same */
+			*(volatile u64 *)claimed |= AT_TOO_LATE;
 			return 0;
+		}
 		filling.update(&key, &now);
 	}
 	f->claimed_pte = key;
 	f->pte_was_none = read_u64(key) == 0;
+	if (f->pte_was_none || !was_none)
+		return 0;
+	/* between claim and look it was filled: by who came too late and was faster all the same */
+	claimed = filling.lookup(&key);
+	f->pte_was_none = claimed && *(volatile u64 *)claimed & AT_TOO_LATE;
 	return 0;
 }
 #endif
