@@ -561,9 +561,12 @@ static __always_inline bool note_trace(struct at_frames *from, long bytes, u64 h
  * that was recognised is walked all the same; should one ever differ, every one is from then on.
  */
 #define AT_STACK_WORDS 512
-/* 32 checks every one of the first, then one of so many; 1 every one: for tests */
+/*
+ * One of so many is checked, one of 31 in the beginning: primes, or where so many places take
+ * turns it would always be the same one's turn. 1 checks every one: for tests.
+ */
 #ifndef AT_RECHECK
-#define AT_RECHECK 1024
+#define AT_RECHECK 1021
 #endif
 /* A walk begins with the probe and the trampoline that called it, which lie below its context. */
 #define AT_OWN_FRAMES 2
@@ -597,6 +600,8 @@ struct at_scratch {
 	u64 next_again;
 	u64 next_sure;
 	u64 recognised;
+	/* so many more before one is checked */
+	u64 unchecked;
 	u64 walked;
 	u64 learned;
 	u64 checked;
@@ -714,11 +719,14 @@ static __always_inline u64 recall(void *ctx, u32 which, struct at_hops *h, struc
 			return 0;
 		*sent = key + files + (h->gone << 32);
 	}
-	/* more often in the beginning, when much is new */
-	if (!(++s->recognised & ((s->recognised < AT_RECHECK ? AT_RECHECK / 32 : AT_RECHECK) - 1))) {
+	s->recognised++;
+	if (!s->unchecked) {
+		/* more often in the beginning, when much is new */
+		s->unchecked = s->recognised < AT_RECHECK ? AT_RECHECK / 33 : AT_RECHECK - 1;
 		ANEW(s->mode) = AT_WALK_AND_CHECK;
 		return 0;
 	}
+	s->unchecked--;
 	if (s->debt)
 		s->debt--;
 	return ANEW(s->hash);
@@ -755,8 +763,10 @@ static __always_inline bool find_places(struct at_frames *frames, struct at_scra
 		if (i >= ANEW(s->words))
 			break;
 		word = s->word[i];
-		ANEW(s->hooked) |= same(word, AT_SYM_return_to_handler) |
-				   same(word, AT_SYM_arch_rethook_trampoline);
+		/* a kernel that lacks one of them has 0 for it */
+		ANEW(s->hooked) |= same(word >> 31, AT_CODE >> 31 | 1) &
+				   (same(word, AT_SYM_return_to_handler) |
+				    same(word, AT_SYM_arch_rethook_trampoline));
 		found = ANEW(s->found);
 		s->first[found & (AT_FRAMES - 1)] = i;
 		ANEW(s->found) += same(word, frames->frame[found & (AT_FRAMES - 1)]) &

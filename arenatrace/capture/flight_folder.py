@@ -7,6 +7,7 @@ FOLDER/.segments/lock                  held by the recorder
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -81,8 +82,13 @@ class FlightFolder:
 
     def windows(self) -> list[Path]:
         """The sealed windows, oldest first."""
-        found = [path for path in self.path.glob("*.atrace") if not path.is_symlink()]
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+        found = []
+        for path in self.path.glob("*.atrace"):
+            # somebody may take one away at this moment
+            with contextlib.suppress(FileNotFoundError):
+                if not path.is_symlink():
+                    found.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(found)]
 
     def salvage(self) -> Path | None:
         """Seal what a recorder that was killed left behind; None if it left nothing.

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from arenatrace.capture.flight_folder import FlightFolder, remove, size_of
 from arenatrace.capture.flight_plan import FlightPlan
-from arenatrace.errors import ArenatraceError
 from arenatrace.trace.window import join
 
 #: The recorder's own work comes first.
@@ -83,47 +82,71 @@ class FlightSealer:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while (window := self._waiting.get()) is not None:
-            self._make(window)
-            with self._lock:
-                for segment in window.segments:
-                    self._in_use.remove(segment)
-            self._clear_up()
+            try:
+                self._make(window)
+            except Exception as error:
+                # the windows after this one must still be made
+                self._fail(f"{window.target.name}: not made: {error}")
+            finally:
+                with self._lock:
+                    for segment in window.segments:
+                        self._in_use.remove(segment)
+                self._clear_up()
+
+    def _fail(self, why: str) -> None:
+        self.failures.append(why)
+        self._on_status(why)
 
     def _make(self, window: Window) -> None:
         hidden = self._folder.hidden(window.target)
         # a full disk may have made windows of their own of some, see below
         segments = [path for path in window.segments if path.exists()]
+        gone = len(window.segments) - len(segments)
         if not segments:
+            self._fail(f"{window.target.name}: not made: all of it is in windows before it")
             return
+        notices = window.notices
+        if gone:
+            notices = (*notices, f"{gone} part(s) of this window are in windows before it")
+        made = [window.target]
         try:
-            join(segments, hidden, window.notices)
+            join(segments, hidden, notices)
             hidden.rename(window.target)
             self.sealed.append(window.target)
-        except (ArenatraceError, OSError) as error:
+        except Exception as error:
             remove(hidden)
-            self._keep_unsealed(window, segments, error)
-        self._make_room(window.target)
+            made = self._keep_unsealed(window, segments, error)
+        self._make_room(made)
 
-    def _keep_unsealed(self, window: Window, kept: Sequence[Path], error: Exception) -> None:
+    def _keep_unsealed(self, window: Window, kept: Sequence[Path], error: Exception) -> list[Path]:
         """Let the segments be windows as they are: a full disk has room for that."""
+        made = []
         for path in kept:
-            name = path.rename(self._folder.free_name(window.target))
-            self.sealed.append(name)
+            name = self._folder.free_name(window.target)
+            try:
+                path.rename(name)
+            except OSError as refused:
+                self._fail(f"{window.target.name}: a part of it is lost: {refused}")
+                continue
+            made.append(name)
+        self.sealed += made
         why = f"{window.target.name}: not sealed: {error}"
-        if len(kept) > 1:
-            why += f"; it is in {len(kept)} parts"
-        self.failures.append(why)
-        self._on_status(why)
+        if len(made) > 1:
+            why += f"; it is in {len(made)} parts"
+        self._fail(why)
+        return made
 
-    def _make_room(self, newest: Path) -> None:
-        """Drop the oldest windows until the rest is within the plan; the newest stays."""
-        windows = self._folder.windows()
-        sizes = {path: size_of(path) for path in windows}
-        while len(windows) > 1 and (
-            len(windows) > self._plan.max_windows or sum(sizes.values()) > self._plan.half_bytes
+    def _make_room(self, newest: Sequence[Path]) -> None:
+        """Drop the oldest windows until the rest is within the plan.
+
+        The ``newest`` stay: one window, or the parts of one, which count as one.
+        """
+        older = [path for path in self._folder.windows() if path not in newest]
+        sizes = {path: size_of(path) for path in (*older, *newest)}
+        while older and (
+            len(older) >= self._plan.max_windows or sum(sizes.values()) > self._plan.half_bytes
         ):
-            oldest = next(path for path in windows if path != newest)
-            windows.remove(oldest)
+            oldest = older.pop(0)
             del sizes[oldest]
             remove(oldest)
             self.dropped += 1

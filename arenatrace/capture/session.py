@@ -23,7 +23,7 @@ from arenatrace.capture.stack_memory import stack_memory
 from arenatrace.capture.stops import Stops
 from arenatrace.capture.syncer import Syncer
 from arenatrace.capture.urgency import ahead_of_others
-from arenatrace.errors import ArenatraceError, IncompleteError, UnsupportedError, UsageError
+from arenatrace.errors import IncompleteError, UnsupportedError, UsageError
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
 
@@ -240,7 +240,8 @@ class Session:
         try:
             self._record(writer)
         except Exception as error:
-            self._probes.set_recording(False)
+            with contextlib.suppress(Exception):
+                self._probes.set_recording(False)
             why = f"recording stopped: {error}"
             if isinstance(error, IncompleteError):
                 why = error.message
@@ -248,7 +249,7 @@ class Session:
                 self._plan.on_status(f"{why}; the command goes on")
             # a writer that failed says itself what became of it
             if not isinstance(error, IncompleteError):
-                with contextlib.suppress(ArenatraceError):
+                with contextlib.suppress(Exception):
                     writer.update_meta(notices=(*writer.meta.notices, why))
             raise
 
@@ -257,20 +258,22 @@ class Session:
 
         Whoever loaded a scheduler under the recorder must not lose it for want of a disk.
         """
+        # whatever fails here fails after the error that is to be told, and must not hide it
+        with contextlib.suppress(Exception):
+            self._drain.count_losses()
+        with contextlib.suppress(Exception):
+            writer.update_meta(lost=dict(self._drain.lost))
         command = self._command
         if command is None:
             return
-        with contextlib.suppress(ArenatraceError):
-            self._drain.count_losses()
-        with contextlib.suppress(ArenatraceError):
-            writer.update_meta(lost=dict(self._drain.lost))
-        with contextlib.suppress(ArenatraceError):
+        with contextlib.suppress(Exception):
             writer.close(seal=False)
-        self._probes.close()
+        with contextlib.suppress(Exception):
+            self._probes.close()
         while not self._is_over():
             time.sleep(POLL_S)
         self._plan.on_status(f"the command {how_it_ended(command.status or 0)}")
-        with contextlib.suppress(ArenatraceError):
+        with contextlib.suppress(Exception):
             writer.update_meta(command_status=command.status)
 
     def _linger(self) -> None:

@@ -70,6 +70,11 @@ class StreamFile:
         if self._pending.size >= BUFFER_BYTES:
             self.flush()
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is anything to flush."""
+        return self._pending.size > 0
+
     def flush(self, *, durable: bool = False) -> None:
         """Give all bytes to the kernel; if ``durable``, to the disk as well.
 

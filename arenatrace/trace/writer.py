@@ -21,6 +21,8 @@ from arenatrace.trace.stream import StreamFile
 
 #: What the kernel says where there is no room, or none left of the user's share.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+#: What rows of ``events`` point at, and so goes out before them.
+_FACTS = ("arenas", "programs", "stacks", "symbols")
 
 
 class TraceWriter:
@@ -61,9 +63,17 @@ class TraceWriter:
                 self._streams[table] = StreamFile(
                     self.path / f"{table}.arrows", arrow_schema(table)
                 )
+            if table == "events":
+                # many rows go out at once: what they point at is to be there before them
+                self._flush_facts()
             self._streams[table].append(conformed)
         except OSError as error:
             raise self._fail(error) from error
+
+    def _flush_facts(self) -> None:
+        for table in _FACTS:
+            if table in self._streams and self._streams[table].has_pending:
+                self._streams[table].flush()
 
     def flush(self, *, durable: bool = False) -> None:
         """Give all that was appended to the kernel, so that a killed recorder loses nothing.
@@ -73,8 +83,7 @@ class TraceWriter:
         """
         self._check_usable()
         try:
-            # What rows point at goes out before the rows.
-            for table in ("arenas", "programs", "stacks", "symbols", "events"):
+            for table in (*_FACTS, "events"):
                 if table in self._streams:
                     self._streams[table].flush(durable=durable)
         except OSError as error:

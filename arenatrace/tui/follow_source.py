@@ -102,8 +102,9 @@ class FollowSource:
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Follow no more; who reads has ended by then, or after a second is left behind."""
         self._stopped.set()
+        self._inflow.join()
 
     # threads
 

@@ -25,6 +25,8 @@ _TORN_S = 3.0
 _BEHIND_S = 1.0
 #: Seconds between two looks for what else has been read.
 _LOOK_S = 0.01
+#: Seconds that the readers are given to end.
+_END_S = 1.0
 
 Batches = list[tuple[str, pl.DataFrame]]
 _OTHERS = tuple(name for name in TABLES if name != "events")
@@ -54,12 +56,24 @@ class Inflow:
         #: Events that wait for the rows of other tables that they point at.
         self._events: list[pl.DataFrame] = []
         self._over: set[str] = set()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin to read."""
         for table in TABLES:
             name = f"read {table}"
-            threading.Thread(target=self._read, args=(table,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._read, args=(table,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def join(self) -> None:
+        """Wait for the readers, which were told to end; one that takes long is left behind.
+
+        A thread that is inside Arrow when the interpreter goes would take the process along.
+        """
+        end = time.monotonic() + _END_S
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     @property
     def behind(self) -> bool:

@@ -196,6 +196,18 @@ def test_flushed_rows_are_there_for_another_reader(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_what_events_point_at_is_on_the_disk_before_them(tmp_path: Path) -> None:
+    """Many events go out at once, without waiting for a flush."""
+    path = tmp_path / "run.atrace"
+    events = [{"ts_ns": number, "seq": number, "kind": 1} for number in range(20_000)]
+    with TraceWriter(path, sample_meta()) as writer:
+        writer.append("stacks", record_batch("stacks", [{"stack": 7, "frames": [1]}]))
+        writer.append("events", record_batch("events", events))
+        trace = open_trace(path)
+        assert len(trace.scan("events").collect()) == len(events)
+        assert trace.scan("stacks").collect()["stack"].to_list() == [7]
+
+
 def test_an_existing_path_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from arenatrace.capture import flight_writer
+from arenatrace.capture import flight_sealer, flight_writer
 from arenatrace.capture.flight_folder import SEGMENTS, FlightFolder, check_folder
 from arenatrace.capture.flight_plan import AFTER_S, FlightPlan, flight_plan, parse_duration
+from arenatrace.capture.flight_sealer import FlightSealer, Window
 from arenatrace.capture.flight_writer import NO_ROOM, FlightWriter
 from arenatrace.errors import UsageError
 from arenatrace.schema import Kind
@@ -430,3 +431,51 @@ def test_a_window_that_cannot_be_sealed_on_a_full_disk_is_kept_as_it_is(
     assert len(kinds) == 14
     assert recorder.lost == {NO_ROOM: 3}
     assert any(f"it is in {len(parts)} parts" in notice for notice in recorder.notices)
+
+
+def _segments(folder: FlightFolder, count: int) -> tuple[Path, ...]:
+    made = []
+    for number in range(count):
+        segment = folder.segment(number)
+        segment.mkdir()
+        (segment / "number").write_text(str(number))
+        made.append(segment)
+    return tuple(made)
+
+
+def test_the_sealer_goes_on_after_whatever_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FlightFolder(tmp_path / "flight")
+    sealer = FlightSealer(folder, flight_plan("60s", 3, "1G"), lambda _text: None)
+    first, second = _segments(folder, 2)
+
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(flight_sealer, "join", fail)
+    monkeypatch.setattr(folder, "free_name", fail)
+    sealer.seal(Window((first,), tmp_path / "flight" / "a.atrace", ()))
+    sealer.seal(Window((second,), tmp_path / "flight" / "b.atrace", ()))
+    sealer.close()
+    assert [why.split(":")[0] for why in sealer.failures] == ["a.atrace", "b.atrace"]
+    assert not sealer.needs(first)
+    assert not sealer.needs(second)
+
+
+def test_the_parts_of_an_unsealed_window_do_not_drive_each_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FlightFolder(tmp_path / "flight")
+    sealer = FlightSealer(folder, flight_plan("60s", 3, "1G"), lambda _text: None)
+
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(flight_sealer, "join", full)
+    sealer.seal(Window(_segments(folder, 6), folder.window(0), ()))
+    sealer.close()
+    assert len(folder.windows()) == 6
+    assert sealer.dropped == 0
+    assert len(sealer.failures) == 1
+    assert sealer.failures[0].endswith("it is in 6 parts")

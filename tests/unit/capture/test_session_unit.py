@@ -545,6 +545,23 @@ def test_a_fault_of_the_recorder_does_not_end_the_command(
     assert "recording stopped: broken" in meta.notices
 
 
+def test_a_fault_that_comes_again_and_again_does_not_end_the_command_either(
+    probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails while the trace is given up hides nothing, and ends nobody."""
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(probes, "lost_events", fail)
+    monkeypatch.setattr(probes, "close", fail)
+    path = tmp_path / "run.atrace"
+    plan = Plan(path, command=("sh", "-c", "sleep 1.5; exit 7"))
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        _run(probes, plan)
+    assert open_trace(path).meta.command_status == 7
+
+
 @pytest.mark.parametrize("why", ["refused", "asked"])
 def test_rings_that_cannot_be_mapped_give_the_same_trace(
     probes: _FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
