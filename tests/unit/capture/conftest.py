@@ -1,0 +1,13 @@
+"""What several tests of recordings start from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.capture.fake_probes import FakeProbes
+
+
+@pytest.fixture
+def probes() -> FakeProbes:
+    """Probes of a kernel that nobody has."""
+    return FakeProbes()
