@@ -555,10 +555,11 @@ static __always_inline bool note_trace(struct at_frames *from, long bytes, u64 h
  * The last hop is a place seen from the end of the stack instead: system calls begin at a random
  * depth (add_random_kstack_offset()). Where an address lies on the stack twice, a leftover of an
  * earlier call beside it, both places have to have it again. An address from which the next one
- * was found at one distance and another is soon not trusted any more. Nothing is remembered of a stack of which an address was
- * replaced by a tracer that keeps the true one elsewhere, and none is followed that does not lie
- * on the task's own stack from the probe's context on (interrupts). Every AT_RECHECK-th stack
- * that was recognised is walked all the same; should one ever differ, every one is from then on.
+ * was found in four different places is not trusted any more. Nothing is remembered of a stack of
+ * which an address was replaced by a tracer that keeps the true one elsewhere, and none is
+ * followed that does not lie on the task's own stack from the probe's context on (interrupts).
+ * Of those that were recognised some are walked all the same; should one ever differ, every one
+ * is from then on.
  */
 #define AT_STACK_WORDS 512
 /*
