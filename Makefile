@@ -52,7 +52,7 @@ samples: $(VENV)/.dev ## record sample_traces/ anew in the lab (needs root, some
 	$(BIN)/python -m tests.vm.make_samples
 
 lab-packages: ## install what the lab needs on Debian (needs root)
-	sh tests/vm/host/install-packages.sh
+	sh tests/vm/lab/install-packages.sh
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel

@@ -33,12 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.guest_tools import guest_tools
-from tests.vm.cache import Cache, cache_root
-from tests.vm.lab import Lab
-from tests.vm.machine import Machine
+from tests.vm.lab.images.cache import Cache, cache_root
+from tests.vm.lab.lab import Lab
+from tests.vm.lab.machine import Machine
 
 _GUEST = Path(__file__).parent / "guest" / "capture_cost.py"
-_STORM = Path(__file__).resolve().parents[1] / "tests" / "vm" / "storm"
+_STORM = Path(__file__).resolve().parents[1] / "tests" / "vm" / "workloads" / "storm"
 
 
 def measure(pairs: int, what: str, hidden: tuple[str, ...], results: Path) -> list[dict[str, Any]]:

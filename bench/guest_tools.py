@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.vm.cache import Cache, key_of
-from tests.vm.kernel_layer import GuestApt
-from tests.vm.rootfs import base_key, base_layer
+from tests.vm.lab.images.cache import Cache, key_of
+from tests.vm.lab.images.kernel_layer import GuestApt
+from tests.vm.lab.images.rootfs import base_key, base_layer
 
 PACKAGES = ("linux-perf", "bpftrace")
 #: Programs of theirs that are written in Perl, and what those need.

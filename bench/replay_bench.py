@@ -26,13 +26,13 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.cli.replay_columns import COLUMNS
-from arenatrace.cli.replay_run import replay_trace
-from arenatrace.cli.replay_source import BATCH_ROWS
-from arenatrace.cli.synth_trace import write_trace
-from arenatrace.model.recorder import Plan, Recorder, SynthEvent
-from arenatrace.model.synth import workloads
-from arenatrace.model.workload import Workload
+from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
+from arenatrace.model.synth.synthesize import workloads
+from arenatrace.model.synth.workload import Workload
+from arenatrace.replay.encode import COLUMNS
+from arenatrace.replay.run import replay_trace
+from arenatrace.replay.synthetic_trace import write_trace
+from arenatrace.replay.trace_events import BATCH_ROWS
 from arenatrace.schema import Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.reader import Trace, open_trace

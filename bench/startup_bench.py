@@ -21,7 +21,7 @@ _STEPS = (
     ("click, the command line", "import arenatrace.cli.app"),
     ("numpy", "import numpy"),
     ("polars", "import polars"),
-    ("the analysis", "import arenatrace.analysis.summary"),
+    ("the analysis", "import arenatrace.analysis.summary.one_trace"),
     ("rich, the report", "import arenatrace.report.screen, arenatrace.report.summary_text"),
 )
 

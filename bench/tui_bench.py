@@ -52,12 +52,12 @@ async def _until(pilot: Any, condition: Any) -> None:
 def look(trace: Path) -> dict[str, float]:
     """Open a trace, and a fault in the middle of it."""
     from arenatrace.analysis.explanation import explanation
-    from arenatrace.analysis.summary import summary
+    from arenatrace.analysis.summary.one_trace import summary
     from arenatrace.trace.reader import open_trace
     from arenatrace.tui.app import ArenatraceApp
-    from arenatrace.tui.fault_view import FaultView
-    from arenatrace.tui.faults_view import FaultsView
-    from arenatrace.tui.trace_source import TraceSource
+    from arenatrace.tui.sources.recorded import TraceSource
+    from arenatrace.tui.views.fault import FaultView
+    from arenatrace.tui.views.faults import FaultsView
 
     told: dict[str, float] = {}
 
@@ -96,7 +96,7 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
 
     return_memory_early()
     from arenatrace.tui.app import ArenatraceApp
-    from arenatrace.tui.live_source import LiveSource
+    from arenatrace.tui.sources.live import LiveSource
 
     told: dict[str, float] = {}
     lags: list[float] = []

@@ -87,7 +87,7 @@ class Soak:
 
         return_memory_early()
         from arenatrace.tui.app import ArenatraceApp
-        from arenatrace.tui.live_source import LiveSource
+        from arenatrace.tui.sources.live import LiveSource
 
         app = ArenatraceApp(LiveSource(self._path))
         publish, draw = app._publish, app._draw  # noqa: SLF001 - to count them

@@ -24,7 +24,7 @@ from rich.segment import Segment, Segments
 from rich.terminal_theme import MONOKAI
 from textual.pilot import Pilot
 
-from arenatrace.cli.replay_child import ReplayChild
+from arenatrace.replay.child import ReplayChild
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import read_meta
@@ -32,8 +32,8 @@ from arenatrace.trace.reader import open_trace
 from arenatrace.trace.recover import conform
 from arenatrace.trace.writer import TraceWriter
 from arenatrace.tui.app import ArenatraceApp
-from arenatrace.tui.live_source import LiveSource
-from arenatrace.tui.trace_source import TraceSource
+from arenatrace.tui.sources.live import LiveSource
+from arenatrace.tui.sources.recorded import TraceSource
 
 _DOCS = Path(__file__).parent
 _SAMPLES = _DOCS.parent / "sample_traces"

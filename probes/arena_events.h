@@ -7,7 +7,7 @@
  * line tables, stacks, symbols), each record starting with struct at_note. A note is always
  * submitted before the event that needs it.
  *
- * arenatrace/schema.py and arenatrace/capture/notes.py hold the same layouts for the reader;
+ * arenatrace/schema.py and arenatrace/capture/ring/notes.py hold the same layouts for the reader;
  * the tests compile this header and compare every offset.
  */
 #ifndef ARENATRACE_ARENA_EVENTS_H

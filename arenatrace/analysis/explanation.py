@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from arenatrace.analysis.address_space import address_space
-from arenatrace.analysis.call_stack import call_stack
+from arenatrace.analysis.attribution.call_stack import call_stack
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
-from arenatrace.analysis.page_operations import Op
-from arenatrace.analysis.page_story import DID, page_story
+from arenatrace.analysis.pages.address_space import address_space
+from arenatrace.analysis.pages.operations import Op
+from arenatrace.analysis.pages.timeline import DID, page_story
 from arenatrace.analysis.totals import lost
 from arenatrace.trace.reader import Trace
 

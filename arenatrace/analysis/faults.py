@@ -5,15 +5,15 @@ from __future__ import annotations
 import polars as pl
 
 from arenatrace.analysis.addresses import with_addresses
-from arenatrace.analysis.arena_of_fault import with_arena
-from arenatrace.analysis.attribution import with_attribution
-from arenatrace.analysis.callees import with_callee
-from arenatrace.analysis.diagnosis import with_diagnosis
-from arenatrace.analysis.kernel_memory import with_kernel_memory
-from arenatrace.analysis.knowledge import knowledge
-from arenatrace.analysis.oops_reason import with_oops_reason
+from arenatrace.analysis.attribution.arena_of_fault import with_arena
+from arenatrace.analysis.attribution.blame import with_attribution
+from arenatrace.analysis.attribution.callees import with_callee
+from arenatrace.analysis.causes.diagnosis import with_diagnosis
+from arenatrace.analysis.causes.kernel_memory import with_kernel_memory
+from arenatrace.analysis.causes.oops_reason import with_oops_reason
+from arenatrace.analysis.pages.coverage import knowledge
+from arenatrace.analysis.reported_addresses import known_time, real_code, with_told_addresses
 from arenatrace.analysis.signatures import with_signature
-from arenatrace.analysis.told_addresses import known_time, real_code, with_told_addresses
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from arenatrace.analysis.formatted import formatted
+from arenatrace.analysis.text_columns import formatted
 
 _HEX_DIGITS = 12
 

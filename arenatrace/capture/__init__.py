@@ -1,1 +1,5 @@
-"""Live capture: find what the kernel offers, attach the probes, drain, write."""
+"""Live capture on a running kernel: check, attach, drain, decode, write.
+
+`session.py` runs one recording; the subpackages follow an event from the kernel to the trace.
+Only `probes/bcc_module.py` imports `bcc`.
+"""

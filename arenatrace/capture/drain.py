@@ -6,15 +6,15 @@ import time
 
 import pyarrow as pa
 
-from arenatrace.capture.decode import Decoder
-from arenatrace.capture.flight_writer import FlightWriter
-from arenatrace.capture.ledger import Ledger, Row
-from arenatrace.capture.loader import Probes
-from arenatrace.capture.losses import LossCounter
-from arenatrace.capture.notes import parse
-from arenatrace.capture.ring import RECORD
-from arenatrace.capture.rings import open_rings
-from arenatrace.capture.stack_memory import StackDoubt
+from arenatrace.capture.decode.decoder import Decoder
+from arenatrace.capture.flight.writer import FlightWriter
+from arenatrace.capture.identity.ledger import Ledger, Row
+from arenatrace.capture.probes.loader import Probes
+from arenatrace.capture.probes.losses import LossCounter
+from arenatrace.capture.probes.rings import open_rings
+from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.ring.notes import parse
+from arenatrace.capture.ring.ring_buffer import RECORD
 from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arenatrace.capture.filters import NO_FILTERS, Filters
-from arenatrace.capture.flight_plan import FlightPlan
-from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes
+from arenatrace.capture.flight.plan import FlightPlan
+from arenatrace.capture.probes.filters import NO_FILTERS, Filters
+from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes
 from arenatrace.schema import Kind
 
 

@@ -7,22 +7,22 @@ import os
 import time
 from pathlib import Path
 
-from arenatrace.capture.command import Command, check_command, how_it_ended
-from arenatrace.capture.decode import Decoder
+from arenatrace.capture.decode.decoder import Decoder
 from arenatrace.capture.drain import Drain
-from arenatrace.capture.flight_folder import SEGMENTS, FlightFolder, check_folder
-from arenatrace.capture.flight_writer import FlightWriter
-from arenatrace.capture.invoker import behind_sudo, give
-from arenatrace.capture.kernel import Kernel
-from arenatrace.capture.ledger import Ledger
-from arenatrace.capture.loader import Probes
+from arenatrace.capture.flight.folder import SEGMENTS, FlightFolder, check_folder
+from arenatrace.capture.flight.writer import FlightWriter
+from arenatrace.capture.fsync import Syncer
+from arenatrace.capture.identity.ledger import Ledger
+from arenatrace.capture.kernel.probe_points import level_macros
 from arenatrace.capture.plan import Plan, Progress, Result
-from arenatrace.capture.points import level_macros
+from arenatrace.capture.preflight import Kernel
+from arenatrace.capture.probes.loader import Probes
+from arenatrace.capture.probes.stack_cache import stack_memory
+from arenatrace.capture.process.command import Command, check_command, how_it_ended
+from arenatrace.capture.process.priority import ahead_of_others
+from arenatrace.capture.process.signals import Stops
+from arenatrace.capture.process.sudo_user import behind_sudo, give
 from arenatrace.capture.session_meta import limits, meta_of
-from arenatrace.capture.stack_memory import stack_memory
-from arenatrace.capture.stops import Stops
-from arenatrace.capture.syncer import Syncer
-from arenatrace.capture.urgency import ahead_of_others
 from arenatrace.errors import IncompleteError, UnsupportedError, UsageError
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from arenatrace.capture import host, profile
-from arenatrace.capture.kernel import Kernel
-from arenatrace.capture.loader import Probes
+from arenatrace.capture.kernel import machine, profile
 from arenatrace.capture.plan import Plan
+from arenatrace.capture.preflight import Kernel
+from arenatrace.capture.probes.loader import Probes
 from arenatrace.trace.meta import Meta, MissingProbe
 from arenatrace.trace.meta import Probes as ProbesMeta
 
@@ -30,10 +30,10 @@ def meta_of(plan: Plan, probes: Probes, kernel: Kernel, start_ns: int) -> Meta:
     )
     points = {state.point.function: state.present for state in states}
     return Meta(
-        kernel=host.release(),
-        hostname=host.name(),
-        boot_id=host.boot_id(),
-        wall_offset_ns=host.wall_offset_ns(),
+        kernel=machine.release(),
+        hostname=machine.name(),
+        boot_id=machine.boot_id(),
+        wall_offset_ns=machine.wall_offset_ns(),
         level=plan.level,
         start_ts_ns=start_ns,
         probes=ProbesMeta(tuple(attached), missing),
@@ -42,6 +42,6 @@ def meta_of(plan: Plan, probes: Probes, kernel: Kernel, start_ns: int) -> Meta:
         profile=profile.detect(features),
         notices=tuple(limits(probes)),
         filters=plan.filters.as_meta(),
-        nr_node_ids=host.nr_node_ids(),
-        online_nodes=host.online_nodes(),
+        nr_node_ids=machine.nr_node_ids(),
+        online_nodes=machine.online_nodes(),
     )

@@ -1,4 +1,7 @@
-"""The command line: one subcommand per file, loaded when it runs."""
+"""The command line: options only, one subcommand per file, imported when it runs.
+
+`app.py` lists the subcommands and turns errors into one line, a hint and an exit code.
+"""
 
 from __future__ import annotations
 

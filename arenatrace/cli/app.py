@@ -12,7 +12,7 @@ import click
 from arenatrace import __version__
 from arenatrace.cli.lazy_group import LazyGroup, PipeClosedError
 from arenatrace.errors import ArenatraceError, ExitCode
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 
 _INTERRUPTED = 128 + 2
 _PIPE_CLOSED = 128 + 13

@@ -35,7 +35,7 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     A range is free, allocated, reserved, scratched (it holds the scratch page
     that a fault put there) or unknown.
     """
-    from arenatrace.analysis.arenas import arenas_at
+    from arenatrace.analysis.pages.arenas import arenas_at
     from arenatrace.analysis.totals import lost
     from arenatrace.cli.notices import print_notices
     from arenatrace.errors import ExitCode

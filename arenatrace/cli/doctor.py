@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> int:
     Looks at privileges, headers, bcc, the kernel's types and every probe
     point. Nothing is compiled, loaded or attached.
     """
-    from arenatrace.capture.checkup import checkup
+    from arenatrace.capture.doctor import checkup
 
     found = checkup()
     shown: dict[str, Any] = {

@@ -144,7 +144,7 @@ def _several(found: Collection, chosen: FaultFilter) -> _Seen:
     """Of several traces, ``rows`` begin with the column ``trace``, the path of theirs."""
     import polars as pl
 
-    from arenatrace.analysis.many_traces import parts
+    from arenatrace.analysis.summary.many_traces import parts
     from arenatrace.cli.notices import print_notices
 
     matching: list[pl.DataFrame] = []
@@ -198,7 +198,7 @@ def _write(
             reason = error.strerror or type(error).__name__
             raise ArenatraceError(f"{parquet}: cannot be written: {reason}") from error
     elif form == "json":
-        from arenatrace.report.json_lines import fault_line
+        from arenatrace.report.json_output import fault_line
 
         for row in rows.iter_rows(named=True):
             click.echo(fault_line(row))

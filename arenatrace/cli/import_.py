@@ -14,7 +14,7 @@ from arenatrace.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
     from arenatrace.importers.importing import Result
-    from arenatrace.importers.texts import Text
+    from arenatrace.importers.input_text import Text
 
 _EPILOG = """\b
 Examples:
@@ -94,7 +94,7 @@ def _default_name(file: str) -> str:
 
 
 def _open(name: str, opened: ExitStack) -> Text:
-    from arenatrace.importers.texts import Text
+    from arenatrace.importers.input_text import Text
 
     if name == "-":
         return Text("stdin", sys.stdin.buffer)
@@ -106,7 +106,7 @@ def _open(name: str, opened: ExitStack) -> Text:
 
 
 def _print_unparsed(name: str, number: int, text: str) -> None:
-    from arenatrace.report.harmless import harmless
+    from arenatrace.report.sanitize import harmless
 
     click.echo(f"{harmless(name)}:{number}: {harmless(text)}")
 

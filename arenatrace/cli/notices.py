@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 
 
 def print_notices(notices: Iterable[str]) -> None:

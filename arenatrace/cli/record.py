@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arenatrace.capture.ring_size import DEFAULT_RINGS, RingSizes, parse_size, show_size
+from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes, parse_size, show_size
 from arenatrace.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -182,10 +182,10 @@ def record(
     rings = RingSizes(
         parse_size(ring_size, "--ring-size"), parse_size(notes_ring_size, "--notes-ring-size")
     )
-    from arenatrace.capture.cgroup import find_cgroup
-    from arenatrace.capture.filters import Filters
-    from arenatrace.capture.flight_plan import flight_plan
+    from arenatrace.capture.flight.plan import flight_plan
+    from arenatrace.capture.kernel.cgroup import find_cgroup
     from arenatrace.capture.plan import Plan
+    from arenatrace.capture.probes.filters import Filters
     from arenatrace.capture.session import record as run
 
     filters = Filters(
@@ -225,7 +225,7 @@ def record(
 
 def _try_probes(plan: Plan) -> None:
     from arenatrace.capture.session import dry_run
-    from arenatrace.report.harmless import harmless
+    from arenatrace.report.sanitize import harmless
 
     attached, refused = dry_run(plan)
     click.echo(f"arenatrace: {len(attached)} probe points attached and detached", err=True)
@@ -248,7 +248,7 @@ class _Screen:
         self._next_line_s = self._SHARED_EVERY_S if console.is_terminal else float("inf")
 
     def status(self, text: str) -> None:
-        from arenatrace.report.harmless import harmless
+        from arenatrace.report.sanitize import harmless
 
         text = harmless(text)
         if self._live is None:
@@ -283,8 +283,8 @@ def progress_line(progress: Progress) -> str:
 
 
 def _closing_lines(result: Result) -> list[str]:
-    from arenatrace.capture.command import how_it_ended
-    from arenatrace.report.harmless import harmless
+    from arenatrace.capture.process.command import how_it_ended
+    from arenatrace.report.sanitize import harmless
     from arenatrace.schema import Kind
 
     counts = result.counts

@@ -39,8 +39,8 @@ def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_
     fault, and reports each event that cannot have happened as recorded.
     """
     from arenatrace.cli.notices import print_notices
-    from arenatrace.cli.replay_run import replay_trace
-    from arenatrace.cli.replay_text import replay_lines, what_if_lines
+    from arenatrace.replay.run import replay_trace
+    from arenatrace.report.replay_text import replay_lines, what_if_lines
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
@@ -49,7 +49,7 @@ def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_
         result = replay_trace(opened, profile, jobs)
         other = None
         if what_if is not None:
-            from arenatrace.cli.what_if_run import what_if_trace
+            from arenatrace.replay.what_if import what_if_trace
 
             other = what_if_trace(opened, result.profile, what_if)
     if as_json:

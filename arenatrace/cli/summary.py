@@ -41,7 +41,7 @@ def summary(traces: tuple[Path, ...], as_json: bool) -> int:
     found = several(traces)
     if found is None:
         return show_summary(traces[0], as_json=as_json)
-    from arenatrace.analysis.combined_summary import combined_summary
+    from arenatrace.analysis.summary.combined import combined_summary
 
     combined = combined_summary(found, print_notices)
     tell_unreadable(found)
@@ -52,7 +52,7 @@ def summary(traces: tuple[Path, ...], as_json: bool) -> int:
 
 def show_summary(trace: Path, *, as_json: bool) -> int:
     """Print the summary of ``trace``; the exit code of a look at it. ArenatraceError."""
-    from arenatrace.analysis.summary import summary as summarise
+    from arenatrace.analysis.summary.one_trace import summary as summarise
     from arenatrace.cli.findings import findings_code
     from arenatrace.cli.notices import print_notices
     from arenatrace.trace.reader import open_trace
@@ -72,7 +72,7 @@ def _faults(totals: Mapping[str, int]) -> int:
 
 def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        from arenatrace.report.json_lines import summary_line
+        from arenatrace.report.json_output import summary_line
 
         click.echo(summary_line(found))
     else:

@@ -80,12 +80,12 @@ def synth(
     A trace is valid under its profile unless --mutate puts in a defect;
     an unknown CLASS lists the classes. The defect's seq goes to stderr.
     """
-    from arenatrace.cli.synth_trace import write_trace
     from arenatrace.errors import UsageError
-    from arenatrace.model.mutate import make_mutated
-    from arenatrace.model.profiles import profile_named
-    from arenatrace.model.recorder import Plan
-    from arenatrace.model.synth import make
+    from arenatrace.model.kernel.profiles import profile_named
+    from arenatrace.model.synth.event_log import Plan
+    from arenatrace.model.synth.mutate import make_mutated
+    from arenatrace.model.synth.synthesize import make
+    from arenatrace.replay.synthetic_trace import write_trace
 
     profile_named(profile)
     plan = Plan(seed, events, arenas, profile, threads, jitter)

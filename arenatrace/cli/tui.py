@@ -15,8 +15,8 @@ from arenatrace.cli.record import record
 from arenatrace.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from arenatrace.tui.recorder import Recorder
-    from arenatrace.tui.source import Source
+    from arenatrace.tui.sources.record_process import Recorder
+    from arenatrace.tui.sources.source import Source
 
 _EPILOG = """\b
 Examples:
@@ -93,11 +93,11 @@ def _look(trace: Path) -> int:
     from arenatrace.tui.allocators import return_memory_early
 
     return_memory_early()  # before anything brings polars
-    from arenatrace.cli.replay_child import ReplayChild
+    from arenatrace.replay.child import ReplayChild
     from arenatrace.trace.meta import read_meta
     from arenatrace.trace.reader import find_trace, open_trace
-    from arenatrace.tui.live_source import LiveSource
-    from arenatrace.tui.trace_source import TraceSource
+    from arenatrace.tui.sources.live import LiveSource
+    from arenatrace.tui.sources.recorded import TraceSource
 
     path = find_trace(trace)
     if read_meta(path).sealed:
@@ -112,12 +112,12 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     from arenatrace.tui.allocators import return_memory_early
 
     return_memory_early()  # before anything brings polars
-    from arenatrace.capture.command import check_command
-    from arenatrace.capture.kernel import Kernel
+    from arenatrace.capture.preflight import Kernel
+    from arenatrace.capture.process.command import check_command
     from arenatrace.capture.session import check_output
-    from arenatrace.cli.replay_child import ReplayChild
-    from arenatrace.tui.live_source import LiveSource
-    from arenatrace.tui.recorder import Recorder
+    from arenatrace.replay.child import ReplayChild
+    from arenatrace.tui.sources.live import LiveSource
+    from arenatrace.tui.sources.record_process import Recorder
 
     # what record would refuse is refused before there is a screen
     Kernel.look(values["level"], without_recovery=values["without_recovery"])

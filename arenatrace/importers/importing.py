@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arenatrace.errors import ArenatraceError, UsageError
-from arenatrace.importers import stream
-from arenatrace.importers.assembly import Assembler, Line, Report
-from arenatrace.importers.frames import parse_frame
-from arenatrace.importers.notices import notices
-from arenatrace.importers.records import Fault, Note
-from arenatrace.importers.rows import TraceRows
-from arenatrace.importers.texts import Text
-from arenatrace.importers.unwrapping import Unwrapped, unwrap
+from arenatrace.importers.input_text import Text
+from arenatrace.importers.reports import stream
+from arenatrace.importers.reports.assembly import Assembler, Line, Report
+from arenatrace.importers.reports.frames import parse_frame
+from arenatrace.importers.reports.records import Fault, Note
+from arenatrace.importers.trace_rows import TraceRows
+from arenatrace.importers.warnings import notices
+from arenatrace.importers.wrappers.detect import Unwrapped, unwrap
 from arenatrace.trace.meta import ImportedText, Meta
 
 #: A block that has none of these, while no report is open, has nothing to import. A header

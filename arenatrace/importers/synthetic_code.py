@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from arenatrace.importers.programs_on_stack import Program, programs_on_stack
-from arenatrace.importers.records import Frame, Source
+from arenatrace.importers.program_of_stack import Program, programs_on_stack
+from arenatrace.importers.reports.records import Frame, Source
 from arenatrace.schema import SYNTHETIC_CODE_START, UNTIMED_START
 
 #: Functions and lines at most, so that text made to grow the tables without end cannot.

@@ -1,5 +1,5 @@
-"""The kernel's arena in pure Python: what each operation must do, and whether a trace agrees.
+"""A model of the kernel's arena in plain Python, and the replay of events against it.
 
-Nothing third-party is imported here. ``range_tree`` follows kernel/bpf/range_tree.c, ``arena``
-follows kernel/bpf/arena.c; ``judge`` holds events against them.
+No third-party import is allowed here. `kernel/` is the arena, `replay/` checks events,
+`synth/` makes traces, `ops.py` is the encoding of an event that all three share.
 """

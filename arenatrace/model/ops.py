@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES
-from arenatrace.model.nodes import NO_NODES, NodeIs, Nodes
+from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
+from arenatrace.model.kernel.nodes import NO_NODES, NodeIs, Nodes
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 #: Bits of an op. The low four are the Kind.

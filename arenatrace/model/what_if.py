@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from arenatrace.model.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Refusal
+from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES, Arena, Refusal
+from arenatrace.model.kernel.profiles import BPF_F_ARENA_MAP_ALWAYS, PROFILES, Profile, Touch
+from arenatrace.model.kernel.pte import Pte
 from arenatrace.model.ops import (
     BAD_NODE,
     FIXED,
@@ -24,8 +26,6 @@ from arenatrace.model.ops import (
     ArenaFacts,
     Segment,
 )
-from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, PROFILES, Profile, Touch
-from arenatrace.model.pte import Pte
 from arenatrace.schema import Kind, Outcome
 
 #: Differences kept in full for each trace.

@@ -1,1 +1,4 @@
-"""Rows to text and JSON; nothing is worked out here."""
+"""Rows to text and JSON. Nothing is computed here.
+
+All text from a kernel or a trace passes through `sanitize.py` before it is shown.
+"""

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import address, count, origin, since, size
 from arenatrace.schema import PAGE_SIZE
 

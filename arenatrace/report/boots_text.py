@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import count, duration, seconds
 
 #: Characters of a boot id that tell boots apart.

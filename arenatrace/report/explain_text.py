@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from arenatrace.report.harmless import harmless
 from arenatrace.report.memory_map import LEGEND, UNSURE_LEGEND, memory_map
+from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import address, count, duration, origin, since
 
 #: What a kernel-side or a program-side fault cannot show, whatever is recorded.

@@ -7,7 +7,7 @@ from typing import IO
 
 import polars as pl
 
-from arenatrace.report.json_lines import ADDRESSES, INTERNAL
+from arenatrace.report.json_output import ADDRESSES, INTERNAL
 from arenatrace.report.units import address
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import address, since
 
 _STYLES = {"oops": "bold red", "scratch-installed": "yellow", "zeroed": "yellow"}

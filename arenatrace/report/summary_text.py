@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arenatrace.report.boots_text import boot_lines, boot_name
-from arenatrace.report.harmless import harmless
+from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import count, origin, seconds, size
 from arenatrace.schema import PAGE_SIZE
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 from arenatrace.errors import ArenatraceError, DiskFullError, IncompleteError, UsageError
 from arenatrace.schema import TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
+from arenatrace.trace.arrow_stream import StreamFile
 from arenatrace.trace.meta import Meta, write_meta
 from arenatrace.trace.seal import seal as seal_trace
-from arenatrace.trace.stream import StreamFile
 
 #: What the kernel says where there is no room, or none left of the user's share.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

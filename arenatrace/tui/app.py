@@ -16,24 +16,24 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from arenatrace.tui.ascii_glyphs import KEY_WORDS, AsciiFilter
-from arenatrace.tui.commands import Commands
-from arenatrace.tui.fault_view import FaultView
-from arenatrace.tui.faults_view import FaultsView
-from arenatrace.tui.help_screen import HelpScreen
-from arenatrace.tui.keep_screen import KeepScreen
-from arenatrace.tui.key_line import KeyLine
-from arenatrace.tui.map_view import MapView
-from arenatrace.tui.overview import Overview
-from arenatrace.tui.programs_view import ProgramsView
-from arenatrace.tui.progress_line import ProgressLine
-from arenatrace.tui.recorder import Recorder
-from arenatrace.tui.replay_view import ReplayView
+from arenatrace.tui.exit_handling import WayOut
+from arenatrace.tui.palette_commands import Commands
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.snapshot import Row, Snapshot
-from arenatrace.tui.source import Source
-from arenatrace.tui.title_bar import VIEWS, Tab, TitleBar
-from arenatrace.tui.too_small import TooSmall
-from arenatrace.tui.way_out import WayOut
+from arenatrace.tui.sources.record_process import Recorder
+from arenatrace.tui.sources.source import Source
+from arenatrace.tui.views.fault import FaultView
+from arenatrace.tui.views.faults import FaultsView
+from arenatrace.tui.views.help_screen import HelpScreen
+from arenatrace.tui.views.keep_recording import KeepScreen
+from arenatrace.tui.views.map import MapView
+from arenatrace.tui.views.overview import Overview
+from arenatrace.tui.views.programs import ProgramsView
+from arenatrace.tui.views.replay import ReplayView
+from arenatrace.tui.views.too_small import TooSmall
+from arenatrace.tui.widgets.key_bar import KeyLine
+from arenatrace.tui.widgets.progress_line import ProgressLine
+from arenatrace.tui.widgets.title_bar import VIEWS, Tab, TitleBar
 
 #: The screen is drawn anew at most so often, s.
 REDRAW_S = 0.1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arenatrace.analysis.moments import END, Moment
+from arenatrace.analysis.pages.positions import END, Moment
 
 #: States in the order of their codes; a page outside of the arena has none.
 STATES = ("free", "allocated", "reserved", "scratched", "unknown")

@@ -22,13 +22,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from arenatrace.capture.decode import Decoder
+from arenatrace.capture.decode.decoder import Decoder
 from arenatrace.capture.drain import Drain
-from arenatrace.capture.kernel import Kernel
-from arenatrace.capture.ledger import Ledger
-from arenatrace.capture.loader import Probes
-from arenatrace.capture.ring import RECORD, MappedRing
-from arenatrace.capture.rings import UNMAPPED
+from arenatrace.capture.identity.ledger import Ledger
+from arenatrace.capture.preflight import Kernel
+from arenatrace.capture.probes.loader import Probes
+from arenatrace.capture.probes.rings import UNMAPPED
+from arenatrace.capture.ring.ring_buffer import RECORD, MappedRing
 from arenatrace.schema import WIRE, Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.drive import ROOT
+from tests.paths import ROOT
 
 EVENTS = 2_000_000
 

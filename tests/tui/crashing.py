@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from arenatrace.cli.app import run as run_command
-from arenatrace.tui.overview import Overview
 from arenatrace.tui.snapshot import Snapshot
+from arenatrace.tui.views.overview import Overview
 
 
 def main() -> int:

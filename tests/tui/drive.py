@@ -11,10 +11,10 @@ from textual.pilot import Pilot
 
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
-from arenatrace.tui.source import Source
-from arenatrace.tui.trace_source import TraceSource
+from arenatrace.tui.sources.recorded import TraceSource
+from arenatrace.tui.sources.source import Source
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_traces"
 NARROW, WIDE, HUGE = (80, 24), (120, 40), (240, 60)
 _PATIENCE_S = 30.0

@@ -15,7 +15,7 @@ from types import FrameType
 
 from arenatrace.schema import Kind
 from arenatrace.trace.writer import TraceWriter
-from tests.unit.trace_builder import USER, TraceBuilder, record_batch, sample_meta
+from tests.data.trace_builder import USER, TraceBuilder, record_batch, sample_meta
 
 CODE = 0xFFFF_FFFF_A000_0000
 

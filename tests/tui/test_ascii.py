@@ -6,12 +6,12 @@ import pytest
 from rich.cells import cell_len
 
 from arenatrace.trace.reader import open_trace
-from arenatrace.tui import timeline
 from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.ascii_glyphs import in_ascii, speaks_utf8
-from arenatrace.tui.histogram import bars
 from arenatrace.tui.picture import GLYPHS
-from arenatrace.tui.trace_source import TraceSource
+from arenatrace.tui.sources.recorded import TraceSource
+from arenatrace.tui.widgets import timeline
+from arenatrace.tui.widgets.histogram import bars
 from tests.tui.drive import HUGE, NARROW, SAMPLES, Driver, drive
 
 

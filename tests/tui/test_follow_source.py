@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from arenatrace.analysis.held import Held
+from arenatrace.analysis.live.retained import Held
 from arenatrace.errors import ArenatraceError
-from arenatrace.tui.follow_source import FollowSource
 from arenatrace.tui.snapshot import Snapshot
+from arenatrace.tui.sources.following import FollowSource
 from tests.tui.growing import Growing
 
 _PATIENCE_S = 30.0
@@ -77,7 +77,7 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     growing = Growing(tmp_path / "run.atrace")
-    monkeypatch.setattr("arenatrace.analysis.held.FRESH", 10)
+    monkeypatch.setattr("arenatrace.analysis.live.retained.FRESH", 10)
     came = threading.Event()
     _busy, go_on = _held_up(monkeypatch)
     seen: list[Snapshot] = []

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 
 from arenatrace.schema import TABLES
-from arenatrace.tui import inflow, read_ahead
-from arenatrace.tui.inflow import Inflow
-from arenatrace.tui.read_ahead import ReadAhead
+from arenatrace.tui.sources import read_ahead, table_inflow
+from arenatrace.tui.sources.read_ahead import ReadAhead
+from arenatrace.tui.sources.table_inflow import Inflow
+from tests.data.trace_builder import record_batch
 from tests.tui.growing import Growing
-from tests.unit.trace_builder import record_batch
 
 _PATIENCE_S = 30.0
 
@@ -113,7 +113,7 @@ def test_an_end_seen_before_the_events_came_does_not_count(
             looks()
             waits(0)
 
-    monkeypatch.setattr(inflow, "follow", follow)
+    monkeypatch.setattr(table_inflow, "follow", follow)
     reading = Inflow(tmp_path, stopped)
     reading.start()
     assert slow.looked.wait(_PATIENCE_S)

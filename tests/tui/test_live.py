@@ -12,9 +12,10 @@ import pytest
 
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
-from arenatrace.tui.live_source import LiveSource
-from arenatrace.tui.recorder import Recorder, RecorderError
-from tests.tui.drive import NARROW, ROOT, WIDE, Driver, drive
+from arenatrace.tui.sources.live import LiveSource
+from arenatrace.tui.sources.record_process import Recorder, RecorderError
+from tests.paths import ROOT
+from tests.tui.drive import NARROW, WIDE, Driver, drive
 from tests.tui.growing import Growing
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arenatrace.tui.fault_view import FaultView
-from arenatrace.tui.map_view import MapView
+from arenatrace.tui.views.fault import FaultView
+from arenatrace.tui.views.map import MapView
 from tests.tui.drive import NARROW, SAMPLES, Driver, app_of, drive
 
 TWO = SAMPLES / "two-programs.atrace"

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from arenatrace.cli.replay_child import ReplayChild
 from arenatrace.errors import ArenatraceError
+from arenatrace.replay.child import ReplayChild
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
-from arenatrace.tui.trace_source import TraceSource
-from tests.tui.drive import ROOT, SAMPLES, Driver, drive
-from tests.vm.skipping import do_without
+from arenatrace.tui.sources.recorded import TraceSource
+from tests.paths import ROOT
+from tests.tui.drive import SAMPLES, Driver, drive
+from tests.vm.lab.skipping import do_without
 
 TRACE = SAMPLES / "one-program.atrace"
 #: Says its process id in the file that it is given, and stays.
@@ -91,7 +92,7 @@ def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
         do_without("setpriv missing (Debian package util-linux)")
     file = tmp_path / "pid"
     asks = (
-        "import sys; from pathlib import Path; from arenatrace.cli.replay_child import ReplayChild;"
+        "import sys; from pathlib import Path; from arenatrace.replay.child import ReplayChild;"
         "ReplayChild([sys.executable, '-c', sys.argv[1], sys.argv[2]])(Path(sys.argv[3]))"
     )
     command = [sys.executable, "-c", asks, _STAYS, str(file), str(TRACE)]

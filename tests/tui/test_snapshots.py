@@ -11,7 +11,8 @@ import os
 
 import pytest
 
-from tests.tui.drive import NARROW, ROOT, SAMPLES, WIDE, Driver, app_of, drive
+from tests.paths import ROOT
+from tests.tui.drive import NARROW, SAMPLES, WIDE, Driver, app_of, drive
 
 _GOLDEN = ROOT / "tests" / "golden"
 _SCREENS = {

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.drive import ROOT, SAMPLES
+from tests.paths import ROOT
+from tests.tui.drive import SAMPLES
 from tests.tui.terminal import Terminal
-from tests.vm.skipping import do_without
+from tests.vm.lab.skipping import do_without
 
 TRACE = SAMPLES / "two-programs.atrace"
 COMMAND = f"{shlex.quote(sys.executable)} -m arenatrace.cli tui {shlex.quote(str(TRACE))}"

@@ -9,12 +9,12 @@ import pytest
 from textual.widgets._footer import FooterKey
 
 from arenatrace.schema import Kind
-from arenatrace.tui.fault_view import FaultView
-from arenatrace.tui.faults_view import FaultsView
-from arenatrace.tui.map_view import MapView
-from arenatrace.tui.page_grid import PageGrid
+from arenatrace.tui.views.fault import FaultView
+from arenatrace.tui.views.faults import FaultsView
+from arenatrace.tui.views.map import MapView
+from arenatrace.tui.widgets.page_grid import PageGrid
+from tests.data.trace_builder import TraceBuilder, sample_meta
 from tests.tui.drive import HUGE, NARROW, SAMPLES, WIDE, Driver, app_of, drive
-from tests.unit.trace_builder import TraceBuilder, sample_meta
 
 ONE = SAMPLES / "one-program.atrace"
 TWO = SAMPLES / "two-programs.atrace"

@@ -8,18 +8,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from arenatrace.analysis import held
-from arenatrace.analysis.address_space import address_space
+from arenatrace.analysis.live import retained
+from arenatrace.analysis.pages.address_space import address_space
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
-from arenatrace.tui.follow_source import FollowSource
-from arenatrace.tui.histogram import Histogram
-from arenatrace.tui.map_view import MapView
+from arenatrace.tui.sources.following import FollowSource
+from arenatrace.tui.views.map import MapView
+from arenatrace.tui.widgets.histogram import Histogram
+from tests.data.feeding import fed
+from tests.data.trace_builder import USER
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
-from tests.unit.feeding import fed
-from tests.unit.trace_builder import USER
 
 
 @pytest.mark.parametrize(("name", "fresh"), [("one-program", 30), ("two-programs", 4)])
@@ -27,8 +27,8 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the scratch pages of faults that are not listed any more."""
-    monkeypatch.setattr(held, "FAULTS", 5)
-    monkeypatch.setattr(held, "FRESH", fresh)
+    monkeypatch.setattr(retained, "FAULTS", 5)
+    monkeypatch.setattr(retained, "FRESH", fresh)
     trace = open_trace(SAMPLES / f"{name}.atrace")
     recent = fed(trace, 4)
     now = recent.held()
@@ -51,7 +51,7 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
 def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "FRESH", 4)
+    monkeypatch.setattr(retained, "FRESH", 4)
     path = tmp_path / "run.atrace"
     growing = Growing(path)
 

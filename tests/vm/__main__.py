@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .cache import Cache, cache_root
-from .errors import LabError
-from .image import image_is_ready
-from .job import command_line
-from .lab import CHECKOUT, TIMEOUT, Lab
-from .machine import Machine, RunFiles, qemu_command
-from .requirements import unmet
+from tests.vm.lab.errors import LabError
+from tests.vm.lab.images.cache import Cache, cache_root
+from tests.vm.lab.images.image import image_is_ready
+from tests.vm.lab.job import command_line
+from tests.vm.lab.lab import CHECKOUT, TIMEOUT, Lab
+from tests.vm.lab.machine import Machine, RunFiles, qemu_command
+from tests.vm.lab.requirements import unmet
 
 LAB_FAILED = 125  # as docker and git bisect use it: not the command's own status
 

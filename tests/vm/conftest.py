@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .cache import Cache, cache_root
-from .image import image_is_ready
-from .lab import CHECKOUT, Lab
-from .recordings import MODES, Recording, record_modes
-from .requirements import ENVIRONMENT, Mode, mode, unmet
-from .skipping import do_without
+from tests.vm.lab.images.cache import Cache, cache_root
+from tests.vm.lab.images.image import image_is_ready
+from tests.vm.lab.lab import CHECKOUT, Lab
+from tests.vm.lab.requirements import ENVIRONMENT, Mode, mode, unmet
+from tests.vm.lab.skipping import do_without
+from tests.vm.recordings import MODES, Recording, record_modes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .lab import CHECKOUT, Lab
-from .recordings import Recording, record_modes
+from tests.vm.lab.lab import CHECKOUT, Lab
+from tests.vm.recordings import Recording, record_modes
 
 SAMPLES = CHECKOUT / "sample_traces"
 #: Workload mode to the sample's name and what it shows.
@@ -65,7 +65,7 @@ def entry(name: str, shows: str, recording: Recording) -> list[str]:
         f"[{name}]",
         f'shows = "{shows}"',
         f'kernel = "{recording.truth["kernel"]}"',
-        'workload = "tests/vm/workload"',
+        'workload = "tests/vm/workloads/faults"',
         f'command = "wl {recording.mode}"',
         f'sha256 = "{digest(SAMPLES / f"{name}.atrace")}"',
         "",

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arenatrace.capture.points import LEVELS
-
-from .lab import WORKLOAD, Lab
-from .workload.check_truth import STREAM_FILE, Report, parse_stream
+from arenatrace.capture.kernel.probe_points import LEVELS
+from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.workloads.faults.check_truth import STREAM_FILE, Report, parse_stream
 
 #: Everything the guest records in one boot, modes of the workload: at level ``pages``, and
 #: those that fault in every way at each other level.

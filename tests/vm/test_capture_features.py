@@ -12,9 +12,8 @@ import pytest
 
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import Trace, open_trace
-
-from .lab import WORKLOAD, Lab
-from .recordings import arenatrace, status_of
+from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.recordings import arenatrace, status_of
 
 _JOB = Path(__file__).parent / "guest_jobs" / "capture-features.sh"
 _BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"

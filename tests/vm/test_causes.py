@@ -11,9 +11,8 @@ import pytest
 
 from arenatrace.schema import PAGE_SIZE, Kind
 from arenatrace.trace.reader import open_trace
-
-from .recordings import MODES, Recording
-from .truth_causes import expected_causes
+from tests.vm.expected_causes import expected_causes
+from tests.vm.recordings import MODES, Recording
 
 Row = dict[str, Any]
 

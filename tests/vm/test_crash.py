@@ -15,11 +15,10 @@ import pytest
 
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import Trace, open_trace
-
-from .errors import VmLost
-from .lab import Lab
-from .recordings import status_of
-from .test_storm import BUILD, STORM
+from tests.vm.lab.errors import VmLost
+from tests.vm.lab.lab import Lab
+from tests.vm.recordings import status_of
+from tests.vm.test_storm import BUILD, STORM
 
 SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
 ROUNDS = 20

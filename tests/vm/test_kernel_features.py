@@ -14,15 +14,14 @@ import pytest
 
 from arenatrace.schema import DOUBTFUL_STACKS, Kind, OopsReason, Outcome
 from arenatrace.trace.reader import Trace, open_trace
+from tests.vm.lab.lab import CHECKOUT, WORKLOAD, Lab
+from tests.vm.lab.skipping import need_kernel
+from tests.vm.recordings import arenatrace
+from tests.vm.test_kernels import KERNELS
+from tests.vm.test_random_ops import RANDOM_OPS
 
-from .lab import CHECKOUT, WORKLOAD, Lab
-from .recordings import arenatrace
-from .skipping import need_kernel
-from .test_kernels import KERNELS
-from .test_random_ops import RANDOM_OPS
-
-SCHEDULER = Path(__file__).parent / "scx"
-OOPS = Path(__file__).parent / "oops"
+SCHEDULER = Path(__file__).parent / "workloads" / "scx"
+OOPS = Path(__file__).parent / "workloads" / "oops"
 TIMEOUT = 300.0
 _JOB = Path(__file__).parent / "guest_jobs" / "kernel-features.sh"
 _GUIDE = CHECKOUT / "docs" / "recording.md"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from .errors import KernelUnavailable
-from .kernel_choice import candidates, is_meant
-from .lab import WORKLOAD, Lab
-from .skipping import need_kernel
+from tests.vm.lab.errors import KernelUnavailable
+from tests.vm.lab.images.kernel_choice import candidates, is_meant
+from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.lab.skipping import need_kernel
 
 #: Beginnings of the versions that the toolkit is made for.
 KERNELS = ("6.12", "7.2", "7.3")

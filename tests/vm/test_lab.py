@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .errors import BuildError, LabError, VmLost
-from .lab import CHECKOUT, Lab
-from .machine import QEMU
+from tests.vm.lab.errors import BuildError, LabError, VmLost
+from tests.vm.lab.lab import CHECKOUT, Lab
+from tests.vm.lab.machine import QEMU
 
 pytestmark = pytest.mark.vm
 

@@ -18,16 +18,15 @@ from arenatrace.analysis.faults import diagnosed_faults
 from arenatrace.errors import ExitCode
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
-from tests.unit.cause_oracle import judge
-from tests.unit.oracle_answers import difference
-from tests.unit.recorded_worlds import worlds
+from tests.data.recorded_worlds import worlds
+from tests.unit.analysis.cause_oracle import judge
+from tests.unit.analysis.oracle_answers import difference
+from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.lab.skipping import need_kernel
+from tests.vm.recordings import arenatrace
+from tests.vm.test_kernels import KERNELS
 
-from .lab import WORKLOAD, Lab
-from .recordings import arenatrace
-from .skipping import need_kernel
-from .test_kernels import KERNELS
-
-RANDOM_OPS = Path(__file__).parent / "random_ops"
+RANDOM_OPS = Path(__file__).parent / "workloads" / "random_ops"
 SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
 COUNT = 25_000
 #: Faults of a recording whose cause is worked out again in the plainest way.

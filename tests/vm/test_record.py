@@ -12,9 +12,8 @@ import pytest
 
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import open_trace
-
-from .recordings import Recording
-from .workload.check_truth import Report
+from tests.vm.recordings import Recording
+from tests.vm.workloads.faults.check_truth import Report
 
 PAGE = 4096
 _BANDS = {

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from arenatrace.trace.reader import open_trace
-
-from .lab import Lab, VmResult
+from tests.vm.lab.lab import Lab, VmResult
 
 _JOB = Path(__file__).parent / "guest_jobs" / "refuse.sh"
 

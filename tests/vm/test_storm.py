@@ -15,11 +15,10 @@ import pytest
 
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import open_trace
+from tests.vm.lab.lab import Lab
+from tests.vm.recordings import arenatrace, status_of
 
-from .lab import Lab
-from .recordings import arenatrace, status_of
-
-STORM = Path(__file__).parent / "storm"
+STORM = Path(__file__).parent / "workloads" / "storm"
 #: Pairs at default settings; ARENATRACE_VM_PAIRS=1000000 is the run that the docs speak of.
 PAIRS = int(os.environ.get("ARENATRACE_VM_PAIRS") or "100000")
 

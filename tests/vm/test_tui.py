@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from arenatrace.trace.reader import open_trace
-
-from .lab import WORKLOAD, Lab, VmResult
-from .recordings import arenatrace
+from tests.paths import ROOT
+from tests.vm.lab.lab import WORKLOAD, Lab, VmResult
+from tests.vm.recordings import arenatrace
 
 _JOB = Path(__file__).parent / "guest_jobs" / "drive_tui.py"
-_TERMINAL = Path(__file__).parents[1] / "tui" / "terminal.py"
+_TERMINAL = ROOT / "tests" / "tui" / "terminal.py"
 _BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
 

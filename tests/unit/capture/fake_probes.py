@@ -7,25 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from arenatrace.capture.kernel import Kernel
-from arenatrace.capture.loader import Probes
-from arenatrace.capture.notes import NoteType
+from arenatrace.capture.kernel.probe_points import POINTS, PointState
 from arenatrace.capture.plan import Plan, Result
-from arenatrace.capture.points import POINTS, PointState
-from arenatrace.capture.ring import HEADER_BYTES
-from arenatrace.capture.ring_size import RingSizes
+from arenatrace.capture.preflight import Kernel
+from arenatrace.capture.probes.loader import Probes
+from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.ring.notes import NoteType
+from arenatrace.capture.ring.ring_buffer import HEADER_BYTES
+from arenatrace.capture.ring.ring_size import RingSizes
 from arenatrace.capture.session import Session
-from arenatrace.capture.stack_memory import StackDoubt
 from arenatrace.schema import (
     LOST_NOTES,
     Kind,
 )
 from arenatrace.trace.reader import open_trace
-from tests.unit.capture.c_header import structs
-from tests.unit.capture.kernel_blob import kernel
-from tests.unit.capture.make_notes import KERN_VM, PTR
-from tests.unit.capture.make_records import records
-from tests.unit.capture.ring_file import RingFile
+from tests.unit.capture.decode.make_records import records
+from tests.unit.capture.kernel.kernel_blob import kernel
+from tests.unit.capture.probes.c_header import structs
+from tests.unit.capture.ring.make_notes import KERN_VM, PTR
+from tests.unit.capture.ring.ring_file import RingFile
 
 USER = 0x7F00_1000_0000
 

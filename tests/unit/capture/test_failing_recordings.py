@@ -15,9 +15,9 @@ from arenatrace.schema import (
     Kind,
 )
 from arenatrace.trace.reader import open_trace
+from tests.unit.capture.decode.make_records import event
 from tests.unit.capture.fake_probes import FakeProbes, events_of, run
-from tests.unit.capture.make_notes import PTR
-from tests.unit.capture.make_records import event
+from tests.unit.capture.ring.make_notes import PTR
 
 
 class _Full:

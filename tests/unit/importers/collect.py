@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arenatrace.importers.importing import read_text
-from arenatrace.importers.records import Fault, Note, Stamp
-from arenatrace.importers.rows import TraceRows
-from arenatrace.importers.texts import Text
+from arenatrace.importers.input_text import Text
+from arenatrace.importers.reports.records import Fault, Note, Stamp
+from arenatrace.importers.trace_rows import TraceRows
 from arenatrace.trace.meta import ImportedText
 
 CAPTURES = Path(__file__).parent / "captures"

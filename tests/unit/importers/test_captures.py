@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arenatrace.importers.records import Fault, Source
+from arenatrace.importers.reports.records import Fault, Source
 from tests.unit.importers.collect import STREAMS, capture, collect
 
 _LINES = (23, 24, 25, 28)

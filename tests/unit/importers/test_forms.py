@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from arenatrace.importers.records import Stamp
+from arenatrace.importers.reports.records import Stamp
 from tests.unit.importers.collect import capture, collect
 
 Wrap = Callable[[int, str], str]

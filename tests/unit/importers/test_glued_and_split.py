@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.importers.records import Note
+from arenatrace.importers.reports.records import Note
 from tests.unit.importers.collect import capture, collect
 
 _TEXT = capture("stream-7.3-rc7-with-tracing.txt")

@@ -17,9 +17,10 @@ import pytest
 from arenatrace.cli.app import run
 from arenatrace.errors import ExitCode
 from arenatrace.trace.reader import open_trace
+from tests.paths import ROOT
 from tests.unit.importers.collect import CAPTURES, STREAMS, capture
 
-_GOLDEN = Path(__file__).parents[2] / "golden"
+_GOLDEN = ROOT / "tests" / "golden"
 _STREAM = "stream-7.2.13-with-tracing.txt"
 _PAGE0 = {
     "stream-7.2.13-with-tracing.txt": "0x7f8d2a696000",

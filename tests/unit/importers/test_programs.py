@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from arenatrace.importers.programs_on_stack import Program, programs_on_stack
-from arenatrace.importers.records import Frame, Source
+from arenatrace.importers.program_of_stack import Program, programs_on_stack
+from arenatrace.importers.reports.records import Frame, Source
 from arenatrace.importers.synthetic_code import SyntheticCode
 from arenatrace.schema import SYNTHETIC_CODE_END, SYNTHETIC_CODE_START
 

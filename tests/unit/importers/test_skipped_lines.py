@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.importers.unwrapping import unwrap
+from arenatrace.importers.wrappers.detect import unwrap
 from tests.unit.importers.collect import STREAMS, capture, collect
 
 #: All lines are of one writer: what one leaves unfinished waits longer where others write.

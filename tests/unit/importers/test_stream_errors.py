@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arenatrace.importers.records import Note
+from arenatrace.importers.reports.records import Note
 from tests.unit.importers.collect import capture, collect
 
 _TEXT = capture("stream-7.3-rc7.txt")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from arenatrace.model.profiles import BPF_F_SEGV_ON_FAULT
+from arenatrace.model.kernel.profiles import BPF_F_SEGV_ON_FAULT
 
 
 @dataclass(eq=False)

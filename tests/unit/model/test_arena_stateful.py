@@ -7,9 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from arenatrace.model.arena import Arena, Freeness, Refusal
-from arenatrace.model.profiles import BPF_F_ARENA_MAP_ALWAYS, BPF_F_SEGV_ON_FAULT, PROFILES, Touch
-from arenatrace.model.pte import Pte
+from arenatrace.model.kernel.arena import Arena, Freeness, Refusal
+from arenatrace.model.kernel.profiles import (
+    BPF_F_ARENA_MAP_ALWAYS,
+    BPF_F_SEGV_ON_FAULT,
+    PROFILES,
+    Touch,
+)
+from arenatrace.model.kernel.pte import Pte
 from tests.unit.model.oracles import NaiveArena
 from tests.unit.model.runs import runs
 

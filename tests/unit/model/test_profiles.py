@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from arenatrace.errors import UsageError
-from arenatrace.model.arena import Arena, Refusal
-from arenatrace.model.profiles import (
+from arenatrace.model.kernel.arena import Arena, Refusal
+from arenatrace.model.kernel.profiles import (
     BPF_F_ARENA_MAP_ALWAYS,
     BPF_F_SEGV_ON_FAULT,
     PROFILES,
@@ -14,9 +14,9 @@ from arenatrace.model.profiles import (
     profile_named,
     with_maple,
 )
-from arenatrace.model.pte import Pte
+from arenatrace.model.kernel.pte import Pte
 from arenatrace.schema import Outcome
-from tests.unit.model.events import Script, facts
+from tests.unit.model.hand_written_events import Script, facts
 
 _INSTALLED, _OOPS = Outcome.SCRATCH_INSTALLED, Outcome.OOPS
 

@@ -7,8 +7,8 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.model import range_tree
-from arenatrace.model.range_tree import LowestFit, RangeTree
+from arenatrace.model.kernel import range_tree
+from arenatrace.model.kernel.range_tree import LowestFit, RangeTree
 from tests.unit.model.oracles import NaiveFree, SizeTree
 from tests.unit.model.runs import runs
 

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.model.arena import Arena
-from arenatrace.model.judge import Judge
-from arenatrace.model.mutate import MUTATIONS, make_mutated
-from arenatrace.model.nodes import NodeIs, Nodes
+from arenatrace.model.kernel.arena import Arena
+from arenatrace.model.kernel.nodes import NodeIs, Nodes
+from arenatrace.model.kernel.profiles import PROFILES, with_maple
 from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.profiles import PROFILES, with_maple
-from arenatrace.model.recorder import Plan, SynthEvent
-from arenatrace.model.run import run
-from arenatrace.model.synth import make
+from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.fast_path import run
+from arenatrace.model.synth.event_log import Plan, SynthEvent
+from arenatrace.model.synth.mutate import MUTATIONS, make_mutated
+from arenatrace.model.synth.synthesize import make
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
-from tests.unit.model.events import KERN, USER, Script, facts, replay, segments
+from tests.unit.model.hand_written_events import KERN, USER, Script, facts, replay, segments
 from tests.unit.model.runs import runs
 
 _INSTALLED = Outcome.SCRATCH_INSTALLED

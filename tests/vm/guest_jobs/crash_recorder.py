@@ -24,10 +24,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from arenatrace.capture.kernel import Kernel
-from arenatrace.capture.loader import Probes
 from arenatrace.capture.plan import Plan
-from arenatrace.capture.ring import RECORD, MappedRing
+from arenatrace.capture.preflight import Kernel
+from arenatrace.capture.probes.loader import Probes
+from arenatrace.capture.ring.ring_buffer import RECORD, MappedRing
 from arenatrace.capture.session import Session
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.recover import Tail, batches

@@ -1,0 +1,91 @@
+"""Everything about the life of the pages that faulted, put beside the faults."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from arenatrace.analysis.attribution.callers import with_caller
+from arenatrace.analysis.causes.evidence import with_cause_evidence
+from arenatrace.analysis.causes.rules import is_null_page, with_cause
+from arenatrace.analysis.causes.scratch_lifetime import with_scratch_life
+from arenatrace.analysis.pages.coverage import Knowledge
+from arenatrace.analysis.pages.event_pass import page_pass
+from arenatrace.analysis.pages.history import REPLACED_BY, STICKY, page_history
+from arenatrace.analysis.pages.neighbours import near_allocations, near_targets
+from arenatrace.schema import Kind
+from arenatrace.trace.reader import Trace
+
+#: How long before a NULL was used, in ns, an allocation may have been refused to be its cause.
+_REFUSED_REACH_NS = 1_000_000_000
+
+
+def with_diagnosis(
+    faults: pl.DataFrame, trace: Trace, known: Knowledge, *, evidence: bool = True
+) -> pl.DataFrame:
+    """``faults`` with cause, confidence, evidence, consequences and page history added.
+
+    Without ``evidence`` the lists of sentences are empty.
+
+    ``faults`` has the columns that ``with_cause``, ``page_history`` and ``near_targets`` ask for.
+    Of the events only those that cover the pages that faulted, or pages near them, are held.
+    """
+    events = trace.scan("events")
+    arenas = trace.scan("arenas").collect()
+    programs = trace.scan("programs")
+    targets = near_targets(faults, arenas)
+    within = faults.filter(pl.col("band") == "user-range")
+    places = within.select("arena", "page")
+    operations, near_operations = page_pass(events, places, targets)
+    operations = with_caller(operations, trace.scan("stacks"), programs)
+    sticky = trace.meta.profile == "scratch-sticky"
+    history = page_history(
+        within.select("fault", "ts_ns", "seq", "arena", "page", "outcome"),
+        operations,
+        STICKY if sticky else REPLACED_BY,
+    )
+    near = near_allocations(targets, near_operations)
+    rows = faults.join(history.drop("ord"), on="fault", how="left", maintain_order="left").join(
+        near, on="fault", how="left", maintain_order="left"
+    )
+    rows = with_cause(rows, arenas, known)
+    rows = rows.join(arenas.select("arena", "max_entries", "kern_vm_start"), on="arena", how="left")
+    if evidence:
+        rows = _with_refused(rows, events)
+        rows = with_cause_evidence(rows, programs.select("prog", "id", "name").collect())
+    else:
+        rows = rows.with_columns(cause_evidence=pl.lit([], pl.List(pl.String)))
+    rows = _with_unknown_numbers(rows, known)
+    return with_scratch_life(rows, arenas, known).sort("fault")
+
+
+def _with_unknown_numbers(faults: pl.DataFrame, known: Knowledge) -> pl.DataFrame:
+    """``faults`` with counts of what is not recorded null, and 0 where nothing was found."""
+    seen = {"user_sigsegv": known.user_faults, "allocs_refused": known.blind is None}
+    return faults.with_columns(
+        pl.col(name).fill_null(0) if recorded else pl.lit(None, pl.UInt32).alias(name)
+        for name, recorded in seen.items()
+    )
+
+
+def _with_refused(faults: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:
+    """``faults`` with ``refused``: the last allocation refused to the task, for NULL pages."""
+    nulls = faults.filter(is_null_page()).select("fault", "arena", "tid", "ts_ns")
+    nothing = pl.lit(None, pl.Struct({"ts_ns": pl.Int64, "pages": pl.UInt32}))
+    if nulls.is_empty():
+        return faults.with_columns(refused=nothing)
+    refusals = (
+        events.filter((pl.col("kind") == int(Kind.PAGE_ALLOC)) & (pl.col("ret") == 0))
+        .select("arena", "tid", "ts_ns", refused=pl.struct("ts_ns", "pages"))
+        .join(nulls.select("arena", "tid").unique().lazy(), on=["arena", "tid"], how="semi")
+        .collect(engine="streaming")
+    )
+    found = nulls.sort("ts_ns").join_asof(
+        refusals.sort("ts_ns"),
+        on="ts_ns",
+        by=["arena", "tid"],
+        tolerance=_REFUSED_REACH_NS,
+        check_sortedness=False,
+    )
+    return faults.join(
+        found.select("fault", "refused"), on="fault", how="left", maintain_order="left"
+    )

@@ -1,0 +1,93 @@
+"""Arrow columns of numpy's memory: not a copy too many, and constants that are made once."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from arenatrace.capture.decode.index_column import NONE, RowNumbers
+
+Ints = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_UINT32 = np.dtype(np.uint32)
+
+
+def whole(values: Ints) -> pa.Array:
+    """A column without nulls, of the memory of ``values``."""
+    return pa.Array.from_buffers(
+        _arrow_type(values.dtype), len(values), [None, pa.py_buffer(values)], 0
+    )
+
+
+def nullable(values: Ints, known: Mask) -> pa.Array:
+    """A column of the memory of ``values``, null where they are not ``known``."""
+    count = int(np.count_nonzero(known))
+    if not count and len(known):
+        return nulls(len(known), values.dtype)
+    if count == len(known):
+        return whole(values)
+    return pa.Array.from_buffers(
+        _arrow_type(values.dtype),
+        len(values),
+        [_bits(known), pa.py_buffer(values)],
+        len(known) - count,
+    )
+
+
+def flags(values: Mask, known: Mask) -> pa.Array:
+    """A column of truth values, null where they are not ``known``."""
+    count = int(np.count_nonzero(known))
+    if not count:
+        return nulls(len(known), np.dtype(np.bool_))
+    bitmap = None if count == len(known) else _bits(known)
+    return pa.Array.from_buffers(
+        pa.bool_(), len(known), [bitmap, _bits(values)], len(known) - count
+    )
+
+
+def index(numbers: RowNumbers, count: int) -> pa.Array:
+    """The column that refers to ``count`` rows of another table."""
+    if numbers.same is None:
+        each = numbers.each()
+        return nullable(each.view(np.uint32), each != NONE)
+    if numbers.same == NONE:
+        return nulls(count, _UINT32)
+    return pa.Array.from_buffers(
+        _arrow_type(_UINT32), count, [None, _constant(numbers.same, _room(count))], 0
+    )
+
+
+def nulls(count: int, dtype: np.dtype[Any]) -> pa.Array:
+    """A column of nulls; all of them lie in the same zeros."""
+    zeros = _constant(0, _room(count * 2))
+    return pa.Array.from_buffers(_arrow_type(dtype), count, [zeros, zeros], count)
+
+
+def zeros(count: int) -> pa.Array:
+    """A column of int32 zeros."""
+    return pa.Array.from_buffers(pa.int32(), count, [None, _constant(0, _room(count))], 0)
+
+
+def _bits(mask: Mask) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(mask, bitorder="little"))
+
+
+def _room(count: int) -> int:
+    """So many numbers that there are few different sizes."""
+    return 1 << max(10, (count - 1).bit_length())
+
+
+@lru_cache(maxsize=16)
+def _constant(number: int, room: int) -> pa.Buffer:
+    """``room`` times the 32-bit ``number``; never to be written to."""
+    return pa.py_buffer(np.full(room, number, np.uint32))
+
+
+@cache
+def _arrow_type(dtype: np.dtype[Any]) -> pa.DataType:
+    return pa.from_numpy_dtype(dtype)

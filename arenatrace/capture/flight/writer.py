@@ -1,0 +1,236 @@
+"""Write a trace of which only the time around faults is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from arenatrace.capture.flight.folder import FlightFolder, remove
+from arenatrace.capture.flight.plan import AFTER_S, FlightPlan
+from arenatrace.capture.flight.sealer import FlightSealer, Window
+from arenatrace.capture.flight.segments import FlightSegments, events_in
+from arenatrace.errors import DiskFullError
+from arenatrace.schema import Kind
+from arenatrace.trace.meta import Meta
+
+_FAULTS = pa.array([int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)], pa.uint8())
+_AFTER_NS = int(AFTER_S * 1e9)
+#: What events are lost for that come while the disk is full.
+NO_ROOM = "events without room on the disk"
+
+
+def now_ns() -> int:
+    """CLOCK_MONOTONIC, as events have it."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+@dataclass
+class _Pending:
+    """A window that is not over yet: times of its first and last fault, ns."""
+
+    first_ns: int
+    last_ns: int
+
+
+class FlightWriter:
+    """Takes what a ``TraceWriter`` takes; keeps the last seconds, and windows around faults.
+
+    ``flush`` is where time passes: segments end there, old ones go, and a window is handed to
+    the sealer ``AFTER_S`` after its last fault, or ``keep_s`` after its first where they do
+    not stop. ``on_new_files`` is called when everything must be written anew.
+    """
+
+    def __init__(
+        self,
+        folder: FlightFolder,
+        meta: Meta,
+        plan: FlightPlan,
+        on_new_files: Callable[[], None],
+        on_status: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.path = folder.path
+        self.notices: list[str] = []
+        #: Events that could not be written, by why.
+        self.lost: dict[str, int] = {}
+        self._folder = folder
+        self._plan = plan
+        self._on_status = on_status
+        self._sealer = FlightSealer(folder, plan, on_status)
+        self._segments = FlightSegments(folder, meta, plan, on_new_files)
+        self._pending: _Pending | None = None
+        self._shortened_ns: int | None = None
+        self._room_since_ns: int | None = None
+        self._closed = False
+
+    @property
+    def meta(self) -> Meta:
+        """The whole recording's."""
+        return self._segments.meta
+
+    @property
+    def windows(self) -> list[Path]:
+        """Sealed so far, those dropped since among them."""
+        return list(self._sealer.sealed)
+
+    @property
+    def dropped(self) -> int:
+        """Windows that had to make room."""
+        return self._sealer.dropped
+
+    def append(self, table: str, batch: pa.RecordBatch) -> None:
+        """As ``TraceWriter.append``, but that a full disk only costs what does not fit."""
+        self._segments.learn(table, batch)
+        if not self._segments.writing:
+            self._count_lost(events_in(batch) if table == "events" else 0)
+            return
+        if table == "events":
+            self._watch(batch)
+        try:
+            self._segments.append(table, batch)
+        except DiskFullError:
+            self._run_out(now_ns())
+
+    def flush(self) -> None:
+        """As ``TraceWriter.flush``; to be called every second."""
+        now = now_ns()
+        if not self._segments.writing and not self._resume(now):
+            return
+        try:
+            self._segments.flush()
+        except DiskFullError:
+            self._run_out(now)
+            return
+        if self._is_over(now):
+            self._turn(now)
+            self._seal_window()
+        elif self._segments.is_full(now):
+            self._turn(now)
+        self._drop_old(now)
+
+    def update_meta(self, **changes: Any) -> None:
+        """As ``TraceWriter.update_meta``; losses are the whole recording's."""
+        self._segments.update_meta(**changes)
+
+    def close(self, seal: bool = True) -> Path:
+        """End the recording; a window that is not over is sealed as it is."""
+        if self._closed:
+            return self.path
+        self._closed = True
+        try:
+            self._segments.finish(now_ns())
+            if seal:
+                self._seal_window()
+        finally:
+            self._sealer.close()
+            self._folder.close()
+        if seal:
+            for segment in self._segments.kept:
+                remove(segment.path)
+        self.notices += self._sealer.failures
+        if NO_ROOM in self.lost:
+            self.notices.append("the disk was full for some time: nothing was kept meanwhile")
+        return self.path
+
+    def _turn(self, now: int) -> None:
+        self._segments.finish(now)
+        if not self._segments.begin(now):
+            self._stop_keeping(now)
+
+    def _drop_old(self, now: int) -> None:
+        """Remove the oldest segments that no window can need, or that do not fit."""
+        kept = self._segments.kept
+        keep_ns = int(self._plan.keep_s * 1e9)
+        needed_from = (self._pending.first_ns if self._pending else now) - keep_ns
+        while len(kept) > 1:
+            oldest = kept[0]
+            ended = oldest.end_ns if oldest.end_ns is not None else now
+            too_much = sum(each.bytes for each in kept) > self._plan.half_bytes
+            if ended > needed_from and not too_much:
+                break
+            if self._sealer.needs(oldest.path):
+                break
+            if ended > needed_from:
+                self._shortened_ns = ended
+            self._segments.drop_oldest()
+
+    # ---- a full disk ----
+
+    def _run_out(self, now: int) -> None:
+        """The disk took no more of the last segment: it ends there, and with it the time kept."""
+        self._segments.finish(now)
+        self._count_lost(self._segments.missing())
+        self._stop_keeping(now)
+
+    def _stop_keeping(self, now: int) -> None:
+        """Seal what a fault made worth it, give the rest of the room back, and wait for some."""
+        self._on_status(f"{self.path}: no space left on the device: nothing is kept until there is")
+        self._seal_window("the disk was full: it may end before the time asked for")
+        self._sealer.give_up(self._segments.let_go(now))
+
+    def _resume(self, now: int) -> bool:
+        """Begin again, if the disk has room for it."""
+        if not self._segments.begin(now):
+            return False
+        self._room_since_ns = now
+        self._on_status(f"{self.path}: there is room again: recording")
+        return True
+
+    def _count_lost(self, events: int) -> None:
+        if events:
+            self.lost[NO_ROOM] = self.lost.get(NO_ROOM, 0) + events
+
+    # ---- windows ----
+
+    def _watch(self, batch: pa.RecordBatch) -> None:
+        faults = pc.is_in(batch.column("kind"), _FAULTS)
+        times = batch.column("ts_ns").filter(faults)
+        if not len(times):
+            return
+        first, last = pc.min(times).as_py(), pc.max(times).as_py()
+        if self._pending is None:
+            self._pending = _Pending(first, last)
+        else:
+            self._pending.last_ns = max(self._pending.last_ns, last)
+
+    def _is_over(self, now: int) -> bool:
+        if self._pending is None:
+            return False
+        longest = self._pending.first_ns + int(self._plan.keep_s * 1e9) + _AFTER_NS
+        return now >= min(self._pending.last_ns + _AFTER_NS, longest)
+
+    def _seal_window(self, *notices: str) -> None:
+        """Hand all finished segments that reach into the window to the sealer."""
+        if self._pending is None:
+            return
+        first = self._pending.first_ns
+        since = first - int(self._plan.keep_s * 1e9)
+        mine = [
+            each for each in self._segments.kept if each.end_ns is not None and each.end_ns > since
+        ]
+        self._sealer.seal(
+            Window(
+                tuple(each.path for each in mine),
+                self._folder.window(first + self.meta.wall_offset_ns),
+                (*self._explain(mine[0].start_ns, first), *notices),
+            )
+        )
+        self._pending = None
+
+    def _explain(self, start_ns: int, first_ns: int) -> list[str]:
+        before = (first_ns - start_ns) / 1e9
+        said = [f"a flight recorder's window: it begins {before:.1f} s before its first fault"]
+        if self._shortened_ns is not None and self._shortened_ns > first_ns - int(
+            self._plan.keep_s * 1e9
+        ):
+            said.append("there was no room for the whole time asked for (--max-size)")
+        if start_ns == self._room_since_ns:
+            said.append("the disk was full before")
+        if self.dropped:
+            said.append(f"{self.dropped} older window(s) were dropped to make room")
+        return said

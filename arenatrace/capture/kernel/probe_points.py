@@ -1,0 +1,211 @@
+"""The probe points: what each gives, and what a recording lacks without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arenatrace.capture.kernel import machine
+from arenatrace.capture.kernel.btf import Btf
+from arenatrace.capture.kernel.struct_offsets import OPTIONAL
+from arenatrace.errors import UnsupportedError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One kernel function the probes hook (or one BPF iterator they run).
+
+    ``params`` are the parameter names the probe was written for: a function of the same
+    name with others is another function, and is left alone.
+    """
+
+    function: str
+    params: tuple[str, ...]
+    gives: str
+    #: Without this point there is nothing to record.
+    essential: bool = False
+    #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
+    per_page_operation: bool = False
+    #: Machine, as uname -m has it, that has such a function; empty: all of them.
+    arch: str = ""
+    #: Another point that gives the same and more: with it, this one is left alone.
+    instead_of: str = ""
+
+    @property
+    def is_iterator(self) -> bool:
+        """A BPF iterator, which is run, not attached."""
+        return self.function.startswith("bpf_iter_")
+
+    @property
+    def macro(self) -> str:
+        """The macro that compiles this probe in."""
+        return f"AT_PROBE_{self.function.replace('bpf_iter_', 'iter_')}"
+
+
+POINTS: tuple[Point, ...] = (
+    Point(
+        "bpf_arena_handle_page_fault",
+        ("addr", "is_write", "fault_ip"),
+        "kernel-side faults and whether they were recovered",
+        essential=True,
+    ),
+    Point("bpf_prog_find_from_stack", (), "the program the kernel blames for a kernel-side fault"),
+    Point(
+        "page_fault_oops",
+        ("regs", "error_code", "address"),
+        "the error code of kernel-side faults, and oopses that no handler was asked about",
+        arch="x86_64",
+    ),
+    Point(
+        "__do_kernel_fault",
+        ("addr", "esr", "regs"),
+        "the syndrome (ESR) of kernel-side faults",
+        arch="aarch64",
+    ),
+    Point(
+        "apply_range_set_scratch_cb",
+        ("pte", "addr", "data"),
+        "telling a scratch install from a page that was mapped meanwhile",
+    ),
+    Point(
+        "bpf_prog_report_arena_violation",
+        ("write", "addr", "fault_ip"),
+        "program-side faults",
+    ),
+    Point(
+        "fixup_exception",
+        ("regs", "trapnr", "error_code", "fault_addr"),
+        "the address of program-side faults that the kernel does not report",
+        instead_of="bpf_prog_report_arena_violation",
+        arch="x86_64",
+    ),
+    Point(
+        "ex_handler_bpf",
+        ("x", "regs"),
+        "program-side faults that the kernel does not report",
+        instead_of="bpf_prog_report_arena_violation",
+        arch="x86_64",
+    ),
+    Point(
+        "bpf_prog_ksym_find", ("addr",), "the program the kernel blames for a program-side fault"
+    ),
+    Point(
+        "arena_alloc_pages",
+        ("arena", "uaddr", "page_cnt", "node_id", "sleepable"),
+        "page allocations",
+        per_page_operation=True,
+    ),
+    Point(
+        "arena_free_pages",
+        ("arena", "uaddr", "page_cnt", "sleepable"),
+        "page frees",
+        per_page_operation=True,
+    ),
+    Point(
+        "bpf_arena_alloc_pages",
+        ("p__map", "addr__ign", "page_cnt", "node_id", "flags"),
+        "page allocations, where arena_alloc_pages cannot be probed",
+        per_page_operation=True,
+        instead_of="arena_alloc_pages",
+    ),
+    Point(
+        "bpf_arena_free_pages",
+        ("p__map", "ptr__ign", "page_cnt"),
+        "page frees, where arena_free_pages cannot be probed",
+        per_page_operation=True,
+        instead_of="arena_free_pages",
+    ),
+    Point(
+        "bpf_arena_reserve_pages",
+        ("p__map", "ptr__ign", "page_cnt"),
+        "page reservations",
+        per_page_operation=True,
+    ),
+    Point(
+        "arena_free_worker",
+        ("work",),
+        "when deferred frees take effect",
+        per_page_operation=True,
+    ),
+    Point(
+        "scx_arena_alloc",
+        ("sch", "size"),
+        "memory in an arena that sched_ext takes for itself",
+    ),
+    Point(
+        "scx_arena_free", ("sch", "kern_va", "size"), "memory in an arena that sched_ext gives back"
+    ),
+    Point("arena_vm_fault", ("vmf",), "faults of user space in an arena"),
+    Point("arena_map_alloc", ("attr",), "arenas created while recording"),
+    Point("arena_map_mmap", ("map", "vma"), "the user range of arenas mapped while recording"),
+    Point("arena_map_free", ("map",), "the end of arenas"),
+    Point("bpf_prog_kallsyms_add", ("fp",), "programs loaded while recording, with their lines"),
+    Point("bpf_prog_kallsyms_del_all", ("fp",), "the end of programs"),
+    Point("free_module", ("mod",), "symbols that stay right when modules come and go"),
+    Point("bpf_iter_bpf_map", ("meta", "map"), "arenas that were there before the recording"),
+    Point("bpf_iter_bpf_prog", ("meta", "prog"), "programs that were there before the recording"),
+)
+
+
+@dataclass(frozen=True)
+class PointState:
+    """Whether this kernel has a point, and if not, why."""
+
+    point: Point
+    present: bool
+    why_not: str = ""
+
+
+def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[PointState]:
+    """Find out which points this kernel has.
+
+    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` is
+    what ``struct_offsets.offsets`` found: a probe whose optional members are missing is not
+    present.
+    """
+    needs = {
+        function: "AT_OFF_" + "__".join((struct_name, *path))
+        for (struct_name, path), functions in OPTIONAL.items()
+        for function in functions
+    }
+    states: list[PointState] = []
+    for point in POINTS:
+        if point.arch not in ("", arch or machine.arch()):
+            continue
+        function = btf.function(point.function)
+        if any(state.present and state.point.function == point.instead_of for state in states):
+            # not missing: what it would give comes from the other one
+            continue
+        if function is None:
+            states.append(PointState(point, False, "this kernel has no such function"))
+        elif function.params != point.params:
+            found = ", ".join(function.params) or "none"
+            states.append(PointState(point, False, f"its parameters are others here: {found}"))
+        elif needs.get(point.function, "") not in ("", *offsets):
+            states.append(PointState(point, False, "a structure member it reads is missing here"))
+        else:
+            states.append(PointState(point, True))
+    return states
+
+
+def require_essential(states: list[PointState]) -> None:
+    """Raise UnsupportedError if a point is missing that a recording is mostly made for."""
+    for state in states:
+        if state.point.essential and not state.present:
+            raise UnsupportedError(
+                f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
+                "Linux 7.2 and later have it; record --without-recovery records what there is",
+            )
+
+
+#: How much is recorded, least first.
+LEVELS = ("faults", "pages", "stacks")
+
+
+def level_macros(level: str) -> tuple[str, ...]:
+    """What ``level`` compiles into the probes."""
+    return ("AT_STACKS",) if level == "stacks" else ()
+
+
+def at_level(states: list[PointState], level: str) -> list[PointState]:
+    """``states`` of the points that ``level``, one of ``LEVELS``, wants."""
+    return [state for state in states if level != "faults" or not state.point.per_page_operation]

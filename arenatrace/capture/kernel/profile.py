@@ -1,0 +1,47 @@
+"""Which generation of arena semantics the running kernel has, told by its own types.
+
+Nothing is compared with a version: each generation has a structure member or function that
+the others lack.
+"""
+
+from __future__ import annotations
+
+from arenatrace.capture.kernel.btf import Btf
+
+#: Evidence by name: a function, or a structure and its member.
+_HANDLER = "bpf_arena_handle_page_fault"
+_EVIDENCE: dict[str, tuple[str, ...]] = {
+    _HANDLER: (_HANDLER,),
+    "bpf_arena.map": ("bpf_arena", "map"),
+    # the page that every empty entry points at under BPF_F_ARENA_MAP_ALWAYS
+    "bpf_arena.garbage_page": ("bpf_arena", "garbage_page"),
+    "bpf_arena.scratch_page": ("bpf_arena", "scratch_page"),
+    # an allocation's callback sees nothing but this structure: only with the page or the
+    # arena in it can it know a scratch page when it meets one, and replace it
+    "apply_range_data.pages": ("apply_range_data", "pages"),
+    "apply_range_data.scratch_page": ("apply_range_data", "scratch_page"),
+    "apply_range_data.arena": ("apply_range_data", "arena"),
+}
+
+
+def features(btf: Btf) -> dict[str, bool]:
+    """What tells the generations apart, and whether this kernel has it."""
+    return {
+        name: btf.function(path[0]) is not None
+        if len(path) == 1
+        else btf.offset_of(path[0], *path[1:]) is not None
+        for name, path in _EVIDENCE.items()
+    }
+
+
+def detect(found: dict[str, bool]) -> str | None:
+    """The replay profile that ``features`` prove; None without an arena or without proof."""
+    if not found["bpf_arena.map"]:
+        return None
+    if found["bpf_arena.garbage_page"]:
+        return "map-always"
+    if not found[_HANDLER]:
+        return "pre-scratch"
+    if found["apply_range_data.scratch_page"] or found["apply_range_data.arena"]:
+        return "scratch-replace"
+    return "scratch-sticky" if found["apply_range_data.pages"] else None

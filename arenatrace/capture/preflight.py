@@ -1,0 +1,36 @@
+"""What the running kernel offers for a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arenatrace.capture.kernel import machine, privileges
+from arenatrace.capture.kernel.btf import Btf
+from arenatrace.capture.kernel.probe_points import PointState, at_level, require_essential, survey
+from arenatrace.capture.kernel.struct_offsets import offsets
+from arenatrace.capture.probes.loader import import_bcc, require_headers
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Its types, the offsets the probes need, and the points of the level asked for."""
+
+    btf: Btf
+    offsets: dict[str, int]
+    states: list[PointState]
+
+    @classmethod
+    def look(cls, level: str, *, without_recovery: bool = False) -> Kernel:
+        """Find out, or raise UnsupportedError for the first thing that is missing.
+
+        ``without_recovery``: a kernel in which kernel-side faults are oopses will do.
+        """
+        privileges.require()
+        btf = Btf.of_running_kernel()
+        found = offsets(btf)
+        states = survey(btf, found)
+        if not without_recovery:
+            require_essential(states)
+        import_bcc()
+        require_headers(machine.release())
+        return cls(btf, found, at_level(states, level))

@@ -1,0 +1,117 @@
+"""Oopses of the kernel log: what an arena fault is on a kernel that cannot recover from it.
+
+The text is that of ``show_fault_oops`` (``arch/x86/mm/fault.c``) and ``__die_body``; other
+architectures print other text and are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from arenatrace.importers.reports.arena_place import arena_place
+from arenatrace.importers.reports.frames import parse_frame
+from arenatrace.importers.reports.records import Fault, Frame, Note, Task
+
+HEADER = re.compile(
+    r"BUG: unable to handle (?:page fault for address: |kernel paging request at )"
+    r"(?P<kaddr>[0-9a-f]{16})"
+)
+END = re.compile(r"---\[ end (?:trace|Kernel panic)")
+
+#: An oops has some 60 lines; one whose end is missing does not swallow the rest of the log.
+MAX_LINES = 400
+
+_ERROR_CODE = re.compile(r"#PF: error_code\(0x([0-9a-f]{1,8})\)")
+_TASK = re.compile(
+    r"\s*CPU: (\d{1,5}) (?:UID: \d{1,10} )?PID: (\d{1,10}) Comm: (.{0,15}) "
+    r"(?:Tainted: [A-Z ]+?|Not tainted) +(\S+) #",
+    re.ASCII,
+)
+_IP = re.compile(r"\s*RIP: 0010:(.*)")
+_REGISTER = re.compile(r"\b(R[A-Z0-9]{1,2}): ?([0-9a-f]{16})\b")
+_TRACE = re.compile(r"\s*Call Trace:")
+_TRACE_END = re.compile(r"\s*</TASK>|\s*RIP: 0033:|\s*Modules linked in:|\s*Code:")
+
+#: Bits of the x86 page fault error code.
+_PRESENT, _WRITE, _USER = 1, 2, 4
+_MAX_U16, _MAX_U32 = 0xFFFF, 0xFFFFFFFF
+#: Kernel addresses are those with the highest bit set.
+_KERNEL_HALF = 1 << 63
+
+
+def parse(header: re.Match[str], lines: Sequence[str], blamed: str | None) -> Fault | Note:
+    """The oops that ``header`` begins: a fault if it can be one of an arena, else a note.
+
+    It can if the page was not present, the address is the kernel's, and a BPF program is on
+    the stack. That it was the arena is certain only where the registers show it (``place``).
+    """
+    kaddr = int(header["kaddr"], 16)
+    frames, has_ip = _frames(lines)
+    error_code = _error_code(lines)
+    if error_code is not None and error_code & (_PRESENT | _USER):
+        return Note("a kernel oops that is no missing page")
+    if kaddr < _KERNEL_HALF or not any(frame.bpf for frame in frames):
+        return Note("a kernel oops without a BPF program at fault")
+    task, kernel = _task(lines)
+    return Fault(
+        kernel_side=True,
+        oops=True,
+        write=None if error_code is None else bool(error_code & _WRITE),
+        frames=frames,
+        has_ip=has_ip,
+        complete=any(END.search(line) for line in lines),
+        task=task,
+        kaddr=kaddr,
+        error_code=error_code,
+        place=arena_place(kaddr, _registers(lines)),
+        blamed=blamed,
+        kernel=kernel,
+    )
+
+
+def _error_code(lines: Sequence[str]) -> int | None:
+    for line in lines:
+        if found := _ERROR_CODE.search(line):
+            return int(found[1], 16)
+    return None
+
+
+def _task(lines: Sequence[str]) -> tuple[Task | None, str | None]:
+    for line in lines:
+        if found := _TASK.match(line):
+            cpu, tid = int(found[1]), int(found[2])
+            known = cpu <= _MAX_U16 and tid <= _MAX_U32
+            return Task(cpu, tid, found[3]) if known else None, found[4]
+    return None, None
+
+
+def _frames(lines: Sequence[str]) -> tuple[tuple[Frame, ...], bool]:
+    """The faulting instruction, if it is known, then the call trace; and whether it is."""
+    frames: list[Frame] = []
+    has_ip, in_trace = False, False
+    for line in lines:
+        if not frames and not in_trace and (found := _IP.match(line)):
+            frame = parse_frame(found[1])
+            has_ip = frame is not None
+            frames += [frame] if frame else []
+        elif _TRACE.match(line):
+            if in_trace:
+                break
+            in_trace = True
+        elif in_trace and _TRACE_END.match(line):
+            break
+        elif in_trace and (frame := parse_frame(line)):
+            frames.append(frame)
+    return tuple(frames), has_ip
+
+
+def _registers(lines: Sequence[str]) -> dict[str, int]:
+    """The registers at the fault: those before the call trace, each for the first time."""
+    registers: dict[str, int] = {}
+    for line in lines:
+        if _TRACE.match(line):
+            break
+        for name, value in _REGISTER.findall(line):
+            registers.setdefault(name, int(value, 16))
+    return registers

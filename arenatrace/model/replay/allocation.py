@@ -1,0 +1,164 @@
+"""page_alloc events: what arena_alloc_pages() gave, or that it refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arenatrace.model.kernel.arena import Freeness, Refusal
+from arenatrace.model.kernel.pte import Pte
+from arenatrace.model.ops import (
+    BAD_NODE,
+    BAD_PAGE,
+    FIXED,
+    MISALIGNED,
+    NO_PAGE,
+    OK,
+    SLEEPABLE,
+    UNSURE_NODE,
+)
+from arenatrace.model.replay.contradiction import (
+    Contradiction,
+    bad_page,
+    excusable,
+    over_scratch,
+    pages_named,
+    zero_length,
+)
+
+if TYPE_CHECKING:
+    from arenatrace.model.replay.checker import Judge
+
+
+def page_alloc(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
+    """A page_alloc: the address it gave or the refusal."""
+    if count == 0:
+        return zero_length("arena_allocpages_named()")
+    if page == BAD_PAGE:
+        return bad_page("an allocation")
+    if count < 0 or (page == NO_PAGE and op & (OK | FIXED)):
+        judge.tally.unknown += 1
+        return None
+    return _granted(judge, op, page, count, at) if op & OK else _refused(judge, op, page, count, at)
+
+
+def _granted(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
+    arena = judge.arena
+    limit = arena.max_entries
+    observed = f"{pages_named(page, count)} allocated"
+    if op & BAD_NODE:
+        return Contradiction("refused", observed, "there can be no such NUMA node")
+    if op & MISALIGNED:
+        return Contradiction("refused", observed, "the address asked for is not that of a page")
+    if page + count > limit:
+        return Contradiction(
+            f"pages below {limit}", observed, "the allocation lies outside the user range"
+        )
+    # pages are given only where there is a user range
+    arena.limit = limit
+    expected = arena.place(page if op & FIXED else None, count)
+    if expected == page:
+        judge.tally.predicted_addresses += 1
+    elif expected != Refusal.UNKNOWN:
+        found = _wrong_place(judge, expected, page, count, observed)
+        if found:
+            return found
+    else:
+        if arena.freeness(page, count) == Freeness.TAKEN:
+            return _live(judge, "", page, count, observed)
+        if not arena.profile.alloc_replaces_scratch and arena.scratched(page, count) >= 0:
+            return over_scratch(page, count, observed)
+        judge.tally.unknown += 1
+    if judge.scratch_seen and arena.scratched(page, count) >= 0:
+        judge.prove("scratch-replace", at, f"{pages_named(page, count)} allocated over scratch")
+    arena.allocate(page, count)
+    return None
+
+
+def _wrong_place(
+    judge: Judge, expected: int, page: int, count: int, observed: str
+) -> Contradiction | None:
+    arena = judge.arena
+    if expected == Refusal.SCRATCHED and arena.scratched(page, count) >= 0:
+        return over_scratch(page, count, observed)
+    taken = arena.freeness(page, count) == Freeness.TAKEN
+    if judge.order_doubted and not taken:
+        arena.free.lose_order()
+        judge.tally.unknown += 1
+        return None
+    wanted = pages_named(expected, count) if expected >= 0 else _REFUSED[expected]
+    if taken:
+        return _live(judge, wanted, page, count, observed)
+    return Contradiction(
+        wanted,
+        observed,
+        "the pages were free, but best fit takes the smallest range that is large enough "
+        "and of equal ranges the one that came last"
+        if not arena.profile.maple
+        else "the pages were free, but the lowest gap that is large enough is taken",
+        pages=None,
+    )
+
+
+def _live(judge: Judge, wanted: str, page: int, count: int, observed: str) -> Contradiction:
+    arena = judge.arena
+    live = arena.pte.find(Pte.REAL, page, page + count)
+    if live >= 0:
+        waiting = any(first <= live < first + many for first, many in arena.queue)
+        tail = " (its free waits for the worker)" if waiting else ""
+        return Contradiction(
+            wanted or "other pages",
+            observed,
+            f"the allocation returned a live page: page {live} is in use{tail}",
+            pages=(page, count),
+            of_free_set=True,
+        )
+    return Contradiction(
+        wanted or "other pages",
+        observed,
+        "the allocation returned a page that is reserved or otherwise not in the free set",
+        pages=(page, count),
+        of_free_set=True,
+    )
+
+
+def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
+    arena = judge.arena
+    if op & (MISALIGNED | BAD_NODE):
+        return None
+    telling = op & SLEEPABLE and not op & UNSURE_NODE
+    wish = page if op & FIXED else None
+    expected = arena.place(wish, count)
+    if expected == Refusal.UNKNOWN:
+        arena.refuse_unseen(sleepable=bool(op & SLEEPABLE))
+        judge.tally.unknown += 1
+        return None
+    if expected == Refusal.SCRATCHED:
+        target = arena.free.find(count) if wish is None else wish
+        mapped = arena.scratched(target, count)
+        arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
+        if telling:
+            said = f"{pages_named(target, count)} refused because of scratch"
+            judge.prove("scratch-sticky", at, said)
+        return None
+    if expected < 0:
+        return None
+    if telling and judge.lenient and judge.scratch_seen and arena.scratched(expected, count) >= 0:
+        judge.prove(
+            "scratch-sticky",
+            at,
+            f"{pages_named(expected, count)} were free but scratched, and were refused",
+        )
+    if not judge.lenient:
+        return excusable(f"{pages_named(expected, count)} allocated", "refused")
+    judge.tally.unexplained += 1
+    judge.order_doubted = True
+    judge.tally.unknown += 1
+    return None
+
+
+_REFUSED: dict[int, str] = {
+    Refusal.NO_ROOM: "refused, no free range fits",
+    Refusal.IMPOSSIBLE: "refused, the user range is not as large",
+    Refusal.TAKEN: "refused, the pages are not free",
+    Refusal.SCRATCHED: "refused, the best fit is scratched (-EBUSY inside)",
+}

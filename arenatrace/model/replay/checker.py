@@ -1,0 +1,145 @@
+"""Each event held against what the arena's state allows.
+
+A judgement either finds nothing wrong, and the event takes effect in the model, or returns a
+Contradiction, and nothing has changed: the caller may then try another order of events, or
+``adopt`` what was observed as a divergence.
+
+Some refusals have causes that leave no event (no memory, a lock that could not be had). They
+are counted as unexplained, not as contradictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arenatrace.model.kernel.arena import RECOVERY_PAGES, Arena
+from arenatrace.model.ops import FIXED, KIND, LOSSY, NO_PAGE, OK, Segment
+from arenatrace.model.replay import allocation, faults, freeing, lifetime
+from arenatrace.model.replay.contradiction import Contradiction
+from arenatrace.model.replay.tally import Tally
+from arenatrace.schema import Kind
+
+Handler = Callable[["Judge", int, int, int, int], Contradiction | None]
+
+
+class Judge:
+    """Judges the events of one arena; ``segment`` holds them, by position."""
+
+    def __init__(self, arena: Arena, *, alive: bool = True) -> None:
+        self.arena = arena
+        self.tally = Tally()
+        self.segment: Segment | None = None
+        self.alive = alive
+        #: Excuse what something that leaves no event would explain.
+        self.lenient = False
+        #: A page of this arena has been scratched: allocations must be looked at more closely.
+        self.scratch_seen = False
+        #: A refusal had no cause in the model, which may have moved a range among its equals.
+        self.order_doubted = False
+        #: profile -> (seq, sentence): what only that generation does.
+        self.proofs: dict[str, tuple[int, str]] = {}
+
+    def copy(self) -> Judge:
+        """An independent copy that judges the same segment."""
+        other = Judge(self.arena.copy(), alive=self.alive)
+        other.tally = self.tally.copy()
+        other.segment = self.segment
+        other.scratch_seen = self.scratch_seen
+        other.order_doubted = self.order_doubted
+        other.proofs = self.proofs.copy()
+        return other
+
+    def judge(self, at: int) -> Contradiction | None:
+        """Judge the event at position ``at`` of the segment."""
+        segment = self.segment
+        assert segment is not None  # noqa: S101 -- set before any judging
+        op = segment.op[at]
+        kind = op & KIND
+        if op & LOSSY:
+            self._lossy(kind, op, at)
+            return None
+        if not self.alive and kind not in _AFTER_DESTROY:
+            return Contradiction(
+                "no event", Kind(kind).label, "the arena had been destroyed before this event"
+            )
+        handler = _HANDLERS[kind]
+        if handler is None:
+            return None
+        found = handler(self, op, segment.page[at], segment.pages[at], at)
+        if found is None and kind != Kind.LOST:
+            self.tally.events += 1
+        return found
+
+    def _lossy(self, kind: int, op: int, at: int) -> None:
+        """An event with others missing around it: what it did is soon undone or already was."""
+        if kind in _LIFE:
+            _BY_KIND[Kind(kind)](self, op, NO_PAGE, 0, at)
+        self.arena.forget()
+        if kind != Kind.LOST:
+            self.tally.events += 1
+            self.tally.unknown += 1
+
+    def prove(self, profile: str, at: int, sentence: str) -> None:
+        """Remember the first event that only ``profile`` allows."""
+        if profile not in self.proofs and self.segment is not None:
+            self.proofs[profile] = (self.segment.seq[at], sentence)
+
+    # ---- after a divergence ----
+
+    def excuse(self, at: int) -> None:
+        """Judge the event at ``at``, whose contradiction is excusable, and excuse it."""
+        self.lenient = True
+        self.judge(at)
+        self.lenient = False
+
+    def adopt(self, at: int, *, settled: bool = True) -> None:
+        """Count the event at ``at`` as divergent; nothing is known of its pages any more.
+
+        Not ``settled``: the order of what happened could not be found out, it is unknown.
+        """
+        segment = self.segment
+        if segment is None:
+            return
+        op, page, count = segment.op[at], segment.page[at], segment.pages[at]
+        self.tally.events += 1
+        if settled:
+            self.tally.divergences += 1
+        else:
+            # an order that was wrong without contradiction may have spoilt any page
+            self.tally.unsettled += 1
+            self.tally.unknown += 1
+            self.arena.forget()
+        arena = self.arena
+        kind = op & KIND
+        if page < 0 or page >= RECOVERY_PAGES or not self.alive:
+            return
+        if kind == Kind.PAGE_ALLOC and op & OK:
+            if arena.free.ordered and not op & FIXED and count > 0:
+                # the model thought these free and the kernel did not: it may be wrong of them
+                expected = arena.free.find(count)
+                if expected >= 0:
+                    arena.doubt(expected, count)
+            arena.doubt(page, count)
+        elif kind == Kind.PAGE_RESERVE:
+            arena.doubt(page, count)
+        elif kind in (Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT):
+            arena.doubt(page, 1)
+
+
+_AFTER_DESTROY = (Kind.FREE_DRAIN, Kind.ARENA_CREATE, Kind.LOST)
+
+_BY_KIND: dict[int, Handler] = {
+    Kind.ARENA_CREATE: lifetime.arena_create,
+    Kind.ARENA_MMAP: lifetime.arena_mmap,
+    Kind.ARENA_DESTROY: lifetime.arena_destroy,
+    Kind.PAGE_ALLOC: allocation.page_alloc,
+    Kind.PAGE_FREE: freeing.page_free,
+    Kind.FREE_DRAIN: freeing.free_drain,
+    Kind.PAGE_RESERVE: freeing.page_reserve,
+    Kind.USER_FAULT: faults.user_fault,
+    Kind.KERNEL_FAULT: faults.kernel_fault,
+    Kind.PROG_FAULT: faults.prog_fault,
+    Kind.LOST: lifetime.lost,
+}
+_LIFE = (Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY)
+_HANDLERS = [_BY_KIND.get(kind) for kind in range(KIND + 1)]

@@ -1,0 +1,189 @@
+"""Columns of the table ``events`` encoded for the replayer, whole batches at once.
+
+``encode`` in ``model.ops`` is the same rule for one event and the definition of it. Arrays are
+as narrow as their values allow: what replay costs beside the model is spent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from arenatrace.model import ops
+from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
+from arenatrace.model.kernel.nodes import NUMA_NO_NODE, NodeIs, Nodes
+from arenatrace.schema import PAGE_SIZE, Kind
+
+if TYPE_CHECKING:
+    from arenatrace.replay.trace_events import Survey
+
+#: The columns of ``events`` that replay reads.
+COLUMNS = (
+    *("ts_ns", "seq", "tid", "kind", "arena", "pgoff", "pages", "addr", "ret", "write"),
+    *("sleepable", "outcome", "prog", "node"),
+)
+
+_NODE_NOT_RECORDED = -(1 << 31)
+_SHIFT = PAGE_SIZE.bit_length() - 1
+_LOW32 = 0xFFFFFFFF
+
+Ints = npt.NDArray[Any]
+Columns = Mapping[str, Ints]
+
+
+#: The same without nulls: -1 for a page, count, arena, program that is none.
+FILLED = (
+    pl.col("ts_ns", "seq", "kind"),
+    pl.col("tid", "addr", "ret", "outcome").fill_null(0),
+    pl.col("arena", "pgoff", "pages", "prog").cast(pl.Int64).fill_null(-1),
+    pl.col("addr").is_not_null().alias("has_addr"),
+    pl.col("write", "sleepable").fill_null(value=False),
+    pl.col("node").fill_null(_NODE_NOT_RECORDED),
+)
+
+
+def arrays(filled: pl.DataFrame) -> dict[str, Ints]:
+    """The columns of ``FILLED`` as arrays."""
+    return {name: filled[name].to_numpy() for name in filled.columns}
+
+
+def encode_columns(
+    facts: ops.ArenaFacts, columns: Columns, owner: Ints, found: Survey
+) -> ops.Segment:
+    """The events in ``columns``, all of one arena (or lost), as a segment.
+
+    ``owner`` is the arena of each program by index, -1 where it has none or it is not known.
+    """
+    return ops.Segment(
+        np.ascontiguousarray(columns["ts_ns"]).data,
+        np.ascontiguousarray(columns["seq"]).data,
+        np.ascontiguousarray(columns["tid"]).data,
+        _ops(facts, columns, owner, found).tolist(),
+        _pages(facts, columns).tolist(),
+        columns["pages"].tolist(),
+    )
+
+
+def threads(segment: ops.Segment) -> set[int]:
+    """The threads that occur in a segment."""
+    return set(pl.Series(np.asarray(segment.tid)).unique().to_list())
+
+
+def _is(kind: Ints, *wanted: Kind) -> Ints:
+    mask: Ints = kind == int(wanted[0])
+    for one in wanted[1:]:
+        mask |= kind == int(one)
+    return mask
+
+
+# ---- what ----
+
+
+def _ops(facts: ops.ArenaFacts, columns: Columns, owner: Ints, found: Survey) -> Ints:
+    kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
+    op = kind.astype(np.int32)
+    alloc, reserve = _is(kind, Kind.PAGE_ALLOC), _is(kind, Kind.PAGE_RESERVE)
+    fixed, given = alloc & (addr != 0), ret != 0
+    misaligned = (addr.astype(np.uint32) & np.uint32(PAGE_SIZE - 1)) != 0
+    refused = alloc & ~given
+    for bit, rows in (
+        (ops.FIXED, fixed),
+        (ops.MISALIGNED, (fixed | reserve) & misaligned),
+        (ops.OK, alloc & given | (reserve | _is(kind, Kind.ARENA_MMAP)) & ~given),
+        (ops.SLEEPABLE, (_is(kind, Kind.PAGE_FREE) | refused) & columns["sleepable"]),
+        (ops.WRITE, _is(kind, Kind.PROG_FAULT) & columns["write"]),
+    ):
+        op |= rows * np.int32(bit)
+    few = np.flatnonzero(_is(kind, Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT))
+    op[few] |= columns["outcome"][few].astype(np.int32) << ops.RESULT_SHIFT
+    few = np.flatnonzero(reserve & given)
+    failed = ret[few]
+    errno = np.select([failed == -22, failed == -16], [ops.EINVAL, ops.EBUSY], ops.OTHER_ERRNO)
+    op[few] |= errno.astype(np.int32) << ops.RESULT_SHIFT
+    few = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
+    op[few] |= _blame(facts, columns["prog"][few], owner)
+    op |= _node_bits(facts.nodes, columns["node"], alloc, refused)
+    if found.untimed_losses or found.narrowed:
+        op |= np.int32(ops.LOSSY)
+    for begin, end in found.lossy:
+        ts_ns = columns["ts_ns"]
+        op |= ((ts_ns >= begin) & (ts_ns <= end)) * np.int32(ops.LOSSY)
+    return op
+
+
+def _blame(facts: ops.ArenaFacts, prog: Ints, owner: Ints) -> Ints:
+    theirs = np.where(prog < len(owner), owner[np.clip(prog, 0, len(owner) - 1)], -1)
+    told = (prog >= 0) & (theirs >= 0)
+    blame = np.where(theirs == facts.arena, ops.BLAME_OWN, ops.BLAME_OTHER)
+    return np.where(told, blame, 0).astype(np.int32)
+
+
+def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
+    """What the NUMA node says of an allocation; nearly all ask for any."""
+    bits = np.zeros(len(node), np.int32)
+    for one in np.unique(node[alloc & (node != NUMA_NO_NODE)]).tolist():
+        known = nodes.judge(None if one == _NODE_NOT_RECORDED else one)
+        if known == NodeIs.IMPOSSIBLE:
+            bits |= (alloc & (node == one)) * np.int32(ops.BAD_NODE)
+        elif known == NodeIs.UNKNOWN:
+            bits |= (refused & (node == one)) * np.int32(ops.UNSURE_NODE)
+    return bits
+
+
+# ---- where ----
+
+
+def _pages(facts: ops.ArenaFacts, columns: Columns) -> Ints:
+    """Arena page of each event: by its address, BAD_PAGE where the trace states another one."""
+    pgoff = columns["pgoff"]
+    stated = np.where(pgoff < BAND_PAGES, pgoff, ops.BAD_PAGE)
+    kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
+    unplaced = _is(kind, Kind.KERNEL_FAULT) & (stated == ops.NO_PAGE)
+    if facts.kern_vm_start is not None and facts.user_vm_start:
+        unplaced &= ~columns["has_addr"]
+    stated = np.where(unplaced, ops.UNPLACED, stated)
+    if not facts.user_vm_start:
+        return stated
+    alloc, given = _is(kind, Kind.PAGE_ALLOC), ret != 0
+    uaddr = np.where(alloc & given, ret.astype(np.uint32), addr.astype(np.uint32))
+    computed = _pgoff(facts.user_vm_start, uaddr)
+    told = _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT) & columns["has_addr"]
+    told |= alloc & (given | (addr != 0))
+    agree = (stated == ops.NO_PAGE) | (stated == computed)
+    page = np.where(told, np.where(agree, computed, ops.BAD_PAGE), stated)
+    few = np.flatnonzero(alloc & given)
+    page[few[~_possible(facts.user_vm_start, computed[few], addr[few], ret[few])]] = ops.BAD_PAGE
+    if facts.kern_vm_start is not None:
+        faults = _is(kind, Kind.KERNEL_FAULT, Kind.PROG_FAULT) & columns["has_addr"]
+        few = np.flatnonzero(faults)
+        at = _fault_pages(facts.kern_vm_start, facts.user_vm_start, addr[few])
+        agree = (stated[few] == ops.NO_PAGE) | (stated[few] == at)
+        page[few] = np.where(agree, at, ops.BAD_PAGE)
+    return page
+
+
+def _pgoff(user_vm_start: int, uaddr: Ints) -> Ints:
+    """compute_pgoff() of the low halves of addresses."""
+    return ((uaddr - np.uint32(user_vm_start & _LOW32)) >> np.uint32(_SHIFT)).astype(np.int64)
+
+
+def _possible(base: int, page: Ints, addr: Ints, ret: Ints) -> Ints:
+    """Whether the result is the address of its page, and of the page asked for, if one was."""
+    whole: Ints = np.uint64(base) + (page.astype(np.uint64) << np.uint64(_SHIFT)) == ret.view(
+        np.uint64
+    )
+    wished: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
+    whole &= wished
+    return whole
+
+
+def _fault_pages(kern_vm_start: int, user_vm_start: int, addr: Ints) -> Ints:
+    offset = addr - np.uint64(kern_vm_start)
+    number = offset >> np.uint64(_SHIFT)
+    in_band = _pgoff(user_vm_start, offset.astype(np.uint32))
+    page = np.where(number < BAND_PAGES, in_band, number.astype(np.int64))
+    return np.where(number < RECOVERY_PAGES, page, ops.NO_PAGE)

@@ -1,0 +1,160 @@
+"""A trace as the replayer reads it: facts of its arenas, and segments of encoded events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from arenatrace.model import ops
+from arenatrace.model.kernel.arena import BAND_PAGES
+from arenatrace.model.kernel.nodes import Nodes
+from arenatrace.model.replay.profile_evidence import Hints
+from arenatrace.replay.encode import COLUMNS, FILLED, Ints, arrays, encode_columns
+from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS, Kind, OopsReason, Outcome
+from arenatrace.trace.reader import Trace
+
+#: Rows read at a time: one row group of a sealed trace.
+BATCH_ROWS = 128 * 1024
+
+#: A loss that does not say since when was noticed this long after it happened, or less, ns.
+LOSS_NOTICED_NS = 1_000_000_000
+
+_KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
+#: sched_ext's memory lies within pages that it allocated like anyone else.
+_NO_PAGES_CHANGE = (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
+#: Losses of these kinds leave the state of an arena as it is.
+_HARMLESS_LOSSES = [int(kind) for kind in (*_NO_PAGES_CHANGE, Kind.PROG_FAULT)]
+_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {
+    LOST_NOTES,
+    LOST_STACKS,
+    DOUBTFUL_STACKS,
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look over the trace, without replaying it, gives."""
+
+    facts: dict[int, ops.ArenaFacts]
+    #: arena -> events
+    sizes: dict[int, int]
+    hints: Hints
+    #: Times between which events are missing, (from, to) in ns, in order.
+    lossy: list[tuple[int, int]]
+    #: Losses nothing says the time of: the whole trace is in doubt.
+    untimed_losses: int
+    kinds: dict[int, int]
+    #: A filter left out part of what happens to an arena: the whole trace is in doubt.
+    narrowed: bool = False
+
+
+def survey(trace: Trace) -> Survey:
+    """Collect what must be known before replaying. Read errors are polars errors."""
+    events = trace.scan("events")
+    arenas = trace.scan("arenas").collect()
+    nodes = _nodes(trace)
+    facts = {row["arena"]: _facts(row, trace.meta.start_ts_ns, nodes) for row in arenas.to_dicts()}
+    counts = events.group_by("arena", "kind", "outcome").len().collect()
+    known: dict[int, int] = {}
+    by_kind: dict[int, int] = {}
+    faults = {Outcome.SCRATCH_INSTALLED: 0, Outcome.ALREADY_MAPPED: 0, Outcome.OOPS: 0}
+    for arena, kind, outcome, count in counts.sort("arena").iter_rows():
+        if arena is not None:
+            known[arena] = known.get(arena, 0) + count
+        by_kind[kind] = by_kind.get(kind, 0) + count
+        if kind == Kind.KERNEL_FAULT and outcome in faults:
+            faults[outcome] += count
+    hints = Hints(
+        recorded=trace.meta.profile,
+        features=trace.meta.features,
+        map_flags=[fact.map_flags for fact in facts.values()],
+        recovered=faults[Outcome.SCRATCH_INSTALLED] + faults[Outcome.ALREADY_MAPPED],
+        oopsed=faults[Outcome.OOPS],
+    )
+    for arena in known:
+        facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False, nodes=nodes))
+    lossy, timed = _losses(events) if Kind.LOST in by_kind else ([], 0)
+    # what a filter by program or cgroup left out is as good as lost, at any time
+    narrowed = bool(trace.meta.filters.get("program") or trace.meta.filters.get("cgroup"))
+    told = sum(count for what, count in trace.meta.lost.items() if what not in _HARMLESS_LABELS)
+    return Survey(facts, known, hints, lossy, max(0, told - timed), by_kind, narrowed)
+
+
+def _nodes(trace: Trace) -> Nodes:
+    meta = trace.meta
+    online = None if meta.online_nodes is None else frozenset(meta.online_nodes)
+    return Nodes(meta.nr_node_ids, online)
+
+
+def _facts(row: Mapping[str, Any], start_ts_ns: int, nodes: Nodes) -> ops.ArenaFacts:
+    created = row["create_ts_ns"]
+    # a creation before the start was told by someone else: what came between is missing
+    fresh = not row["preexisting"] and created is not None and created >= start_ts_ns
+    size = row["max_entries"]
+    return ops.ArenaFacts(
+        arena=row["arena"],
+        max_entries=size if size and size <= BAND_PAGES else BAND_PAGES,
+        map_flags=row["map_flags"] or 0,
+        kern_vm_start=row["kern_vm_start"],
+        user_vm_start=row["user_vm_start"] or None,
+        fresh=fresh and bool(size) and size <= BAND_PAGES,
+        nodes=nodes,
+    )
+
+
+def _losses(events: pl.LazyFrame) -> tuple[list[tuple[int, int]], int]:
+    rows = (
+        events.filter(pl.col("kind") == int(Kind.LOST))
+        .filter(~pl.col("ret").fill_null(0).is_in(_HARMLESS_LOSSES))
+        .select(
+            pl.col("since_ts_ns").fill_null(pl.col("ts_ns") - LOSS_NOTICED_NS),
+            "ts_ns",
+            pl.col("pages").fill_null(1),
+        )
+        .sort("since_ts_ns")
+        .collect()
+    )
+    stretches: list[tuple[int, int]] = []
+    for begin, end, _ in rows.iter_rows():
+        if stretches and begin <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], max(end, stretches[-1][1]))
+        else:
+            stretches.append((begin, end))
+    return stretches, int(rows["pages"].sum())
+
+
+def segments(
+    trace: Trace, found: Survey, arenas: Collection[int]
+) -> Iterator[tuple[int, ops.Segment]]:
+    """(arena, segment) for each batch of the trace and each of ``arenas`` in it."""
+    events = trace.scan("events").select(*COLUMNS, "oops_reason")
+    programs = trace.scan("programs").select("prog", "arena").collect()
+    owner = _owners(programs)
+    wanted = (
+        pl.col("kind").is_in(_KINDS)
+        # no page was missing: there is nothing in the model that this could contradict
+        & pl.col("oops_reason").ne_missing(int(OopsReason.PROTECTION))
+    ) & (pl.col("arena").is_in(list(arenas)) | (pl.col("kind") == int(Kind.LOST)))
+    lost = pl.col("kind") == int(Kind.LOST)
+    total = int(trace.scan("events").select(pl.len()).collect().item())
+    for offset in range(0, total, BATCH_ROWS):
+        rows = events.slice(offset, BATCH_ROWS).collect().filter(wanted).select(*FILLED)
+        present = rows["arena"].unique().sort().to_list()
+        if (rows["kind"] == int(Kind.LOST)).any():
+            present = list(arenas)
+        for arena in present:
+            mine = rows.filter((pl.col("arena") == arena) | lost) if len(present) > 1 else rows
+            if mine.height:
+                yield arena, encode_columns(found.facts[arena], arrays(mine), owner, found)
+
+
+def _owners(programs: pl.DataFrame) -> Ints:
+    """Arena of each program by index, -1 where it has none or it is not known."""
+    owner = np.full(int(programs["prog"].max() or 0) + 1 if len(programs) else 1, -1, np.int64)  # type: ignore[arg-type]
+    for prog, arena in programs.iter_rows():
+        owner[prog] = -1 if arena is None else arena
+    return owner

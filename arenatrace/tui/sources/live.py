@@ -1,0 +1,205 @@
+"""A trace that may still grow: followed while it does, worked through once it does not."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from arenatrace.analysis.pages.positions import Moment
+from arenatrace.errors import ArenatraceError, TraceError
+from arenatrace.trace.meta import META_NAME, Meta, read_meta
+from arenatrace.trace.reader import open_trace
+from arenatrace.tui.picture import Picture
+from arenatrace.tui.snapshot import Recording, Snapshot
+from arenatrace.tui.sources.following import FollowSource
+from arenatrace.tui.sources.record_process import Recorder
+from arenatrace.tui.sources.recorded import Replay, TraceSource
+from arenatrace.tui.sources.source import Publish, Source
+
+#: A recorder flushes every second: a trace untouched for so long, s, has none, or an idle one.
+_QUIET_S = 5.0
+_POLL_S = 0.25
+
+
+class LiveSource:
+    """The trace at ``path``, recorded by ``recorder`` or by somebody else, or by nobody any more.
+
+    A trace that nobody writes to is opened as a whole; when it grows it is followed from its
+    beginning, and opened as a whole again once it is sealed, or has been quiet for long.
+    ``replay`` makes a replay for each time it is opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        recorder: Recorder | None = None,
+        replay: Callable[[], Replay] | None = None,
+    ) -> None:
+        self._path = path
+        self._recorder = recorder
+        self._replay = replay
+        self._stopped = threading.Event()
+        self._publish: Publish = lambda _snapshot: None
+        self._inner: Source | None = None
+        self._sealed = threading.Event()
+
+    def start(self, publish: Publish) -> None:
+        """Start the recorder if there is one, and to look at what it writes."""
+        self._publish = publish
+        if self._recorder is not None:
+            publish(self._waiting("starting the recorder"))
+            self._recorder.start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more; the recorder is ended by whoever started the program."""
+        self._stopped.set()
+        if self._inner is not None:
+            self._inner.stop()
+
+    def _waiting(self, state: str, *, over: bool = False) -> Snapshot:
+        return Snapshot(
+            path=self._path,
+            meta=Meta(kernel=os.uname().release),
+            recording=Recording(state),
+            explained=True,
+            over=over,
+        )
+
+    def _watch(self) -> None:
+        if not self._await_trace():
+            return
+        while not self._stopped.is_set():
+            if self._followed():
+                self._follow()
+            else:
+                self._open()
+
+    def _await_trace(self) -> bool:
+        """Wait for the recorder to make the trace; False if it never will."""
+        while not (self._path / META_NAME).exists():
+            if self._recorder is None or self._stopped.wait(_POLL_S):
+                return self._recorder is None
+            self._publish(self._waiting(self._recorder.status))
+            if not self._recorder.running:
+                self._publish(self._waiting(self._recorder.status, over=True))
+                return False
+        return True
+
+    def _followed(self) -> bool:
+        if self._recorder is not None and self._recorder.running:
+            return True
+        return self._quiet_s() < _QUIET_S and not self._is_sealed()
+
+    def _is_sealed(self) -> bool:
+        try:
+            return read_meta(self._path).sealed
+        except TraceError:
+            return False
+
+    def _quiet_s(self) -> float:
+        """How long ago anybody wrote to the trace, s."""
+        newest = 0.0
+        for path in self._path.glob("*.arrows"):
+            try:
+                newest = max(newest, path.stat().st_mtime)
+            except OSError:  # sealed meanwhile
+                continue
+        return time.time() - newest
+
+    def _follow(self) -> None:
+        self._sealed.clear()
+        source = FollowSource(self._path, ended=self._sealed.set, told=self._told)
+        self._begin(source)
+        while not self._stopped.is_set() and not self._sealed.wait(_POLL_S):
+            recording = self._recorder is not None and self._recorder.running
+            if not recording and self._quiet_s() > 2 * _QUIET_S:
+                break
+        source.stop()
+
+    def _open(self) -> None:
+        """Show the whole trace, until it grows."""
+        try:
+            trace = open_trace(self._path)
+            source = TraceSource(trace, self._replay and self._replay())
+        except ArenatraceError as error:
+            self._publish(replace(self._waiting("cannot be read"), error=error.message))
+            self._stopped.wait()
+            return
+        self._begin(source)
+        size = self._size()
+        while not self._stopped.wait(_POLL_S):
+            if trace.meta.sealed:
+                continue  # nobody writes to it any more
+            if self._size() > size or self._is_sealed():
+                break
+        source.stop()
+
+    def _size(self) -> int:
+        total = 0
+        for path in self._path.glob("*.arrows"):
+            try:
+                total += path.stat().st_size
+            except OSError:
+                continue
+        return total
+
+    def _begin(self, source: Source) -> None:
+        before, self._inner = self._inner, source
+        if before is not None:
+            before.stop()
+        source.start(self._relay)
+
+    def _told(self) -> str:
+        """What the recorder says of itself, where it is ours."""
+        return "following" if self._recorder is None else self._recorder.status
+
+    def _relay(self, snapshot: Snapshot) -> None:
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.faulted = recorder.faulted or snapshot.fault_count > 0
+            if snapshot.recording is None:
+                over = Recording("recorded", running=False, kept=recorder.stays)
+                snapshot = replace(snapshot, recording=over)
+            else:
+                snapshot = replace(
+                    snapshot, recording=replace(snapshot.recording, kept=recorder.stays)
+                )
+        self._publish(snapshot)
+
+    # questions
+
+    def _asked(self) -> Source:
+        if self._inner is None:
+            raise ArenatraceError("nothing has been recorded yet")
+        return self._inner
+
+    def explain(self, number: int) -> Mapping[str, Any] | None:
+        """One fault."""
+        return self._asked().explain(number)
+
+    def moment_of(self, number: int) -> Moment | None:
+        """Just before a fault."""
+        return self._asked().moment_of(number)
+
+    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+        """One event on, or back."""
+        return self._asked().moment_near(arena, at, steps)
+
+    def picture(self, arena: int, at: Moment) -> Picture:
+        """The pages of an arena."""
+        return self._asked().picture(arena, at)
+
+    def programs(self) -> Sequence[Mapping[str, Any]]:
+        """Every program."""
+        return self._asked().programs()
+
+    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+        """What happened to a page."""
+        return self._asked().page_story(arena, page)

@@ -1,0 +1,152 @@
+"""A trace on disk as a source of the screen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from arenatrace.analysis.explanation import explain_fault
+from arenatrace.analysis.pages.positions import Moment, moment_after, moment_before
+from arenatrace.analysis.pages.timeline import page_story
+from arenatrace.errors import ArenatraceError
+from arenatrace.trace.reader import Trace
+from arenatrace.tui.labels import internal_error
+from arenatrace.tui.picture import Picture
+from arenatrace.tui.snapshot import Snapshot, Verdict
+from arenatrace.tui.sources import queries, stages
+from arenatrace.tui.sources.source import Publish
+
+
+class Replay(Protocol):
+    """Replays traces."""
+
+    def __call__(self, trace: Path, /) -> Mapping[str, Any]:
+        """The object of ``replay --json``. Raises ArenatraceError."""
+
+    def stop(self) -> None:
+        """End a replay that is under way, and begin none any more."""
+
+
+class TraceSource:
+    """Works through ``trace`` once, in a thread, and then answers questions about it.
+
+    ``replay`` is run in another thread; it must not hold the interpreter for long.
+    """
+
+    def __init__(self, trace: Trace, replay: Replay | None = None) -> None:
+        self._trace = trace
+        self._replay = replay
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._latest = stages.head(trace)
+        self._publish: Publish = lambda _snapshot: None
+        self._rows: pl.DataFrame | None = None
+        self._explained = threading.Event()
+
+    def start(self, publish: Publish) -> None:
+        """Publish the head at once and the rest as it is worked out."""
+        self._publish = publish
+        publish(self._latest)
+        threading.Thread(target=self._work, name="trace", daemon=True).start()
+        if self._replay is not None:
+            self._change(verdict=Verdict("running"))
+            threading.Thread(
+                target=self._judge, args=(self._replay,), name="replay", daemon=True
+            ).start()
+
+    def stop(self) -> None:
+        """Publish no more; a thread that is in the middle of a query ends after it."""
+        self._stopped.set()
+        self._explained.set()
+        if self._replay is not None:
+            self._replay.stop()
+
+    def explain(self, number: int) -> Mapping[str, Any] | None:
+        """One fault; waits until the faults have been worked out."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return explain_fault(self._trace, rows, number)
+
+    def moment_of(self, number: int) -> Moment | None:
+        """Just before a fault."""
+        return queries.moment_of(self._worked_out(), number)
+
+    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+        """One event on, or back."""
+        with self._trace.reading():
+            near = moment_after if steps > 0 else moment_before
+            return near(self._trace, arena, at)
+
+    def picture(self, arena: int, at: Moment) -> Picture:
+        """The pages of an arena at a moment."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return queries.picture(self._trace, rows, arena, at)
+
+    def programs(self) -> Sequence[Mapping[str, Any]]:
+        """Every program."""
+        with self._trace.reading():
+            return queries.programs(self._trace)
+
+    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+        """What happened to a page."""
+        rows = self._worked_out()
+        with self._trace.reading():
+            return page_story(self._trace, rows, arena, page, 0)
+
+    def _worked_out(self) -> pl.DataFrame:
+        """The faults, once they are known; ArenatraceError if they never will be."""
+        self._explained.wait()
+        if self._rows is None:
+            raise ArenatraceError(self._latest.error or "ended before the faults were known")
+        return self._rows
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            self._latest = replace(self._latest, **changes)
+            if not self._stopped.is_set():
+                self._publish(self._latest)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        # the verdict comes from another thread
+        self._change(**{name: getattr(snapshot, name) for name in _WORKED_OUT})
+
+    def _work(self) -> None:
+        try:
+            with self._trace.reading():
+                self._work_through()
+        except ArenatraceError as error:
+            self._change(error=error.message, stage="", progress=None)
+        except Exception as error:
+            self._change(error=internal_error(error), stage="", progress=None)
+        finally:
+            self._explained.set()
+
+    def _work_through(self) -> None:
+        for snapshot in stages.counted(self._trace, self._latest):
+            self._show(snapshot)
+            if self._stopped.is_set():
+                return
+        self._show(stages.located(self._trace, self._latest))
+        if self._stopped.is_set():
+            return
+        full, self._rows = stages.explained(self._trace, self._latest)
+        self._show(full)
+
+    def _judge(self, replay: Replay) -> None:
+        try:
+            verdict = Verdict("done", replay(self._trace.path))
+        except ArenatraceError as error:
+            verdict = Verdict("failed", reason=error.message)
+        self._change(verdict=verdict)
+
+
+_WORKED_OUT = (
+    *("events", "totals", "duration_ns", "stage", "progress", "faults", "explained"),
+    *("signatures", "programs", "arenas", "causes"),
+)

@@ -1,0 +1,128 @@
+"""The report of a fault in parts: a banner, and sections in the order they are read in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.text import Text
+
+from arenatrace.report.explain_text import sections
+from arenatrace.report.sanitize import harmless
+from arenatrace.report.units import count
+from arenatrace.tui import labels
+from arenatrace.tui.snapshot import Snapshot
+from arenatrace.tui.widgets.timeline import timeline
+
+#: Sections of the report that stand on the right where there is room for two columns.
+RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
+#: In one column what explains comes before the stack.
+_FIRST = ("", "Why", "Freed by", "Allocated by")
+
+
+def preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
+    """What the list knows of the fault, in the form of a full report."""
+    same = next(
+        (one["count"] for one in snapshot.signatures if one["signature"] == row["signature"]),
+        1,
+    )
+    cause = row["cause"] or "unknown"
+    return {
+        "fault": {**row, "cause": cause, "confidence": row["confidence"] or "unknown"},
+        "total": snapshot.unlisted + _height(snapshot),
+        "same_signature": same,
+        "stack": [],
+        "allocated": None,
+        "freed": None,
+        "history": [],
+        "earlier": 0,
+        "space": [],
+        "victims": [],
+        "arena": next((one for one in snapshot.arenas if one["arena"] == row["arena"]), None),
+        "trace": {
+            "level": snapshot.meta.level,
+            "start_ts_ns": snapshot.meta.start_ts_ns,
+            "has_stacks": True,
+        },
+    }
+
+
+def _height(snapshot: Snapshot) -> int:
+    return 0 if snapshot.faults is None else len(snapshot.faults)
+
+
+def place(title: str, titles: list[str]) -> int:
+    """Where a section stands: what explains first, the rest as in the report."""
+    if title in _FIRST:
+        return _FIRST.index(title) - len(_FIRST)
+    return titles.index(title)
+
+
+def banner(told: Mapping[str, Any], width: int) -> Text:
+    """Three lines: what, this line, because of that."""
+    fault = told["fault"]
+    cause, sure = fault["cause"], fault["confidence"]
+    first = Text.assemble(
+        (f"{cause}", f"bold {labels.CAUSE_STYLE.get(cause, 'yellow')}"),
+        ("" if cause == "unknown" else f" ({sure})", ""),
+        (f"   fault #{fault['fault']} of {told['total']:,}", "bold"),
+        (
+            f", {count(told['same_signature'] - 1, 'other')} like it"
+            if told["same_signature"] > 1
+            else "",
+            "dim",
+        ),
+    )
+    where = labels.place(fault) or "source line unknown"
+    second = Text.assemble(
+        (f"{harmless(labels.program_name(fault['prog']))}  ", "bold"),
+        (harmless(where), "bold cyan"),
+        (f"  {harmless(labels.source_text(fault))}", ""),
+    )
+    third = Text.assemble(("because  ", "dim"), harmless(_because(fault)))
+    lines = []
+    for line in (first, second, third):
+        line.truncate(width - 2, overflow="ellipsis")
+        lines.append(line)
+    return Text("\n").join(lines)
+
+
+def _because(fault: Mapping[str, Any]) -> str:
+    """The sentence of the evidence that says most: a free before anything else."""
+    evidence: list[str] = list(fault["evidence"] or ())
+    freed = [sentence for sentence in evidence if " freed " in f" {sentence} "]
+    return (freed or evidence or ["nothing in the trace says why"])[0]
+
+
+def parts(
+    told: Mapping[str, Any], left: int, right: int, preliminary: bool, failed: str
+) -> Iterator[tuple[str, list[Text]]]:
+    """Sections with their titles, folded for columns ``left`` and ``right`` cells wide.
+
+    ``preliminary``: the rest is being worked out, or is ``failed`` to be.
+    """
+    narrow, wide = dict(sections(told, left)), dict(sections(told, right))
+    for title in narrow:
+        lines = (wide if title in RIGHT else narrow)[title]
+        if title == "History of the page":
+            here = told["fault"]["fault"]
+            yield title, list(timeline(told["history"], told["earlier"], here))
+        elif not title:
+            yield title, lines[1:]  # the banner has the cause
+        elif not preliminary or title == "Why":
+            yield title, lines
+    if preliminary:
+        text = f"not to be had: {harmless(failed)}" if failed else "working out the rest …"
+        yield "Call stack, innermost first", [Text(f"  {text}", "dim")]
+
+
+def joined(parts: Mapping[str, list[Text]], titles: list[str]) -> Text:
+    """Some sections, one below the other."""
+    text = Text()
+    for title in titles:
+        if title:
+            text.append(f"{title}\n", "bold underline")
+        for line in parts[title]:
+            text.append_text(line).append("\n")
+        text.append("\n")
+    return text

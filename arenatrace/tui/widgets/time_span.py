@@ -1,0 +1,59 @@
+"""The time that the map can go through, and moments in it."""
+
+from __future__ import annotations
+
+from arenatrace.analysis.pages.positions import END, Moment
+from arenatrace.report.units import duration, since
+from arenatrace.tui.snapshot import Snapshot
+
+
+class TimeSpan:
+    """From the begin of the recording of ``snapshot``, or of what is held of it, to its end."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
+
+    @property
+    def ends_ns(self) -> tuple[int, int]:
+        """Begin and end, CLOCK_MONOTONIC ns."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return 0, 1
+        start = snapshot.meta.start_ts_ns
+        end = start + (snapshot.duration_ns or 0)
+        begin = start if snapshot.since_ns is None else snapshot.since_ns
+        return begin, max(begin + 1, end)
+
+    def share(self, ts_ns: int) -> float:
+        """How much of it has passed at a time, from 0 to 1."""
+        begin, end = self.ends_ns
+        return max(0.0, min(1.0, (ts_ns - begin) / (end - begin)))
+
+    def moment(self, share: float) -> Moment:
+        """The moment when so much of it has passed."""
+        begin, end = self.ends_ns
+        return END if share >= 1 else (begin + round(share * (end - begin)), 0)
+
+    def words(self, moment: Moment) -> str:
+        """When a moment is."""
+        snapshot = self._snapshot
+        if moment == END:
+            recording = None if snapshot is None else snapshot.recording
+            return "now" if recording is not None and recording.running else "at the end"
+        if snapshot is None or moment[0] < 0:
+            return "in between"
+        told = since(moment[0], snapshot.meta.start_ts_ns)
+        return f"{told}, not held any more" if self.is_before(moment[0]) else told
+
+    def is_before(self, ts_ns: int) -> bool:
+        """Whether the states of a time can only be told once the recording has ended."""
+        snapshot = self._snapshot
+        return snapshot is not None and snapshot.since_ns is not None and ts_ns < snapshot.since_ns
+
+    @property
+    def before(self) -> str:
+        """Up to when that is so; empty if it never is."""
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.since_ns is None:
+            return ""
+        return f"before {duration(snapshot.since_ns - snapshot.meta.start_ts_ns)}: on the disk"

@@ -1,0 +1,1 @@
+"""Tests of arenatrace.analysis.live: bounds and eviction."""

@@ -1,0 +1,185 @@
+"""What a trace says of a fault beside its cause: why it was an oops, whose memory it hit.
+
+And what a filter, at the recording, keeps anyone from knowing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arenatrace.analysis.faults import faults
+from arenatrace.cli.app import run
+from arenatrace.schema import Kind, OopsReason, Outcome
+from arenatrace.trace.meta import parse_meta
+from arenatrace.trace.reader import open_trace
+from tests.data.trace_builder import KERN, USER, TraceBuilder, sample_meta
+
+_PAGE_1 = KERN + (USER & 0xFFFF_FFFF) + 4096
+
+
+def _rows(builder: TraceBuilder, path: Path) -> list[dict[str, Any]]:
+    return faults(open_trace(builder.write(path / "t.atrace"))).collect().to_dicts()
+
+
+@pytest.mark.parametrize("reason", OopsReason)
+def test_an_oops_has_its_reason(reason: OopsReason, tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.arena()
+    builder.kernel_fault(outcome=int(Outcome.OOPS), oops_reason=int(reason))
+    (row,) = _rows(builder, tmp_path)
+    assert row["oops_reason"] == reason.label
+    (sentence,) = [text for text in row["evidence"] if text.startswith("not recovered: ")]
+    assert len(sentence) > 30
+
+
+def test_without_a_reason_none_is_made_up(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.arena()
+    builder.kernel_fault(outcome=int(Outcome.OOPS))
+    builder.kernel_fault()
+    for row in _rows(builder, tmp_path):
+        assert row["oops_reason"] is None
+        assert not any(text.startswith("not recovered") for text in row["evidence"])
+
+
+_CODE = 0xFFFF_FFFF_A000_0000
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "reason"),
+    [
+        ("no-arena", {"prog": 1}, "no-arena"),
+        ("lower guard", {"prog": 0, "addr": KERN - 40}, "outside-arena"),
+        ("past the upper guard", {"prog": 0, "addr": KERN + (1 << 32) + 32768}, "outside-arena"),
+        ("in the upper guard", {"prog": 0, "addr": KERN + (1 << 32) + 32767}, None),
+        ("its own arena", {"prog": 0}, None),
+        ("protection", {"prog": 0, "error_code": 3}, "protection"),
+        ("no program on the stack", {"prog": None, "stack": 1}, "no-program"),
+        ("no stack", {"prog": None}, None),
+        ("a program nothing is known of", {"prog": 2}, None),
+    ],
+)
+def test_a_reason_that_was_not_recorded_follows_from_what_was(
+    case: str, changes: dict[str, Any], reason: str | None, tmp_path: Path
+) -> None:
+    builder = TraceBuilder()
+    arena = builder.arena()
+    builder.program("alpha", [("alpha", _CODE, _CODE + 64)], arena=arena)
+    builder.program("helper", [("helper", _CODE + 64, _CODE + 128)])
+    builder.program("lost", [("lost", _CODE + 128, _CODE + 192)], type=None)
+    builder.stack(_CODE - 64, _CODE - 32)
+    builder.kernel_fault(outcome=int(Outcome.OOPS), **changes)
+    (row,) = _rows(builder, tmp_path)
+    assert row["oops_reason"] == reason
+    assert any(text.startswith("not recovered: ") for text in row["evidence"]) == bool(reason)
+    guard = [text for text in row["evidence"] if "guard below" in text]
+    assert bool(guard) == (case == "lower guard")
+
+
+def test_a_kernel_without_the_handler_is_the_reason(tmp_path: Path) -> None:
+    builder = TraceBuilder(meta=sample_meta(profile="pre-scratch"))
+    builder.arena()
+    builder.kernel_fault(outcome=int(Outcome.OOPS))
+    (row,) = _rows(builder, tmp_path)
+    assert row["oops_reason"] == "no-handler"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(OopsReason.PROTECTION, 0), (OopsReason.NO_HANDLER, 1), (None, 1)]
+)
+def test_only_an_access_that_was_not_allowed_oopses_on_a_mapped_page(
+    reason: OopsReason | None, code: int, tmp_path: Path
+) -> None:
+    builder = TraceBuilder(sample_meta(profile="pre-scratch"))
+    builder.arena()
+    user = USER + 4096
+    builder.event(Kind.PAGE_ALLOC, arena=0, pgoff=1, pages=1, addr=user, ret=user, sleepable=True)
+    number = None if reason is None else int(reason)
+    builder.kernel_fault(outcome=int(Outcome.OOPS), oops_reason=number)
+    assert run(["replay", str(builder.write(tmp_path / "t.atrace"))]) == code
+
+
+def test_a_page_that_sched_ext_took_memory_in_is_said_to_be_its(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.arena()
+    builder.kernel_fault()
+    builder.event(Kind.KERNEL_ALLOC, arena=0, pgoff=0, pages=2, addr=_PAGE_1 - 8, ret=16)
+    builder.event(Kind.KERNEL_ALLOC, arena=0, addr=0, pages=0, ret=16)
+    builder.event(Kind.KERNEL_FREE, arena=0, pgoff=0, pages=2, addr=_PAGE_1 - 8, ret=16)
+    builder.kernel_fault()
+    builder.kernel_fault(addr=_PAGE_1 + 4096)
+    before, after, beside = (
+        any("kernel-owned (sched_ext)" in text for text in row["evidence"])
+        for row in _rows(builder, tmp_path)
+    )
+    assert (before, after, beside) == (False, True, False)
+
+
+# ---- filters ----
+
+
+def _freed(builder: TraceBuilder) -> None:
+    builder.arena()
+    user = USER + 4096
+    values = {"arena": 0, "pgoff": 1, "pages": 1, "addr": user, "sleepable": True}
+    builder.event(Kind.PAGE_ALLOC, **{**values, "addr": 0, "ret": user})
+    builder.event(Kind.PAGE_FREE, **values)
+    builder.kernel_fault()
+    # never allocated, as far as this trace goes
+    builder.kernel_fault(addr=_PAGE_1 + 8 * 4096)
+
+
+@pytest.mark.parametrize(
+    ("filters", "causes"),
+    [
+        ({}, [("use-after-free", "certain"), ("never-allocated", "certain")]),
+        ({"arena": ("a",)}, [("use-after-free", "certain"), ("never-allocated", "certain")]),
+        # the pages of its arena are all there, from when it was loaded on
+        ({"program": ("p",)}, [("use-after-free", "certain"), ("never-allocated", "likely")]),
+        # what others did to the page is not known
+        ({"cgroup": ("/c",)}, [("unknown", "unknown"), ("unknown", "unknown")]),
+    ],
+)
+def test_what_was_left_out_is_not_guessed(
+    filters: dict[str, tuple[str, ...]], causes: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    builder = TraceBuilder(sample_meta(filters=filters))
+    _freed(builder)
+    assert [(row["cause"], row["confidence"]) for row in _rows(builder, tmp_path)] == causes
+
+
+@pytest.mark.parametrize("kind", ["program", "cgroup"])
+def test_replay_of_part_of_a_history_is_inconclusive(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder = TraceBuilder(sample_meta(filters={kind: ("x",)}))
+    builder.arena()
+    # a free that nothing explains: somebody else may have allocated it
+    builder.event(
+        Kind.PAGE_ALLOC, arena=0, pgoff=7, pages=1, addr=0, ret=USER + 7 * 4096, sleepable=True
+    )
+    path = builder.write(tmp_path / "t.atrace")
+    assert run(["replay", str(path), "--json"]) == 4
+    said = json.loads(capsys.readouterr().out)
+    assert (said["verdict"], said["divergences"]) == ("inconclusive", [])
+
+
+def test_a_filter_is_said_wherever_the_trace_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filters = {"arena": ("a", "7"), "cgroup": ("/c",)}
+    builder = TraceBuilder(sample_meta(filters=filters))
+    builder.arena()
+    path = builder.write(tmp_path / "t.atrace")
+    for command in ("summary", "faults"):
+        run([command, str(path)])
+        said = capsys.readouterr().err
+        assert "filtered when it was recorded: --arena a --arena 7 --cgroup /c" in said
+    run(["summary", str(path), "--json"])
+    found = json.loads(capsys.readouterr().out)["trace"]["filters"]
+    assert found == {"arena": ["a", "7"], "cgroup": ["/c"]}
+    assert parse_meta((path / "meta.json").read_bytes()).filters == filters

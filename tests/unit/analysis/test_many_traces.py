@@ -1,0 +1,327 @@
+"""Several traces looked at as one: by host and boot, each fault once, what is bad named."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arenatrace.analysis.summary.boot_coverage import Between, boot_time
+from arenatrace.cli import app
+from arenatrace.errors import ExitCode, TraceError
+from arenatrace.schema import Kind
+from arenatrace.trace.folder import Boot, Member, collect
+from arenatrace.trace.meta import read_meta, write_meta
+from tests.data.trace_builder import KERN, TraceBuilder, sample_meta
+
+_S = 1_000_000_000
+_BOOTS = ("a0000000-0000-0000-0000-000000000000", "b0000000-0000-0000-0000-000000000000")
+
+
+def _trace(path: Path, faults: int, start_s: int = 1, seconds: int = 1, **meta: Any) -> Path:
+    """A trace of one arena with faults every ms, the first 2 ms after it began."""
+    start = start_s * _S
+    known = {"hostname": "one", "boot_id": _BOOTS[0], **meta}
+    builder = TraceBuilder(
+        meta=sample_meta(start_ts_ns=start, end_ts_ns=start + seconds * _S, **known)
+    )
+    builder.arena(create_ts_ns=start + 1)
+    code = 0xFFFF_FFFF_A000_0000
+    builder.program("alpha", [("alpha", code, code + 64)], load_ts_ns=start + 1, arena=0)
+    alloc = {"arena": 0, "pgoff": 9, "pages": 1, "ret": 1}
+    builder.event(Kind.PAGE_ALLOC, ts_ns=start + 1_000_000, **alloc)
+    for number in range(faults):
+        builder.kernel_fault(ts_ns=start + (number + 2) * 1_000_000, prog=0)
+    return builder.write(path)
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = app.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_folder_of_two_boots_is_one_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts add up; programs of one boot are one, those of two boots are two."""
+    _trace(tmp_path / "a.atrace", 2, start_s=1)
+    _trace(tmp_path / "b.atrace", 3, start_s=10)
+    _trace(tmp_path / "c.atrace", 5, start_s=1, hostname="two", boot_id=_BOOTS[1], arch="aarch64")
+    code, out, err = _run(capsys, "summary", tmp_path, "--json")
+    found = json.loads(out)
+    assert (code, err) == (ExitCode.FINDINGS, "")
+    assert found["schema"] == "arenatrace.summary/1"
+    assert found["trace"] is None
+    assert found["totals"]["kernel_faults"] == 10
+    assert (found["totals"]["programs"], found["totals"]["arenas"]) == (3, 2)
+    assert [
+        (boot["hostname"], boot["arch"], len(boot["traces"]), boot["totals"]["kernel_faults"])
+        for boot in found["boots"]
+    ] == [("one", "x86_64", 2, 5), ("two", "aarch64", 1, 5)]
+    assert [(row["boot"], row["name"], row["faults"]) for row in found["programs"]] == [
+        (0, "alpha", 5),
+        (1, "alpha", 5),
+    ]
+    (signature,) = found["signatures"]
+    assert (signature["count"], signature["traces"], signature["boots"]) == (10, 3, 2)
+    assert signature["first_trace"] == str(tmp_path / "a.atrace")
+    offset = sample_meta().wall_offset_ns
+    assert signature["first_wall_ns"] == offset + _S + 2_000_000
+    assert signature["last_wall_ns"] == offset + 10 * _S + 4_000_000
+    assert found["boots"][0]["gaps"] == [
+        {
+            "after": str(tmp_path / "a.atrace"),
+            "before": str(tmp_path / "b.atrace"),
+            "duration_ns": 8 * _S,
+        }
+    ]
+    assert (found["boots"][0]["recorded_ns"], found["boots"][0]["span_ns"]) == (2 * _S, 10 * _S)
+
+
+def test_text_names_hosts_gaps_and_first_traces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 80 columns."""
+    _trace(tmp_path / "a.atrace", 2, start_s=1)
+    _trace(tmp_path / "b.atrace", 3, start_s=10)
+    _trace(tmp_path / "c.atrace", 5, hostname="two", boot_id=None)
+    code, out, _ = _run(capsys, "summary", tmp_path)
+    assert code == ExitCode.FINDINGS
+    words = " ".join(out.split())
+    assert "10 arena faults" in words
+    assert "one, boot a0000000: Linux 7.2.13-test x86_64, 2 traces" in words
+    assert "2.000 s recorded in 10.000 s" in words
+    assert "1 gap between them, 8.000 s: what happened then is not known" in words
+    assert "two, boot unknown: Linux 7.2.13-test x86_64, 1 trace" in words
+    assert "(syscall), on one, boot a0000000" in words
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_one_trace_is_told_of_as_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a folder of its own or not."""
+    _trace(tmp_path / "a.atrace", 2)
+    alone = _run(capsys, "summary", tmp_path / "a.atrace", "--json")
+    assert alone == _run(capsys, "summary", tmp_path, "--json")
+    assert set(json.loads(alone[1])) & {"boots", "unreadable"} == set()
+    rows = _run(capsys, "faults", tmp_path, "--json")[1].splitlines()
+    assert "trace" not in json.loads(rows[0])
+
+
+def test_faults_say_which_trace_they_are_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers are the trace's own, so that explain finds them."""
+    late = _trace(tmp_path / "a.atrace", 2, start_s=10)
+    early = _trace(tmp_path / "b.atrace", 3, start_s=1)
+    code, out, _ = _run(capsys, "faults", late, early, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == ExitCode.FINDINGS
+    assert [(row["trace"], row["fault"]) for row in rows] == [
+        *((str(early), number) for number in (1, 2, 3)),
+        *((str(late), number) for number in (1, 2)),
+    ]
+    assert [row["ts_ns"] for row in rows] == sorted(row["ts_ns"] for row in rows)
+    assert _run(capsys, "explain", rows[4]["trace"], rows[4]["fault"])[0] == ExitCode.FINDINGS
+    table = list(csv.DictReader(io.StringIO(_run(capsys, "faults", tmp_path, "--csv")[1])))
+    assert [row["trace"] for row in table] == [row["trace"] for row in rows]
+    code, text, _ = _run(capsys, "faults", tmp_path, "--since", "0.003")
+    assert text.index(str(early)) < text.index("#2  +0.003000 s") < text.index("#3  +0.004000 s")
+    assert text.index("#3  +0.004000 s") < text.index(str(late))
+
+
+def test_limits_and_filters_go_over_all_traces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not shown is said once."""
+    _trace(tmp_path / "a.atrace", 2, start_s=1)
+    _trace(tmp_path / "b.atrace", 3, start_s=10)
+    _, out, err = _run(capsys, "faults", tmp_path, "--json", "--limit", "3")
+    assert [json.loads(line)["fault"] for line in out.splitlines()] == [1, 2, 1]
+    assert "2 more faults are not shown (--limit)" in err
+    code, out, err = _run(capsys, "faults", tmp_path, "--program", "nosuch")
+    assert (code, out) == (ExitCode.OK, "")
+    assert "none of the 5 faults in these traces matches" in err
+
+
+@pytest.mark.parametrize("command", ["summary", "faults"])
+def test_one_bad_trace_among_good_ones_is_named(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are shown; the exit code says that something is missing."""
+    for number in range(3):
+        _trace(tmp_path / f"{number}.atrace", number + 1, start_s=1 + 10 * number)
+    events = tmp_path / "1.atrace" / "events.parquet"
+    events.write_bytes(events.read_bytes()[:-9] + b"#########")
+    (tmp_path / "3.atrace").mkdir()
+    (tmp_path / "3.atrace" / "meta.json").write_text("{")
+    code, out, err = _run(capsys, command, tmp_path, "--json")
+    assert code == ExitCode.INPUT
+    assert f"left out: {events}: damaged" in err
+    assert f"left out: {tmp_path / '3.atrace' / 'meta.json'}: not valid JSON" in err
+    if command == "faults":
+        assert len(out.splitlines()) == 4
+        return
+    found = json.loads(out)
+    assert found["totals"]["kernel_faults"] == 4
+    assert {Path(one["path"]).name for one in found["unreadable"]} == {"1.atrace", "3.atrace"}
+    assert found["boots"][0]["gaps"][0]["duration_ns"] == 19 * _S
+    assert "2 traces could not be read" in _run(capsys, "summary", tmp_path)[1]
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one's, with its hint."""
+    code, out, err = _run(capsys, "summary", tmp_path / "x", tmp_path / "y")
+    assert (code, out) == (ExitCode.INPUT, "")
+    assert err.startswith(f"arenatrace: error: {tmp_path / 'x'}: no such trace\nhint: ")
+    for name in ("a", "b"):
+        (_trace(tmp_path / name, 1) / "events.parquet").write_bytes(b"")
+    code, out, err = _run(capsys, "faults", tmp_path)
+    assert (code, out) == (ExitCode.INPUT, "")
+    assert "error: " in err
+    code, _, err = _run(capsys, "summary", tmp_path / "a" / "..", tmp_path / "a" / "stacks.parquet")
+    assert code == ExitCode.INPUT
+
+
+def test_a_folder_without_traces_is_no_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone or beside a trace."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert _run(capsys, "summary", empty)[0] == ExitCode.INPUT
+    code, out, err = _run(capsys, "summary", empty, _trace(tmp_path / "a", 1), "--json")
+    assert code == ExitCode.INPUT
+    assert json.loads(out)["totals"]["kernel_faults"] == 1
+    assert f"left out: {empty}: not a trace" in err
+
+
+def test_the_same_trace_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named twice, by another name, or copied."""
+    trace = _trace(tmp_path / "a.atrace", 2)
+    shutil.copytree(trace, tmp_path / "copy.atrace")
+    (tmp_path / "link.atrace").symlink_to(trace)
+    code, out, err = _run(capsys, "summary", tmp_path, trace, f"{trace}/", "--json")
+    assert code == ExitCode.FINDINGS
+    assert json.loads(out)["totals"]["kernel_faults"] == 2
+    assert err.count("given twice, counted once") == 3
+    assert f"copy.atrace: a copy of {trace}, counted once" in err
+
+
+def test_windows_that_overlap_tell_of_a_fault_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of a flight recorder, which have the same events."""
+    whole = TraceBuilder(meta=sample_meta(start_ts_ns=_S, end_ts_ns=3 * _S))
+    whole.arena(create_ts_ns=_S)
+    for ms in (1500, 2100, 2200, 2600):
+        whole.kernel_fault(ts_ns=ms * 1_000_000)
+    for name, first, last in (("a", 1000, 2300), ("b", 2000, 3000)):
+        part = TraceBuilder(
+            meta=replace(whole.meta, start_ts_ns=first * 1_000_000, end_ts_ns=last * 1_000_000)
+        )
+        part.rows = {
+            **whole.rows,
+            "events": [
+                row
+                for row in whole.rows["events"]
+                if first * 1_000_000 <= row["ts_ns"] < last * 1_000_000
+            ],
+        }
+        part.write(tmp_path / name)
+    code, out, err = _run(capsys, "summary", tmp_path, "--json")
+    found = json.loads(out)
+    assert code == ExitCode.FINDINGS
+    assert found["totals"]["kernel_faults"] == found["totals"]["events"] == 4
+    assert found["signatures"][0]["count"] == 4
+    assert found["boots"][0]["overlaps"][0]["duration_ns"] == 300_000_000
+    assert found["boots"][0]["recorded_ns"] == 2 * _S
+    assert "2 faults are in an earlier trace too, counted once" in err
+    rows = _run(capsys, "faults", tmp_path, "--json")[1].splitlines()
+    assert [json.loads(row)["ts_ns"] // 1_000_000 for row in rows] == [1500, 2100, 2200, 2600]
+
+
+def test_clocks_of_hosts_only_order_the_hosts(tmp_path: Path) -> None:
+    """By wall time of the first trace; within a boot its clock counts, not the wall."""
+    offset = sample_meta().wall_offset_ns
+    _trace(tmp_path / "a", 1, start_s=50, wall_offset_ns=offset)
+    _trace(tmp_path / "b", 1, start_s=60, wall_offset_ns=offset - 100 * _S)
+    _trace(tmp_path / "c", 1, start_s=1, hostname="two", boot_id=_BOOTS[1])
+    found = collect([tmp_path])
+    assert [[member.path.name for member in boot.members] for boot in found.boots] == [
+        ["c"],
+        ["a", "b"],
+    ]
+
+
+def test_traces_that_do_not_know_their_boot_are_not_put_together(tmp_path: Path) -> None:
+    """Imported text has none."""
+    for name in "ab":
+        path = _trace(tmp_path / name, 1, start_s=ord(name))
+        write_meta(path, replace(read_meta(path), boot_id=None))
+    assert len(collect([tmp_path]).boots) == 2
+
+
+def test_an_unsealed_trace_may_have_missed_faults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a trace alone."""
+    _trace(tmp_path / "a", 0)
+    builder = TraceBuilder(meta=sample_meta(start_ts_ns=9 * _S, end_ts_ns=None, sealed=False))
+    builder.arena()
+    builder.write(tmp_path / "b", seal=False)
+    code, _, err = _run(capsys, "summary", tmp_path)
+    assert code == ExitCode.INCONCLUSIVE
+    assert f"{tmp_path / 'b'}: not sealed" in err
+
+
+def test_time_of_a_boot() -> None:
+    """A trace inside another adds nothing; one that ends nowhere ends where it starts."""
+    members = tuple(
+        Member(Path(name), sample_meta(start_ts_ns=start))
+        for name, start in (("a", 10), ("b", 20), ("c", 30), ("d", 100), ("e", 110))
+    )
+    times = boot_time(Boot(members), [50, 25, 60, None, 120])
+    assert (times.span_ns, times.recorded_ns) == (110, 60)
+    assert times.overlaps == (
+        Between(Path("a"), Path("b"), -30),
+        Between(Path("a"), Path("c"), -20),
+    )
+    assert times.gaps == (
+        Between(Path("c"), Path("d"), 40),
+        Between(Path("d"), Path("e"), 10),
+    )
+
+
+def test_a_path_with_a_nul_byte(tmp_path: Path) -> None:
+    """No traceback."""
+    trace = _trace(tmp_path / "a", 1)
+    assert len(collect([Path("x\0y"), trace]).unreadable) == 1
+    with pytest.raises(TraceError):
+        collect([Path("x\0y")])
+
+
+def test_addresses_of_the_same_arena_are_one_arena(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By map id, name and address; one without a map id is the trace's own."""
+    for name, start, kern, map_id in (
+        ("a", 1, KERN, 10),
+        ("b", 10, KERN, 10),
+        ("c", 20, KERN + (1 << 40), 10),
+        ("d", 30, KERN, None),
+    ):
+        meta = sample_meta(start_ts_ns=start * _S, end_ts_ns=(start + 1) * _S)
+        builder = TraceBuilder(meta=meta)
+        builder.arena(kern_vm_start=kern, map_id=map_id)
+        builder.kernel_fault(ts_ns=start * _S + 5, addr=kern + 0x1000_1000)
+        builder.write(tmp_path / name)
+    found = json.loads(_run(capsys, "summary", tmp_path, "--json")[1])
+    assert sorted(row["faults"] for row in found["arenas"]) == [1, 1, 2]
+    assert found["totals"]["arenas"] == 3

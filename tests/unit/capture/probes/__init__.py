@@ -1,0 +1,1 @@
+"""Tests of arenatrace.capture.probes and of the C source in probes/."""

@@ -1,0 +1,69 @@
+"""What ``probes/arena.bpf.c`` uses, found by its text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tests.paths import ROOT
+
+SOURCE = ROOT / "probes" / "arena.bpf.c"
+
+_GUARDED = re.compile(r"^#ifdef (AT_PROBE_\w+)\n(.*?)^#endif", re.DOTALL | re.MULTILINE)
+_PROBE = re.compile(r"^(KFUNC|KRETFUNC)_PROBE\(([^)]*)\)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe: the macro it stands behind, its type, function and parameters."""
+
+    guard: str
+    type: str
+    function: str
+    params: tuple[str, ...]
+
+
+def text() -> str:
+    """The source without its comments."""
+    return re.sub(r"/\*.*?\*/", "", SOURCE.read_text(), flags=re.DOTALL)
+
+
+def guarded() -> dict[str, str]:
+    """AT_PROBE_* macro to the text it compiles in."""
+    return dict(_GUARDED.findall(text()))
+
+
+def unguarded() -> str:
+    """The text that is always compiled."""
+    return _GUARDED.sub("", text())
+
+
+def probes() -> list[Probe]:
+    """Every KFUNC_PROBE and KRETFUNC_PROBE."""
+    found = []
+    for guard, body in guarded().items():
+        for kind, arguments in _PROBE.findall(body):
+            function, *params = (part.strip() for part in arguments.split(","))
+            found.append(Probe(guard, kind, function, tuple(params)))
+    return found
+
+
+def offset_macros(part: str) -> set[str]:
+    """The AT_OFF_* macros that a text reads, through U64_AT and U32_AT too."""
+    direct = set(re.findall(r"AT_OFF_(\w+)", part))
+    by_field = {
+        _last_argument(part, match.end()) for match in re.finditer(r"U(?:64|32)_AT\(", part)
+    }
+    # "base, field" is the definition of the two macros themselves
+    return {f"AT_OFF_{name}" for name in direct | by_field - {"field"}}
+
+
+def _last_argument(part: str, start: int) -> str:
+    depth, last = 1, start
+    for at in range(start, len(part)):
+        depth += {"(": 1, ")": -1}.get(part[at], 0)
+        if depth == 0:
+            return part[last:at].strip()
+        if part[at] == "," and depth == 1:
+            last = at + 1
+    raise AssertionError("unbalanced parentheses")

@@ -1,0 +1,107 @@
+"""Stacks are remembered only where the kernel allows to be sure of them."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from pathlib import Path
+
+import pytest
+
+from arenatrace.capture.kernel.btf import Btf
+from arenatrace.capture.probes.stack_cache import MARK, hook_addresses, mend_calls, stack_memory
+from tests.unit.capture.kernel.btf_blob import Blob
+
+_SHOWN = b"""\
+0000000000000000 A fixed_percpu_data
+ffffffff81000000 T _stext
+ffffffff8153cc90 T return_to_handler
+ffffffff8153cd00 T not_return_to_handler
+ffffffff8153cd10 T arch_rethook_trampoline
+ffffffffc0001000 t return_to_handler_of_mine	[mine]
+"""
+
+
+def _kallsyms(tmp_path: Path, text: bytes) -> Path:
+    path = tmp_path / "kallsyms"
+    path.write_bytes(text)
+    return path
+
+
+def test_where_the_hooks_are(tmp_path: Path) -> None:
+    assert hook_addresses(_kallsyms(tmp_path, _SHOWN)) == {
+        "return_to_handler": 0xFFFFFFFF8153CC90,
+        "arch_rethook_trampoline": 0xFFFFFFFF8153CD10,
+    }
+
+
+def test_a_kernel_without_such_tracers(tmp_path: Path) -> None:
+    path = _kallsyms(tmp_path, b"ffffffff81000000 T _stext\n")
+    assert hook_addresses(path) == {"return_to_handler": 0, "arch_rethook_trampoline": 0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"0000000000000000 T _stext\n0000000000000000 T return_to_handler\n",
+        b"not what it should be",
+    ],
+)
+def test_addresses_that_are_hidden(tmp_path: Path, text: bytes) -> None:
+    assert hook_addresses(_kallsyms(tmp_path, text)) is None
+    assert hook_addresses(tmp_path / "none") is None
+
+
+def _instruction(opcode: int, registers: int, offset: int, number: int) -> bytes:
+    return struct.pack("<BBhi", opcode, registers, offset, number)
+
+
+def test_only_the_marked_calls_are_mended() -> None:
+    other = [
+        _instruction(0x85, 0, 0, 113),  # a helper
+        _instruction(0x85, 0x10, 0, MARK),  # a subprogram
+        _instruction(0xB7, 1, 0, MARK),  # a number
+        _instruction(0x95, 0, 0, 0),
+    ]
+    marked = _instruction(0x85, 0, 0, MARK)
+    code = b"".join([other[0], marked, *other[1:3], marked, other[3]])
+    buffer = ctypes.create_string_buffer(code, len(code))
+    assert mend_calls(ctypes.addressof(buffer), len(code), 66649) == 2
+    kernel_call = _instruction(0x85, 0x20, 0, 66649)
+    expected = b"".join([other[0], kernel_call, *other[1:3], kernel_call, other[3]])
+    assert buffer.raw == expected
+    assert mend_calls(ctypes.addressof(buffer), len(code), 66649) == 0
+
+
+def _btf(*, function: bool = True, first: str = "r15") -> Btf:
+    blob = Blob()
+    number = blob.integer("unsigned long", 8)
+    blob.struct("pt_regs", [(first, number, 0), ("r14", number, 64)])
+    if function:
+        blob.function("bpf_rdonly_cast", ("obj__ign", "btf_id__k"))
+    return Btf(blob.encode())
+
+
+def test_a_kernel_in_which_stacks_can_be_remembered(tmp_path: Path) -> None:
+    memory = stack_memory(_btf(), "x86_64", _kallsyms(tmp_path, _SHOWN))
+    assert memory is not None
+    # of the types above the structure is the second, and the function, after its type, the fourth
+    assert memory.cast_id == 4
+    assert "AT_BTF_ID_pt_regs=2" in memory.macros
+    assert "AT_SYM_return_to_handler=0xffffffff8153cc90ULL" in memory.macros
+
+
+@pytest.mark.parametrize(
+    ("btf", "arch", "text"),
+    [
+        (_btf(function=False), "x86_64", _SHOWN),
+        (_btf(first="other"), "x86_64", _SHOWN),
+        (_btf(), "aarch64", _SHOWN),
+        (_btf(), "x86_64", b""),
+    ],
+)
+def test_where_every_stack_has_to_be_walked(
+    tmp_path: Path, btf: Btf, arch: str, text: bytes
+) -> None:
+    assert stack_memory(btf, arch, _kallsyms(tmp_path, text)) is None

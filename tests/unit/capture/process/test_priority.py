@@ -1,0 +1,39 @@
+"""The recorder's priority: only its own, only for a while, and never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from arenatrace.capture.process.priority import ahead_of_others
+
+_ASK = "import os; print(os.sched_getscheduler(0))"
+
+
+def test_what_it_starts_is_ordinary_and_so_is_it_afterwards() -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    threads: list[int] = []
+    with ahead_of_others():
+        inside = os.sched_getscheduler(0)
+        child = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, check=True)
+        thread = threading.Thread(target=lambda: threads.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+    # where it is not allowed, nothing changes
+    assert inside in (os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.SCHED_RR, before[0])
+    assert int(child.stdout) == before[0]
+    assert threads == [before[0]]
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
+
+
+def test_it_does_without_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_given: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with ahead_of_others():
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER

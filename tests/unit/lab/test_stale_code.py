@@ -1,0 +1,40 @@
+"""What tells the emulator's mistake from a kernel's death, without a virtual machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vm.lab.stale_code import ran_a_gone_breakpoint
+
+# An emulated guest that died of it, shortened. The memory holds the call (e8) to a trampoline.
+DIED = """\
+[   70.714990] Oops: int3: 0000 [#1] SMP NOPTI
+[   70.715232] CPU: 1 UID: 0 PID: 166 Comm: storm Not tainted 7.2.13+deb14-cloud-amd64 #1
+[   70.715349] RIP: 0010:arena_free_pages+0x1/0x460
+[   70.715399] Code: 90 90 90 90 90 90 e8 <fb> f6 73 3b 48 83 c4 80 81 e6 00 f0 ff ff 45 31 c9 48 89
+[   70.715415] RSP: 0018:ff7db0ec0063f950 EFLAGS: 00000206
+"""
+
+
+def test_a_trap_without_a_breakpoint_is_the_emulators() -> None:
+    assert ran_a_gone_breakpoint(DIED)
+    assert ran_a_gone_breakpoint(f"[    1.000000] Linux version\n{DIED}{DIED.replace('#1', '#2')}")
+
+
+@pytest.mark.parametrize(
+    "console",
+    [
+        pytest.param("", id="nothing was said"),
+        pytest.param(DIED.replace("e8 <fb>", "cc <fb>"), id="a breakpoint is there"),
+        pytest.param(DIED.replace("int3", "general protection fault, maybe"), id="another trap"),
+        pytest.param(DIED.replace("Oops: int3: 0000", "Oops: Oops: 0002"), id="a page fault"),
+        pytest.param(DIED.replace("<fb>", "fb"), id="no mark of the instruction"),
+        pytest.param(DIED.replace("90 90 90 90 90 90 e8 <fb>", "<fb>"), id="nothing before it"),
+        pytest.param(DIED.replace("Code:", "Data:"), id="no bytes"),
+        pytest.param(
+            f"{DIED.replace('int3', 'Oops')}{DIED.replace('#1', '#2')}", id="not the first death"
+        ),
+    ],
+)
+def test_any_other_death_is_the_kernels(console: str) -> None:
+    assert not ran_a_gone_breakpoint(console)

@@ -1,0 +1,137 @@
+"""Events for the replayer's tests, and the shortest way to replay them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from arenatrace.model.kernel.profiles import PROFILES, Profile
+from arenatrace.model.ops import ArenaFacts, Segment, encode
+from arenatrace.model.replay.arena_replay import ArenaReplay
+from arenatrace.model.replay.verdict import Part
+from arenatrace.model.synth.event_log import SynthEvent
+from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+
+KERN = 0xFFFF_C900_0000_8000
+USER = 0x7F00_1000_0000
+
+
+def facts(**values: Any) -> ArenaFacts:
+    """An arena of 16 pages, created while recording."""
+    defaults = {"arena": 0, "max_entries": 16, "kern_vm_start": KERN, "user_vm_start": USER}
+    return ArenaFacts(**{**defaults, **values})
+
+
+def segments(arenas: Iterable[ArenaFacts], events: Iterable[SynthEvent]) -> dict[int, Segment]:
+    """The events of each arena, encoded."""
+    known = {fact.arena: fact for fact in arenas}
+    columns: dict[int, tuple[list[int], ...]] = {
+        arena: tuple([] for _ in range(6)) for arena in known
+    }
+    for event in events:
+        op, page, pages = encode(
+            known[event.arena],
+            event.kind,
+            pgoff=event.pgoff,
+            pages=event.pages,
+            addr=event.addr,
+            ret=event.ret,
+            write=event.write,
+            sleepable=event.sleepable,
+            outcome=event.outcome,
+            prog_arena=event.prog,
+            node=event.node,
+        )
+        row = (event.ts_ns, event.seq, event.tid, op, page, pages)
+        for column, value in zip(columns[event.arena], row, strict=True):
+            column.append(value)
+    return {arena: Segment(*column) for arena, column in columns.items()}
+
+
+def replay(
+    arenas: Iterable[ArenaFacts],
+    events: Iterable[SynthEvent],
+    profile: str | Profile = "scratch-replace",
+) -> Part:
+    """Replay the events and return what came of it, divergences by seq."""
+    arenas = list(arenas)
+    chosen = PROFILES[profile] if isinstance(profile, str) else profile
+    part = Part()
+    known = {fact.arena: fact for fact in arenas}
+    for arena, segment in segments(arenas, events).items():
+        one = ArenaReplay(known[arena], chosen, part.keep)
+        one.feed(segment)
+        part.close(one)
+    part.divergences.sort(key=lambda divergence: divergence.seq)
+    return part
+
+
+class Script:
+    """Events of one arena written one after the other, a microsecond apart, in one thread."""
+
+    def __init__(self, fact: ArenaFacts | None = None, *, begun: bool = True) -> None:
+        self.facts = fact or facts()
+        self.events: list[SynthEvent] = []
+        self.tid = 1000
+        self.now = 1_000_000_000
+        if begun:
+            self.add(Kind.ARENA_CREATE)
+            self.add(Kind.ARENA_MMAP, ret=0)
+
+    def add(self, kind: Kind, **columns: Any) -> int:
+        """Append an event and return its seq."""
+        self.now += 1000
+        seq = len(self.events)
+        defaults = {"ts_ns": self.now, "seq": seq, "tid": self.tid}
+        self.events.append(SynthEvent(kind, self.facts.arena, **{**defaults, **columns}))
+        return seq
+
+    def alloc(self, page: int | None, count: int = 1, *, at: bool = False, **columns: Any) -> int:
+        """An allocation that gave ``page``, or was refused (None)."""
+        ret = 0 if page is None else USER + page * PAGE_SIZE
+        addr = ret if at else 0
+        values = {"pgoff": page, "pages": count, "addr": addr, "ret": ret, "sleepable": True}
+        values["node"] = -1
+        return self.add(Kind.PAGE_ALLOC, **{**values, **columns})
+
+    def alloc_refused_at(self, page: int, count: int = 1) -> int:
+        """An allocation at ``page`` that was refused."""
+        return self.alloc(None, count, pgoff=page, addr=USER + page * PAGE_SIZE)
+
+    def free(self, page: int, count: int = 1, *, sleepable: bool = True) -> int:
+        """A free."""
+        addr = USER + page * PAGE_SIZE
+        return self.add(Kind.PAGE_FREE, pgoff=page, pages=count, addr=addr, sleepable=sleepable)
+
+    def drain(self) -> int:
+        """The worker runs."""
+        return self.add(Kind.FREE_DRAIN)
+
+    def reserve(self, page: int, count: int = 1, ret: int = 0) -> int:
+        """A reservation."""
+        addr = USER + page * PAGE_SIZE
+        return self.add(Kind.PAGE_RESERVE, pgoff=page, pages=count, addr=addr, ret=ret)
+
+    def user(self, page: int, outcome: Outcome) -> int:
+        """A user fault."""
+        addr = USER + page * PAGE_SIZE
+        return self.add(Kind.USER_FAULT, pgoff=page, addr=addr, ret=0, outcome=outcome)
+
+    def kernel(self, page: int, outcome: Outcome, **columns: Any) -> int:
+        """A kernel-side fault."""
+        addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
+        values = {"pgoff": page, "addr": addr, "outcome": outcome, "prog": self.facts.arena}
+        return self.add(Kind.KERNEL_FAULT, **{**values, **columns})
+
+    def prog(self, page: int) -> int:
+        """A program-side load."""
+        addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
+        return self.add(Kind.PROG_FAULT, pgoff=page, addr=addr, write=False, outcome=Outcome.ZEROED)
+
+    def replay(self, profile: str | Profile = "scratch-replace") -> Part:
+        """Replay what was written."""
+        return replay([self.facts], self.events, profile)
+
+    def wrong(self, profile: str | Profile = "scratch-replace") -> list[int]:
+        """Seq of each divergence."""
+        return [divergence.seq for divergence in self.replay(profile).divergences]

@@ -1,0 +1,106 @@
+"""The plain forms of the hot loop against the judge, whose answer is the definition."""
+
+from __future__ import annotations
+
+import random
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arenatrace.model.kernel import range_tree
+from arenatrace.model.kernel.arena import Arena
+from arenatrace.model.kernel.profiles import PROFILES
+from arenatrace.model.ops import ArenaFacts, Segment
+from arenatrace.model.replay import fast_path
+from arenatrace.model.replay.checker import Judge
+from arenatrace.model.synth.event_log import Plan
+from arenatrace.model.synth.synthesize import make
+from tests.unit.model.hand_written_events import segments
+from tests.unit.model.runs import runs
+
+
+@settings(max_examples=runs(100), deadline=None)
+@given(
+    st.integers(0, 1 << 40),
+    st.sampled_from(sorted(PROFILES)),
+    st.sampled_from((16, 100, 512, 5000, 1 << 18)),
+    st.sampled_from((3, 70, 4096)),
+)
+def test_many_at_once_leave_the_state_that_one_by_one_does(
+    seed: int, profile: str, pages: int, large: int
+) -> None:
+    plan = Plan(seed, events=300, profile=profile, max_entries=pages)
+    with patch.object(range_tree, "LARGE", large), patch.object(fast_path, "LARGE", large):
+        arenas, events = make(plan)
+        facts = {one.arena: one for one in arenas}
+        for arena, segment in segments(arenas, events).items():
+            _compare(facts[arena], profile, segment, random.Random(seed))  # noqa: S311 -- a test
+
+
+@settings(max_examples=runs(100), deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)))
+def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None:
+    """Events of one place put into another: most of them cannot have happened there."""
+    dice = random.Random(seed)  # noqa: S311 -- a test
+    arenas, events = make(Plan(seed, events=300, profile=profile, max_entries=100))
+    facts = {one.arena: one for one in arenas}
+    for arena, segment in segments(arenas, events).items():
+        ops, pages, counts = list(segment.op), list(segment.page), list(segment.pages)
+        for _ in range(dice.choice((1, 3, 10))):
+            to, source = dice.randrange(len(ops)), dice.randrange(len(ops))
+            ops[to] = ops[source]
+            if dice.random() < 0.7:
+                pages[to], counts[to] = pages[source], counts[source]
+        _stop_together(facts[arena], profile, segment._replace(op=ops, page=pages, pages=counts))
+
+
+def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
+    fast, slow = _judges(facts, profile)
+    fast.segment = slow.segment = segment
+    at, end = 0, len(segment.op)
+    while at < end:
+        stop = fast_path.run(fast, segment, at)
+        assert stop == next((one for one in range(at, end) if slow.judge(one) is not None), end)
+        if stop < end:
+            fast.adopt(stop, settled=True)
+            slow.adopt(stop, settled=True)
+        assert _shown(fast) == _shown(slow)
+        at = stop + 1
+
+
+def _judges(facts: ArenaFacts, profile: str) -> tuple[Judge, Judge]:
+    """Two for the same arena."""
+    fast, slow = (
+        Judge(Arena(PROFILES[profile], facts.max_entries, facts.map_flags, user_range=False))
+        for _ in range(2)
+    )
+    return fast, slow
+
+
+def _compare(facts: ArenaFacts, profile: str, segment: Segment, rng: random.Random) -> None:
+    fast, slow = _judges(facts, profile)
+    slow.segment = segment
+    at = 0
+    while at < len(segment.op):
+        end = min(len(segment.op), at + rng.choice((1, 3, 20, 60)))
+        fast.segment = segment.part(0, end)
+        assert fast_path.run(fast, fast.segment, at) == end
+        assert [slow.judge(one) for one in range(at, end)] == [None] * (end - at)
+        assert _shown(fast) == _shown(slow)
+        at = end
+
+
+def _shown(judge: Judge) -> object:
+    """All that a judge knows, the order of its ranges included."""
+    arena, tree = judge.arena, judge.arena.free
+    entries = bytes(arena.pte).rstrip(bytes([arena.tail]))
+    taken = bytes(tree.taken).rstrip(bytes([tree.tail]))
+    order = tree.by_size()
+    assert dict(order) == tree.size_at
+    assert sorted(size for size in tree.buckets if size >= len(tree.small)) == tree.large
+    assert [size for size, any_ in enumerate(tree.small) if any_] == sorted(
+        size for size in tree.buckets if size < len(tree.small)
+    )
+    known = (arena.limit, arena.queue, arena.queue_known, arena.beyond, arena.stray_frees)
+    return entries, taken, order, known, vars(judge.tally), judge.proofs, judge.scratch_seen

@@ -1,0 +1,1 @@
+"""The lab: boots a real kernel in QEMU and runs commands in it."""

@@ -1,0 +1,1 @@
+"""Guest images of the lab: root file system, kernels, Python packages, the project."""

@@ -1,0 +1,45 @@
+"""Which of the packaged kernels is meant by a version such as "7.3" or "6.12"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.vm.lab.images.kernel_image import release_version
+
+IMAGE = "linux-image-"
+HEADERS = "linux-headers-"
+FLAVOUR = "-cloud-amd64"
+
+
+def is_meant(release: str, wanted: str) -> bool:
+    """Tells whether `wanted` is this release or the beginning of its version.
+
+    "7.3" means 7.3-rc7 and 7.3.4 but not 7.30; "" means any release.
+    """
+    rest = release.removeprefix(wanted)
+    if rest == release and wanted:
+        return False
+    return not (wanted[-1:].isdigit() and rest[:1].isdigit())
+
+
+def candidates(packages: Iterable[str], wanted: str) -> list[str]:
+    """Returns the releases that `wanted` may mean, the newest first.
+
+    Args:
+        packages: names of all packages there are.
+        wanted: beginning of a kernel version.
+
+    Returns:
+        Those releases of the cloud flavour that have both an image and headers.
+    """
+    names = set(packages)
+    releases = {name.removeprefix(IMAGE) for name in names if name.startswith(IMAGE)}
+    usable = [
+        release
+        for release in releases
+        if release.endswith(FLAVOUR)
+        and release[:1].isdigit()
+        and HEADERS + release in names
+        and is_meant(release, wanted)
+    ]
+    return sorted(usable, key=lambda release: (release_version(release), release), reverse=True)

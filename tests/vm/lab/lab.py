@@ -1,0 +1,224 @@
+"""The lab: a built guest, ready to run commands, each in a boot of its own."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.paths import ROOT
+from tests.vm.lab.accel import choose_accel
+from tests.vm.lab.boot import Echo, boot
+from tests.vm.lab.errors import VmLost
+from tests.vm.lab.images.cache import Cache, cache_root
+from tests.vm.lab.images.image import Image, ensure_image
+from tests.vm.lab.images.namespace import DIE_WITH_PARENT
+from tests.vm.lab.images.prepare import prepare
+from tests.vm.lab.images.project import project_site
+from tests.vm.lab.job import Job, command_line, read_results, repair, write_disk
+from tests.vm.lab.machine import Accel, Machine, RunFiles, qemu_command
+from tests.vm.lab.rundir import run_directory
+
+CHECKOUT = ROOT
+WORKLOAD = CHECKOUT / "tests" / "vm" / "workloads" / "faults"
+TIMEOUT = 600.0  # seconds
+# About one emulated boot in ten dies while the kernel patches its own code, long before
+# anything of ours runs. A guest that got as far as the command is tried again only if its
+# oops proves that the emulator was wrong.
+BOOT_ATTEMPTS = 3
+PLAIN = Machine()
+
+
+@dataclass(frozen=True)
+class VmResult:
+    """What a command did in the guest.
+
+    Attributes:
+        returncode: its exit status.
+        stdout: its output as text; bytes that are not UTF-8 are shown as escapes.
+        stderr: the same for stderr.
+        out_dir: what it left in $LAB_OUT, byte for byte.
+        seconds: wall time of the whole guest, boot to power-off.
+        console: what the kernel wrote to the serial console.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+    out_dir: Path
+    seconds: float
+    console: str
+
+
+class Lab:
+    """Runs commands in fresh guests.
+
+    Args:
+        results: directory below which each run gets one for its results.
+        machine: shape of the guests.
+        with_project: put the project of this checkout into the guests.
+        cache: where the layers are; the default follows the environment.
+
+    Attributes:
+        deaths: why each guest died that was booted again.
+
+    Raises:
+        KernelUnavailable: no package of the machine's kernel can be had.
+        BuildError: the guest could not be built.
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        *,
+        machine: Machine = PLAIN,
+        with_project: bool = True,
+        cache: Cache | None = None,
+    ) -> None:
+        self.results = results
+        self.machine = machine
+        self.with_project = with_project
+        self.cache = cache or Cache(cache_root())
+        self.deaths: list[str] = []
+        self._images: dict[str, Image] = {}
+        self.image = self.image_of(machine.kernel)
+        self._numbers = itertools.count(1)
+
+    def image_of(self, kernel: str) -> Image:
+        """Returns the guest with that kernel (see Machine), built first if needed.
+
+        Raises:
+            KernelUnavailable: no package of that kernel can be had.
+            BuildError: the guest could not be built.
+        """
+        if kernel not in self._images:
+            self._images[kernel] = ensure_image(self.cache, CHECKOUT, kernel)
+        return self._images[kernel]
+
+    def accel(self, machine: Machine) -> Accel:
+        """Returns what guests of this shape run on."""
+        return "tcg" if machine.icount else choose_accel(self.cache, self.image)
+
+    def run(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        files: Sequence[Path] = (),
+        timeout: float = TIMEOUT,
+        smp: int | None = None,
+        memory_mib: int | None = None,
+        append: str = "",
+        icount: bool | None = None,
+        kernel: str | None = None,
+        out_dir: Path | None = None,
+        echo: Echo | None = None,
+        survivor: bool = False,
+    ) -> VmResult:
+        """Boots a guest, runs one command in it, and brings its results back.
+
+        In the guest the command runs as root in /job with `arenatrace` on its PATH,
+        $LAB_FILES, $LAB_WORKLOAD and $LAB_OUT set, and stdin empty.
+
+        Args:
+            cmd: a bash command line, or a list of words taken literally.
+            files: host files or directories to be found in $LAB_FILES.
+            timeout: seconds of wall time for the whole guest.
+            smp: number of CPUs, if not the lab's own.
+            memory_mib: memory in MiB, if not the lab's own.
+            append: more words for the kernel command line.
+            icount: make guest time a count of instructions (see Machine).
+            kernel: beginning of the kernel's version, if not the lab's own.
+            out_dir: where results go; by default a new directory below `results`.
+            echo: receives output while the command runs.
+            survivor: keep what is on the disk of a guest that crashes: VmLost has it.
+
+        Raises:
+            KernelUnavailable: no package of that kernel can be had.
+            VmLost: the guest did not live to report an exit status.
+            LabError: its disk could not be written or read back.
+        """
+        machine = replace(
+            self.machine,
+            smp=smp or self.machine.smp,
+            memory_mib=memory_mib or self.machine.memory_mib,
+            append=f"{self.machine.append} {append}".strip(),
+            icount=self.machine.icount if icount is None else icount,
+            kernel=self.machine.kernel if kernel is None else kernel,
+        )
+        image = self.image_of(machine.kernel)
+        target = out_dir or self.results / f"run-{next(self._numbers)}"
+        accel = self.accel(machine)
+        for attempt in range(1, BOOT_ATTEMPTS + 1):
+            with run_directory(self.cache) as directory:
+                run = RunFiles(directory)
+                self._write_disk(command_line(cmd), files, run, journal=survivor)
+                try:
+                    outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
+                except VmLost as lost:
+                    died = "early" if lost.stillborn else "of the emulator" if lost.emulator else ""
+                    if survivor and not died:
+                        repair(run.disk)
+                        read_results(run.disk, target)
+                        lost.out_dir = target
+                    if not died or attempt == BOOT_ATTEMPTS:
+                        raise
+                    self.deaths.append(f"the guest died {died}: {lost.reason}")
+                    print(f"lab: booting again, {self.deaths[-1]}", file=sys.stderr)
+                    continue
+                read_results(run.disk, target)
+            break
+        return VmResult(
+            returncode=outcome.returncode,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            out_dir=target,
+            seconds=outcome.seconds,
+            console=outcome.console,
+        )
+
+    def prepare(self, source: Path, cmd: str, *, kernel: str | None = None) -> Path:
+        """Builds a directory with the guest's tools at the host's speed; see `prepare.py`.
+
+        Args:
+            source: directory to copy; it is not changed.
+            cmd: bash command line, run in the copy.
+            kernel: beginning of the kernel's version, if not the lab's own.
+
+        Returns:
+            The built copy, named like the source, for `files`.
+
+        Raises:
+            KernelUnavailable: no package of that kernel can be had.
+            BuildError: the command failed.
+        """
+        image = self.image if kernel is None else self.image_of(kernel)
+        return prepare(self.cache, source, cmd, image.release, image.tree)
+
+    def shell(self, *, files: Sequence[Path] = (), out_dir: Path | None = None) -> int:
+        """Boots a guest with a shell on this terminal; returns QEMU's exit status."""
+        with run_directory(self.cache) as directory:
+            run = RunFiles(directory)
+            self._write_disk(None, files, run)
+            accel = self.accel(self.machine)
+            command = qemu_command(self.machine, self.image, run, accel, interactive=True)
+            status = subprocess.run([*DIE_WITH_PARENT, *command], check=False).returncode
+            if out_dir is not None:
+                read_results(run.disk, out_dir)
+        return status
+
+    def _write_disk(
+        self,
+        command: str | None,
+        files: Sequence[Path],
+        run: RunFiles,
+        *,
+        journal: bool = False,
+    ) -> None:
+        site = project_site(self.cache, CHECKOUT) if self.with_project else None
+        job = Job(
+            command=command, site=site, workload=WORKLOAD, files=tuple(files), journal=journal
+        )
+        write_disk(job, run.disk, run.directory / "job")
