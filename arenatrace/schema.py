@@ -8,7 +8,7 @@ Only the standard library is imported, so anything may import this module.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 
 #: Version of the directory layout. A reader refuses any other version.
 FORMAT_VERSION = 1
@@ -59,6 +59,47 @@ class Kind(IntEnum):
     def label(self) -> str:
         """The kind as users read it, for example ``page_alloc``."""
         return self.name.lower()
+
+
+#: The fault kinds, and the side of each as ``faults`` prints it.
+FAULT_SIDES: dict[Kind, str] = {Kind.KERNEL_FAULT: "kernel", Kind.PROG_FAULT: "prog"}
+FAULT_KINDS = tuple(FAULT_SIDES)
+
+
+class Cause(StrEnum):
+    """Cause of a fault, in the order in which the rules of ``docs/causes.md`` are tried."""
+
+    NULL_PAGE = "null-page"
+    GUARD_BAND = "guard-band"
+    OUTSIDE_USER_RANGE = "outside-user-range"
+    ALLOC_RACE = "alloc-race"
+    FREE_RACE = "free-race"
+    RESERVED_GUARD = "reserved-guard"
+    REFAULT = "refault"
+    USE_AFTER_FREE = "use-after-free"
+    OUT_OF_BOUNDS = "out-of-bounds"
+    NEVER_ALLOCATED = "never-allocated"
+    UNKNOWN = "unknown"
+
+
+class Level(StrEnum):
+    """Recording level, least first. Each level records everything that the one before it does."""
+
+    #: Faults, arenas and programs.
+    FAULTS = "faults"
+    #: Also allocations, frees, reservations and drains of pages.
+    PAGES = "pages"
+    #: Also the call stack of each page operation.
+    STACKS = "stacks"
+
+
+class ProfileName(StrEnum):
+    """Variants of the kernel's arena behaviour; ``model.kernel.profiles`` defines each."""
+
+    PRE_SCRATCH = "pre-scratch"
+    MAP_ALWAYS = "map-always"
+    SCRATCH_STICKY = "scratch-sticky"
+    SCRATCH_REPLACE = "scratch-replace"
 
 
 class Outcome(IntEnum):

@@ -12,12 +12,16 @@ from arenatrace.analysis.pages.address_space import address_space
 from arenatrace.analysis.pages.operations import Op
 from arenatrace.analysis.pages.timeline import DID, page_story
 from arenatrace.analysis.totals import lost
+from arenatrace.schema import Cause
 from arenatrace.trace.reader import Trace
 
 #: Members of a diagnosed fault that are told with the stack and the program behind them.
 EXPLAINING = ("birth", "death", "freed", "queued")
 #: Entries of the page's history that are told; the rest are counted.
 HISTORY = 12
+_ABOUT_THE_PAST = (
+    *(Cause.USE_AFTER_FREE, Cause.FREE_RACE, Cause.REFAULT, Cause.ALLOC_RACE, Cause.UNKNOWN),
+)
 #: SIGSEGVs that are told one by one.
 VICTIMS = 5
 
@@ -65,7 +69,7 @@ def explain_fault(trace: Trace, rows: pl.DataFrame, number: int) -> dict[str, An
 
 def _past(seen: dict[str, Any]) -> bool:
     """Whether what happened to the page before is what the fault is about."""
-    return seen["cause"] in ("use-after-free", "free-race", "refault", "alloc-race", "unknown")
+    return seen["cause"] in _ABOUT_THE_PAST
 
 
 def _freed(trace: Trace, seen: dict[str, Any]) -> dict[str, Any] | None:

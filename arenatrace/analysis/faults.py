@@ -14,11 +14,11 @@ from arenatrace.analysis.causes.oops_reason import with_oops_reason
 from arenatrace.analysis.pages.coverage import knowledge
 from arenatrace.analysis.reported_addresses import known_time, real_code, with_told_addresses
 from arenatrace.analysis.signatures import with_signature
-from arenatrace.schema import Kind, Outcome
+from arenatrace.schema import FAULT_SIDES, Kind, Outcome
 from arenatrace.trace.reader import Trace
 
 _OUTCOMES = {int(outcome): outcome.label for outcome in Outcome}
-_SIDES = {int(Kind.KERNEL_FAULT): "kernel", int(Kind.PROG_FAULT): "prog"}
+_SIDES = {int(kind): side for kind, side in FAULT_SIDES.items()}
 
 
 def faults(trace: Trace, *, evidence: bool = True) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 from arenatrace.capture.flight.plan import FlightPlan
 from arenatrace.capture.probes.filters import NO_FILTERS, Filters
 from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes
-from arenatrace.schema import Kind
+from arenatrace.schema import Kind, Level
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Progress:
 class Plan:
     """What to record. ``duration_s`` None: until interrupted or the command ends.
 
-    ``level`` is one of ``points.LEVELS``. Under sudo the command runs as the invoking user
+    ``level`` is a ``schema.Level``. Under sudo the command runs as the invoking user
     unless ``command_as_root``. ``without_recovery``: record also on a kernel that does not
     recover arena faults.
     """
@@ -33,7 +33,7 @@ class Plan:
     path: Path
     duration_s: float | None = None
     command: tuple[str, ...] = ()
-    level: str = "pages"
+    level: str = Level.PAGES
     command_as_root: bool = False
     without_recovery: bool = False
     walk_every_stack: bool = False

@@ -24,6 +24,7 @@ from arenatrace.capture.process.signals import Stops
 from arenatrace.capture.process.sudo_user import behind_sudo, give
 from arenatrace.capture.session_meta import limits, meta_of
 from arenatrace.errors import IncompleteError, UnsupportedError, UsageError
+from arenatrace.schema import Level
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
 
@@ -93,7 +94,7 @@ def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
 
 def _compile(plan: Plan, kernel: Kernel) -> Probes:
     macros = (*level_macros(plan.level), *plan.filters.macros())
-    remember = plan.level == "stacks" and not plan.walk_every_stack
+    remember = plan.level == Level.STACKS and not plan.walk_every_stack
     memory = stack_memory(kernel.btf) if remember else None
     probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, memory=memory)
     if remember and not probes.remembers:

@@ -9,26 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arenatrace.schema import FAULT_SIDES, Cause
+
 if TYPE_CHECKING:
     import polars as pl
 
     from arenatrace.analysis.fault_filter import FaultFilter
     from arenatrace.trace.folder import Collection
-
-#: The causes there are, spelled out so that --help needs no analysis.
-_CAUSES = (
-    "use-after-free",
-    "never-allocated",
-    "out-of-bounds",
-    "null-page",
-    "reserved-guard",
-    "outside-user-range",
-    "guard-band",
-    "alloc-race",
-    "free-race",
-    "refault",
-    "unknown",
-)
 
 #: Seconds that still fit 64 bits of nanoseconds.
 _MAX_SECONDS = 4e9
@@ -67,11 +54,14 @@ Exit code: 1 if faults are shown, 0 if there are none or none match,
     "--cause",
     multiple=True,
     metavar="CAUSE",
-    type=click.Choice(_CAUSES),
+    type=click.Choice([cause.value for cause in Cause]),
     help="Only of this cause.",
 )
 @click.option(
-    "--side", multiple=True, type=click.Choice(("kernel", "prog")), help="Only on this side."
+    "--side",
+    multiple=True,
+    type=click.Choice(list(FAULT_SIDES.values())),
+    help="Only on this side.",
 )
 @click.option("--task", multiple=True, metavar="NAME|PID|TID", help="Only of this task.")
 @click.option("--since", metavar="S", type=float, help="Only from S seconds after the start on.")

@@ -12,6 +12,7 @@ import click
 
 from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes, parse_size, show_size
 from arenatrace.errors import ExitCode
+from arenatrace.schema import Level
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,8 +67,8 @@ def _seconds(
 )
 @click.option(
     "--level",
-    type=click.Choice(("faults", "pages", "stacks")),
-    default="pages",
+    type=click.Choice([level.value for level in Level]),
+    default=Level.PAGES.value,
     show_default=True,
     help="faults: no probe on allocations and frees at all; pages: these too; "
     "stacks: with the kernel stack of each, who allocated and who freed.",

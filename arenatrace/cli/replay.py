@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from arenatrace.schema import ProfileName
+
 _EPILOG = """\b
 Examples:
   arenatrace replay run.atrace
@@ -26,7 +28,7 @@ happened, 4 if it lacks what a verdict needs.
     metavar="PROFILE",
     default="auto",
     show_default=True,
-    help="Kernel generation: pre-scratch, map-always, scratch-sticky, scratch-replace.",
+    help=f"Kernel profile: {', '.join(ProfileName)}.",
 )
 @click.option("--what-if", metavar="PROFILE", help="Show what another generation had done.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes used.")

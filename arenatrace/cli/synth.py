@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from arenatrace.schema import ProfileName
+
 _EPILOG = """\b
 Examples:
   arenatrace synth -o valid.atrace --seed 1
@@ -44,9 +46,9 @@ Examples:
 @click.option(
     "--profile",
     metavar="PROFILE",
-    default="scratch-replace",
+    default=ProfileName.SCRATCH_REPLACE.value,
     show_default=True,
-    help="Kernel generation: pre-scratch, map-always, scratch-sticky, scratch-replace.",
+    help=f"Kernel profile: {', '.join(ProfileName)}.",
 )
 @click.option(
     "--threads",

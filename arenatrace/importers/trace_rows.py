@@ -15,7 +15,7 @@ from arenatrace.errors import ArenatraceError
 from arenatrace.importers.program_of_stack import Program
 from arenatrace.importers.reports.records import Fault, Note, Stamp
 from arenatrace.importers.synthetic_code import SyntheticCode
-from arenatrace.schema import BAND_SZ, UNTIMED_START, Kind, Outcome
+from arenatrace.schema import BAND_SZ, UNTIMED_START, Kind, Level, Outcome
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
@@ -199,7 +199,7 @@ class TraceRows:
     def _open(self) -> TraceWriter:
         if self._writer is None:
             # The facts of the texts are known at the end and come into meta.json then.
-            self._writer = TraceWriter(self.path, Meta(kernel="unknown", level="faults"))
+            self._writer = TraceWriter(self.path, Meta(kernel="unknown", level=Level.FAULTS))
         return self._writer
 
     def _flush(self) -> None:

@@ -16,18 +16,18 @@ from arenatrace.model.replay.profile_evidence import better_guess, first_guess, 
 from arenatrace.model.replay.verdict import Part, Replay, merge
 from arenatrace.replay.encode import threads
 from arenatrace.replay.trace_events import Survey, segments, survey
-from arenatrace.schema import Kind
+from arenatrace.schema import Kind, Level, ProfileName
+from arenatrace.trace.losses import has_probe
 from arenatrace.trace.reader import Trace, open_trace
 
 #: Fewer events than this are not worth a process, which has to import its libraries first.
 WORTH_A_PROCESS = 1_500_000
 
-#: What a replay rests on, and the probe points either of which records it: without these
-#: events the trace lacks changes of an arena's state.
+#: Operations that change the state of an arena, by their key in ``PAGE_PROBES``.
 _NEEDED = {
-    "page allocations": {"arena_alloc_pages", "bpf_arena_alloc_pages"},
-    "page frees": {"arena_free_pages", "bpf_arena_free_pages"},
-    "faults of user space": {"arena_vm_fault"},
+    "page allocations": "allocations",
+    "page frees": "frees",
+    "faults of user space": "user faults",
 }
 
 
@@ -53,7 +53,7 @@ def replay_trace(trace: Trace, profile: str = AUTO, jobs: int | None = None) -> 
         proofs = shown(part.proofs)
         part = _replay(trace, found, chosen, jobs)
         evidence += [line for line in proofs if line not in shown(part.proofs)]
-    elif name == "pre-scratch" and part.tally.divergences:
+    elif name == ProfileName.PRE_SCRATCH and part.tally.divergences:
         maple = _replay(trace, found, with_maple(chosen), jobs)
         if maple.tally.divergences < part.tally.divergences:
             chosen, part = with_maple(chosen), maple
@@ -91,18 +91,16 @@ def _reasons(trace: Trace, found: Survey, part: Part) -> list[str]:
     """Why a trace without divergences proves nothing."""
     meta = trace.meta
     reasons = []
-    if meta.level == "faults":
+    if meta.level == Level.FAULTS:
         reasons.append("recorded at level faults: there are no page_alloc events to replay")
     narrowed = [f"--{kind}" for kind in ("program", "cgroup") if meta.filters.get(kind)]
     if narrowed:
         reasons.append(f"recorded with {' and '.join(narrowed)}: what others did is not there")
     if meta.probes.attached:
-        missing = [
-            what for what, points in _NEEDED.items() if points.isdisjoint(meta.probes.attached)
-        ]
+        missing = [what for what, operation in _NEEDED.items() if not has_probe(meta, operation)]
         if missing:
             reasons.append(f"not recorded: {', '.join(missing)}")
-    elif meta.level != "faults" and not found.kinds.get(Kind.PAGE_ALLOC) and _faults(found):
+    elif meta.level != Level.FAULTS and not found.kinds.get(Kind.PAGE_ALLOC) and _faults(found):
         reasons.append("there are faults but no page_alloc events to replay")
     if found.untimed_losses:
         reasons.append(f"{found.untimed_losses} event(s) were lost at times not known")

@@ -14,25 +14,14 @@ from arenatrace.model.kernel.arena import BAND_PAGES
 from arenatrace.model.kernel.nodes import Nodes
 from arenatrace.model.replay.profile_evidence import Hints
 from arenatrace.replay.encode import COLUMNS, FILLED, Ints, arrays, encode_columns
-from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS, Kind, OopsReason, Outcome
+from arenatrace.schema import Kind, OopsReason, Outcome
+from arenatrace.trace.losses import ARENA_STATE, losses
 from arenatrace.trace.reader import Trace
 
 #: Rows read at a time: one row group of a sealed trace.
 BATCH_ROWS = 128 * 1024
 
-#: A loss that does not say since when was noticed this long after it happened, or less, ns.
-LOSS_NOTICED_NS = 1_000_000_000
-
 _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
-#: sched_ext's memory lies within pages that it allocated like anyone else.
-_NO_PAGES_CHANGE = (Kind.PROG_LOAD, Kind.PROG_UNLOAD, Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
-#: Losses of these kinds leave the state of an arena as it is.
-_HARMLESS_LOSSES = [int(kind) for kind in (*_NO_PAGES_CHANGE, Kind.PROG_FAULT)]
-_HARMLESS_LABELS = {Kind(code).label for code in _HARMLESS_LOSSES} | {
-    LOST_NOTES,
-    LOST_STACKS,
-    DOUBTFUL_STACKS,
-}
 
 
 @dataclass(frozen=True)
@@ -77,11 +66,11 @@ def survey(trace: Trace) -> Survey:
     )
     for arena in known:
         facts.setdefault(arena, ops.ArenaFacts(arena, BAND_PAGES, fresh=False, nodes=nodes))
-    lossy, timed = _losses(events) if Kind.LOST in by_kind else ([], 0)
+    missing = losses(events, trace.lost, ARENA_STATE)
     # what a filter by program or cgroup left out is as good as lost, at any time
     narrowed = bool(trace.meta.filters.get("program") or trace.meta.filters.get("cgroup"))
-    told = sum(count for what, count in trace.meta.lost.items() if what not in _HARMLESS_LABELS)
-    return Survey(facts, known, hints, lossy, max(0, told - timed), by_kind, narrowed)
+    stretches = list(missing.stretches)
+    return Survey(facts, known, hints, stretches, missing.undated, by_kind, narrowed)
 
 
 def _nodes(trace: Trace) -> Nodes:
@@ -104,27 +93,6 @@ def _facts(row: Mapping[str, Any], start_ts_ns: int, nodes: Nodes) -> ops.ArenaF
         fresh=fresh and bool(size) and size <= BAND_PAGES,
         nodes=nodes,
     )
-
-
-def _losses(events: pl.LazyFrame) -> tuple[list[tuple[int, int]], int]:
-    rows = (
-        events.filter(pl.col("kind") == int(Kind.LOST))
-        .filter(~pl.col("ret").fill_null(0).is_in(_HARMLESS_LOSSES))
-        .select(
-            pl.col("since_ts_ns").fill_null(pl.col("ts_ns") - LOSS_NOTICED_NS),
-            "ts_ns",
-            pl.col("pages").fill_null(1),
-        )
-        .sort("since_ts_ns")
-        .collect()
-    )
-    stretches: list[tuple[int, int]] = []
-    for begin, end, _ in rows.iter_rows():
-        if stretches and begin <= stretches[-1][1]:
-            stretches[-1] = (stretches[-1][0], max(end, stretches[-1][1]))
-        else:
-            stretches.append((begin, end))
-    return stretches, int(rows["pages"].sum())
 
 
 def segments(

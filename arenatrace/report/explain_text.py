@@ -11,6 +11,7 @@ from rich.text import Text
 from arenatrace.report.memory_map import LEGEND, UNSURE_LEGEND, memory_map
 from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import address, count, duration, origin, since
+from arenatrace.schema import Cause, Level
 
 #: What a kernel-side or a program-side fault cannot show, whatever is recorded.
 _BLIND_SPOTS = (
@@ -24,18 +25,18 @@ _BLIND_SPOTS = (
     ),
 )
 
-_TITLES = {
-    "use-after-free": "use after free",
-    "never-allocated": "access to a page that was never allocated",
-    "out-of-bounds": "out of bounds",
-    "null-page": "NULL pointer",
-    "reserved-guard": "access to a reserved page",
-    "outside-user-range": "access outside of the arena's pages",
-    "guard-band": "access to the guard around the arena",
-    "alloc-race": "race with an allocation",
-    "free-race": "race with a free",
-    "refault": "fault again on a page that had faulted",
-    "unknown": "cause unknown",
+_TITLES: dict[str, str] = {
+    Cause.USE_AFTER_FREE: "use after free",
+    Cause.NEVER_ALLOCATED: "access to a page that was never allocated",
+    Cause.OUT_OF_BOUNDS: "out of bounds",
+    Cause.NULL_PAGE: "NULL pointer",
+    Cause.RESERVED_GUARD: "access to a reserved page",
+    Cause.OUTSIDE_USER_RANGE: "access outside of the arena's pages",
+    Cause.GUARD_BAND: "access to the guard around the arena",
+    Cause.ALLOC_RACE: "race with an allocation",
+    Cause.FREE_RACE: "race with a free",
+    Cause.REFAULT: "fault again on a page that had faulted",
+    Cause.UNKNOWN: "cause unknown",
 }
 
 _HOW_SURE = {
@@ -282,7 +283,7 @@ def _lifetime(fault: Mapping[str, Any]) -> str:
 def _limits(told: Mapping[str, Any]) -> Iterator[str]:
     if not told["trace"]["has_stacks"]:
         yield "No stack was recorded with this fault."
-    if told["trace"]["level"] == "faults":
+    if told["trace"]["level"] == Level.FAULTS:
         yield "Recorded at level faults: without allocations and frees there is no history."
     done = [told[member] for member in ("allocated", "freed") if told[member] is not None]
     if any(not operation["stack"] for operation in done):

@@ -12,7 +12,7 @@ from rich.text import Text
 from arenatrace.report.boots_text import boot_lines, boot_name
 from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import count, origin, seconds, size
-from arenatrace.schema import PAGE_SIZE
+from arenatrace.schema import PAGE_SIZE, Level
 
 #: Signatures shown; the rest are counted.
 SHOWN = 10
@@ -193,7 +193,7 @@ def _activity(summary: Mapping[str, Any]) -> Text:
     ]
     text = f"{count(totals['events'], 'event')}: {', '.join(words)}"
     trace = summary["trace"] or {}
-    if trace.get("level") == "faults" and "imported" not in trace:
+    if trace.get("level") == Level.FAULTS and "imported" not in trace:
         text += "; level faults: allocations, frees and reservations were not recorded"
     return Text(text)
 

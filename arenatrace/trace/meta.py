@@ -12,7 +12,7 @@ from typing import Any
 
 from arenatrace import __version__
 from arenatrace.errors import TraceError
-from arenatrace.schema import FORMAT_VERSION, PAGE_SIZE
+from arenatrace.schema import FORMAT_VERSION, PAGE_SIZE, Level
 from arenatrace.trace.checksum import open_regular
 
 META_NAME = "meta.json"
@@ -79,7 +79,7 @@ class Meta:
     boot_id: str | None = None
     clock: str = _CLOCK
     wall_offset_ns: int = 0
-    level: str = "pages"
+    level: str = Level.PAGES.value
     start_ts_ns: int = 0
     end_ts_ns: int | None = None
     probes: Probes = field(default_factory=Probes)

@@ -13,6 +13,7 @@ from arenatrace.schema import TABLES
 from arenatrace.trace.checksum import check
 from arenatrace.trace.columns import Field, misfit
 from arenatrace.trace.folder import trace_directories
+from arenatrace.trace.losses import TORN
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta, read_meta
 from arenatrace.trace.parquet_footer import columns
@@ -100,7 +101,7 @@ class Trace:
 
     def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
         # pyarrow takes longer to import than all that a small sealed trace needs.
-        from arenatrace.trace.recover import TORN, recovered, torn_notice
+        from arenatrace.trace.recover import recovered, torn_notice
 
         rows, tail = recovered(table, file)
         if tail.dropped_bytes:

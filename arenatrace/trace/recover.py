@@ -17,9 +17,6 @@ from arenatrace.trace.columns import Field, misfit
 #: What is at the end of a stream that was closed.
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 
-#: The loss a torn tail of the events counts as; how many they were nobody knows.
-TORN = "torn tail"
-
 
 @dataclass
 class Tail:

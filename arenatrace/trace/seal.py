@@ -22,9 +22,10 @@ from arenatrace.errors import IncompleteError
 from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
+from arenatrace.trace.losses import TORN
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import read_meta, write_meta
-from arenatrace.trace.recover import TORN, Tail, batches, torn_notice
+from arenatrace.trace.recover import Tail, batches, torn_notice
 
 #: Rows in a Parquet row group: large enough to compress, small enough to skip by time.
 ROW_GROUP = 128 * 1024

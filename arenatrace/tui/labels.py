@@ -9,17 +9,18 @@ from rich.text import Text
 
 from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import count, seconds
+from arenatrace.schema import Cause, Level
 from arenatrace.tui.snapshot import Snapshot
 
 #: Colours are the terminal's own sixteen; nothing is told by colour alone.
 OUTCOME_STYLE = {"oops": "bold red", "scratch-installed": "yellow"}
-CAUSE_STYLE = {
-    "use-after-free": "red",
-    "free-race": "red",
-    "alloc-race": "magenta",
-    "out-of-bounds": "yellow",
-    "null-page": "cyan",
-    "unknown": "dim",
+CAUSE_STYLE: dict[str, str] = {
+    Cause.USE_AFTER_FREE: "red",
+    Cause.FREE_RACE: "red",
+    Cause.ALLOC_RACE: "magenta",
+    Cause.OUT_OF_BOUNDS: "yellow",
+    Cause.NULL_PAGE: "cyan",
+    Cause.UNKNOWN: "dim",
 }
 #: Before causes are worked out.
 PENDING = "…"
@@ -98,7 +99,7 @@ def health(snapshot: Snapshot) -> Text:
     verdict = _verdict(snapshot)
     if verdict is not None:
         parts.append(verdict)
-    if meta.level == "faults":
+    if meta.level == Level.FAULTS:
         parts.append(Text("level faults: no history", "yellow"))
     profile = harmless(meta.profile) if meta.profile else "profile unknown"
     parts.append(Text(profile, "" if meta.profile else "yellow"))

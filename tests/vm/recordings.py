@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arenatrace.capture.kernel.probe_points import LEVELS
+from arenatrace.schema import Level
 from tests.vm.lab.lab import WORKLOAD, Lab
 from tests.vm.workloads.faults.check_truth import STREAM_FILE, Report, parse_stream
 
@@ -21,7 +21,7 @@ from tests.vm.workloads.faults.check_truth import STREAM_FILE, Report, parse_str
 #: those that fault in every way at each other level.
 MODES = (
     *("all", "unload-after-fault", "both-cpus", "clean", "races", "old", "lossy"),
-    *(f"all+races@{level}" for level in LEVELS if level != "pages"),
+    *(f"all+races@{level}" for level in Level if level != Level.PAGES),
 )
 
 TIMEOUT = 1500.0  # seconds; each recording compiles the probes anew

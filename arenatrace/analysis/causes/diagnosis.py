@@ -12,7 +12,7 @@ from arenatrace.analysis.pages.coverage import Knowledge
 from arenatrace.analysis.pages.event_pass import page_pass
 from arenatrace.analysis.pages.history import REPLACED_BY, STICKY, page_history
 from arenatrace.analysis.pages.neighbours import near_allocations, near_targets
-from arenatrace.schema import Kind
+from arenatrace.schema import Kind, ProfileName
 from arenatrace.trace.reader import Trace
 
 #: How long before a NULL was used, in ns, an allocation may have been refused to be its cause.
@@ -37,7 +37,7 @@ def with_diagnosis(
     places = within.select("arena", "page")
     operations, near_operations = page_pass(events, places, targets)
     operations = with_caller(operations, trace.scan("stacks"), programs)
-    sticky = trace.meta.profile == "scratch-sticky"
+    sticky = trace.meta.profile == ProfileName.SCRATCH_STICKY
     history = page_history(
         within.select("fault", "ts_ns", "seq", "arena", "page", "outcome"),
         operations,

@@ -7,9 +7,12 @@ import polars as pl
 from arenatrace.analysis.causes.rules import is_null_page
 from arenatrace.analysis.pages.operations import Op
 from arenatrace.analysis.text_columns import formatted
-from arenatrace.schema import BAND_SZ
+from arenatrace.schema import BAND_SZ, Cause
 
 _NS_PER = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"))
+
+#: Reasons for a page that nothing in the trace ever mapped.
+_NEVER_MAPPED = (Cause.NEVER_ALLOCATED, Cause.OUT_OF_BOUNDS)
 
 
 def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.DataFrame:
@@ -69,16 +72,16 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
             )
         ),
         pl.when(is_null_page()).then(
-            pl.when(reason == "null-page")
+            pl.when(reason == Cause.NULL_PAGE.value)
             .then(pl.lit("32-bit offset 0 of the arena: what a NULL arena pointer reaches"))
             .otherwise(pl.lit("a NULL arena pointer would reach the same page"))
         ),
         pl.when(is_null_page()).then(_refused()),
-        pl.when(reason == "outside-user-range").then(
+        pl.when(reason == Cause.OUTSIDE_USER_RANGE.value).then(
             formatted("the arena has {} pages", "max_entries")
         ),
-        pl.when(reason == "guard-band").then(_guard()),
-        pl.when(reason.is_in(["never-allocated", "out-of-bounds"])).then(_never()),
+        pl.when(reason == Cause.GUARD_BAND.value).then(_guard()),
+        pl.when(reason.is_in([cause.value for cause in _NEVER_MAPPED])).then(_never()),
         *(_neighbour(side) for side in ("below", "above")),
     ]
     return faults.with_columns(cause_evidence=pl.concat_list(sentences).list.drop_nulls())
@@ -217,7 +220,10 @@ def _neighbour(side: str) -> pl.Expr:
     )
     return pl.when(
         pl.col("reason").is_in(
-            ["never-allocated", "out-of-bounds", "outside-user-range", "reserved", "too-old"]
+            [
+                *(cause.value for cause in _NEVER_MAPPED),
+                *(Cause.OUTSIDE_USER_RANGE.value, "reserved", "too-old"),
+            ]
         )
     ).then(
         formatted(

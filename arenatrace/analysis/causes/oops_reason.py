@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from arenatrace.analysis.text_columns import formatted
-from arenatrace.schema import BAND_SZ, GUARD_SZ, OopsReason, Outcome
+from arenatrace.schema import BAND_SZ, GUARD_SZ, OopsReason, Outcome, ProfileName
 
 _LABELS = {int(reason): reason.label for reason in OopsReason}
 _SENTENCES = {
@@ -74,7 +74,7 @@ def _derived(profile: str | None) -> pl.Expr:
     # u64 subtraction wraps: below the start this is huge
     distance = pl.col("addr") - pl.col("asked_start")
     return (
-        pl.when(pl.lit(profile == "pre-scratch"))
+        pl.when(pl.lit(profile == ProfileName.PRE_SCRATCH))
         .then(pl.lit(OopsReason.NO_HANDLER.label))
         .when(pl.col("error_code") & _PF_PROT == _PF_PROT)
         .then(pl.lit(OopsReason.PROTECTION.label))

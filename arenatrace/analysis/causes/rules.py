@@ -9,7 +9,7 @@ import polars as pl
 
 from arenatrace.analysis.pages.coverage import Knowledge
 from arenatrace.analysis.pages.operations import LIVE_OPS, Op
-from arenatrace.schema import BAND_SZ, PAGE_SIZE
+from arenatrace.schema import BAND_SZ, PAGE_SIZE, Cause
 
 #: Two things that happen to a page within this many ns are taken as concurrent. A fault is
 #: stamped when the kernel looks at the page's entry, an allocation when ``arena_alloc_pages``
@@ -59,21 +59,21 @@ def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, known: Knowledge) -> 
 
 #: Finer reasons than causes: which rule applied.
 _CAUSE_OF = {
-    "no-place": "unknown",
-    "no-history": "unknown",
-    "too-old": "unknown",
-    "contradiction": "unknown",
-    "mapped-meanwhile": "alloc-race",
-    "mapped-by-something": "alloc-race",
-    "just-mapped": "alloc-race",
-    "mapped-next": "alloc-race",
-    "stale": "refault",
-    "scratch-freed": "refault",
-    "free-queued": "free-race",
-    "just-freed": "free-race",
-    "freed": "use-after-free",
-    "freed-only": "use-after-free",
-    "reserved": "reserved-guard",
+    "no-place": Cause.UNKNOWN.value,
+    "no-history": Cause.UNKNOWN.value,
+    "too-old": Cause.UNKNOWN.value,
+    "contradiction": Cause.UNKNOWN.value,
+    "mapped-meanwhile": Cause.ALLOC_RACE.value,
+    "mapped-by-something": Cause.ALLOC_RACE.value,
+    "just-mapped": Cause.ALLOC_RACE.value,
+    "mapped-next": Cause.ALLOC_RACE.value,
+    "stale": Cause.REFAULT.value,
+    "scratch-freed": Cause.REFAULT.value,
+    "free-queued": Cause.FREE_RACE.value,
+    "just-freed": Cause.FREE_RACE.value,
+    "freed": Cause.USE_AFTER_FREE.value,
+    "freed-only": Cause.USE_AFTER_FREE.value,
+    "reserved": Cause.RESERVED_GUARD.value,
 }
 
 
@@ -125,11 +125,11 @@ def _reason(*, blind: bool) -> pl.Expr:
     return (
         # Page 0 of an arena can be the NULL page; where it was in use, its history counts.
         pl.when(is_null_page() & ~was_live)
-        .then(pl.lit("null-page"))
+        .then(pl.lit(Cause.NULL_PAGE.value))
         .when(band.is_in(["upper-guard", "lower-guard"]))
-        .then(pl.lit("guard-band"))
+        .then(pl.lit(Cause.GUARD_BAND.value))
         .when(band == "kernel-band")
-        .then(pl.lit("outside-user-range"))
+        .then(pl.lit(Cause.OUTSIDE_USER_RANGE.value))
         .when(band.is_null())
         .then(pl.lit("no-place"))
         # The entry was empty when the CPU looked and full when the handler did.
@@ -172,8 +172,8 @@ def _reason_never_live(next_born: pl.Expr) -> pl.Expr:
         .when("preexisting")
         .then(pl.lit("too-old"))
         .when((close < OUT_OF_BOUNDS_PAGES).fill_null(value=False))
-        .then(pl.lit("out-of-bounds"))
-        .otherwise(pl.lit("never-allocated"))
+        .then(pl.lit(Cause.OUT_OF_BOUNDS.value))
+        .otherwise(pl.lit(Cause.NEVER_ALLOCATED.value))
     )
 
 
@@ -200,10 +200,10 @@ def _decided_by_ns() -> pl.Expr:
 
 
 #: Reasons that need no history.
-_AT_SIGHT = ("null-page", "guard-band", "outside-user-range")
+_AT_SIGHT = (Cause.NULL_PAGE.value, Cause.GUARD_BAND.value, Cause.OUTSIDE_USER_RANGE.value)
 #: Reasons that a trace without allocations and frees can give, if less surely.
 _FROM_THE_OUTCOME = ("mapped-meanwhile", "stale", "mapped-by-something")
-_NEEDS_START = ("never-allocated", "out-of-bounds")
+_NEEDS_START = (Cause.NEVER_ALLOCATED.value, Cause.OUT_OF_BOUNDS.value)
 _INFERRED = ("just-mapped", "mapped-by-something", "mapped-next", "just-freed", "freed-only")
 
 
@@ -213,13 +213,15 @@ def _confidence(known: Knowledge) -> pl.Expr:
     # A page of the user range may have been meant, unless it is known never to have been used.
     outside = pl.col("band") == "kernel-band"
     unused = pl.col("from_start") & (pl.col("band") == "user-range") & pl.lit(known.blind is None)
-    ambiguous = is_null_page() & ~(outside | unused & (by == "null-page")).fill_null(value=False)
+    ambiguous = is_null_page() & ~(outside | unused & (by == Cause.NULL_PAGE.value)).fill_null(
+        value=False
+    )
     unseen = by.is_in(_FROM_THE_OUTCOME) & pl.lit(known.blind is not None)
     sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~ambiguous & ~unseen
     return (
-        pl.when(pl.col("cause") == "unknown")
+        pl.when(pl.col("cause") == Cause.UNKNOWN.value)
         .then(pl.lit("unknown"))
-        .when(by.is_in(_INFERRED) | (by == "out-of-bounds"))
+        .when(by.is_in(_INFERRED) | (by == Cause.OUT_OF_BOUNDS.value))
         .then(pl.lit("likely"))
         .when(sure)
         .then(pl.lit("certain"))

@@ -89,7 +89,7 @@ class Held:
 
     path: Path
     meta: Meta
-    lost: int
+    lost: Mapping[str, int]
     tables: Mapping[str, pl.DataFrame]
     kept: Kept
     fresh: Sequence[pl.DataFrame]
@@ -205,7 +205,7 @@ class Held:
                 preexisting=pl.col("preexisting").fill_null(value=False) | old
             )
         trace = Trace(self.path, self.meta, tables)
-        trace.lost["recorded"] = self.lost
+        trace.lost |= self.lost
         return trace
 
 

@@ -11,7 +11,8 @@ from arenatrace.analysis.explanation import EXPLAINING
 from arenatrace.analysis.live import eviction, retained
 from arenatrace.analysis.live.retained import Held, Kept, empty, nothing_kept
 from arenatrace.analysis.totals import arena_totals, event_totals
-from arenatrace.schema import KEYED, TABLES, Kind
+from arenatrace.schema import FAULT_KINDS, KEYED, TABLES, Kind
+from arenatrace.trace.losses import label_of
 from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
 
@@ -21,7 +22,7 @@ LOSSES = 1_000
 #: Batches of fewer rows are joined: a window of small ones would be thousands of frames.
 _JOINED = 10_000
 
-_FAULT_KINDS = [int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)]
+_FAULT_KINDS = [int(kind) for kind in FAULT_KINDS]
 _PAGE_KINDS = [
     int(kind) for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
 ]
@@ -51,6 +52,7 @@ class Recent:
         self._fresh_rows = 0
         self._faults = empty("events")
         self._losses = empty("events")
+        self._lost: dict[str, int] = {}
         self._kernel = empty("events")
         self._operations = arena_totals(self._faults.lazy()).collect()
         self._tables = {name: empty(name) for name in TABLES if name != "events"}
@@ -79,7 +81,10 @@ class Recent:
         return Held(
             path=self.path,
             meta=self.meta,
-            lost=max(self.totals.get("lost", 0), sum(self.meta.lost.values())),
+            lost={
+                label: max(count, self.meta.lost.get(label, 0))
+                for label, count in self._lost.items()
+            },
             tables=dict(self._tables),
             kept=self._kept,
             fresh=tuple(self._fresh),
@@ -142,6 +147,9 @@ class Recent:
         if len(lost):
             count = int(lost["pages"].fill_null(1).cast(pl.Int64).sum())
             self.totals["lost"] = self.totals.get("lost", 0) + count
+            for code, number in lost.select("ret", pl.col("pages").fill_null(1)).iter_rows():
+                label = label_of(code or 0)
+                self._lost[label] = self._lost.get(label, 0) + number
             self._losses = pl.concat([self._losses, lost]).tail(LOSSES).rechunk()
         beside = rows.filter(kind.is_in(_KERNEL_KINDS))
         if len(beside):

@@ -9,8 +9,8 @@ import polars as pl
 from arenatrace.analysis.pages.coverage import Knowledge, knowledge
 from arenatrace.analysis.pages.history import REPLACED_BY, STICKY
 from arenatrace.analysis.pages.operations import LIVE_OPS, STATE_OPS, Op, operations, spread
-from arenatrace.analysis.pages.positions import END, Moment
-from arenatrace.schema import Kind, Outcome
+from arenatrace.analysis.pages.positions import END, Moment, is_before
+from arenatrace.schema import Kind, Outcome, ProfileName
 from arenatrace.trace.reader import Trace
 
 #: Room for a code of ``Op`` below the order of an event.
@@ -37,7 +37,7 @@ def address_space(trace: Trace, arena: int, before: Moment) -> pl.DataFrame:
     known = knowledge(trace.meta, trace.lost, events)
     old = bool(facts["preexisting"]) or facts["create_ts_ns"] is None
     pages = pl.DataFrame({"page": pl.int_range(facts["max_entries"], dtype=pl.UInt32, eager=True)})
-    ends = STICKY if trace.meta.profile == "scratch-sticky" else REPLACED_BY
+    ends = STICKY if trace.meta.profile == ProfileName.SCRATCH_STICKY else REPLACED_BY
     last = _last_operations(_events_before(events, arena, before), pages, arena, ends)
     states = pages.join(last, on="page", how="left", maintain_order="left").with_columns(
         state=_state("unknown" if old or known.blind is not None else "free"),
@@ -59,9 +59,7 @@ def _was_there(arena: dict[str, Any], before: Moment) -> bool:
 
 
 def _events_before(events: pl.LazyFrame, arena: int, before: Moment) -> pl.LazyFrame:
-    ts_ns, seq = before
-    earlier = (pl.col("ts_ns") < ts_ns) | ((pl.col("ts_ns") == ts_ns) & (pl.col("seq") < seq))
-    return events.filter((pl.col("arena") == arena) & earlier).with_row_index("order")
+    return events.filter((pl.col("arena") == arena) & is_before(before)).with_row_index("order")
 
 
 def _last_operations(

@@ -29,13 +29,13 @@ _CHANGES = [
 
 def moment_after(trace: Trace, arena: int, at: Moment) -> Moment:
     """The moment when one more event of ``arena`` has happened than at ``at``."""
-    later = _of(trace, arena).filter(~_earlier(at)).head(2).collect()
+    later = _of(trace, arena).filter(~is_before(at)).head(2).collect()
     return END if len(later) < 2 else later.row(1)
 
 
 def moment_before(trace: Trace, arena: int, at: Moment) -> Moment:
     """The moment before the last event of ``arena`` that had happened at ``at``; ``at`` if none."""
-    earlier = _of(trace, arena).filter(_earlier(at)).tail(1).collect()
+    earlier = _of(trace, arena).filter(is_before(at)).tail(1).collect()
     return earlier.row(0) if len(earlier) else at
 
 
@@ -44,6 +44,7 @@ def _of(trace: Trace, arena: int) -> pl.LazyFrame:
     return trace.scan("events").filter(wanted).select("ts_ns", "seq")
 
 
-def _earlier(at: Moment) -> pl.Expr:
+def is_before(at: Moment) -> pl.Expr:
+    """Return whether an event, by its ``ts_ns`` and ``seq``, comes before ``at``."""
     ts_ns, seq = at
     return (pl.col("ts_ns") < ts_ns) | ((pl.col("ts_ns") == ts_ns) & (pl.col("seq") < seq))

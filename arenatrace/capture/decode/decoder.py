@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from arenatrace.capture.decode.dictionary_codes import codes_of
-from arenatrace.capture.decode.event_columns import FAULTS, PAGE_OPERATIONS, EventColumns, Who
+from arenatrace.capture.decode.event_columns import PAGE_OPERATIONS, EventColumns, Who
 from arenatrace.capture.decode.index_column import NONE
 from arenatrace.capture.decode.kind_masks import Ints, KindMasks
 from arenatrace.capture.identity.ledger import Ledger
 from arenatrace.capture.probes.losses import Loss
 from arenatrace.capture.ring.ring_buffer import Records
-from arenatrace.schema import Kind, WireFlag
+from arenatrace.schema import FAULT_KINDS, Kind, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 
 #: Events that change what a pointer means; the rows between two of them are taken at once.
@@ -85,7 +85,7 @@ class Decoder:
         who = Who(len(records))
         self._page_stacks(records, kinds, who)
         pointers = records["arena"].copy()
-        faults = deque(kinds.rows_of(*FAULTS))
+        faults = deque(kinds.rows_of(*FAULT_KINDS))
         gone: list[int] = []
         done = 0
         for turn in (*kinds.rows_of(*_TURNING_POINTS), len(records)):

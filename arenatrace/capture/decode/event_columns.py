@@ -16,10 +16,9 @@ from arenatrace.capture.decode.dictionary_codes import codes_of
 from arenatrace.capture.decode.index_column import NONE, RowNumbers
 from arenatrace.capture.decode.kind_masks import Ints, KindMasks, Mask
 from arenatrace.capture.ring.ring_buffer import RECORD, Records
-from arenatrace.schema import BAND_SZ, PAGE_SIZE, Kind, Outcome, WireFlag
+from arenatrace.schema import BAND_SZ, FAULT_KINDS, PAGE_SIZE, Kind, Outcome, WireFlag
 
-FAULTS = (Kind.KERNEL_FAULT, Kind.PROG_FAULT)
-TOUCHING = (*FAULTS, Kind.USER_FAULT)
+TOUCHING = (*FAULT_KINDS, Kind.USER_FAULT)
 KERNEL_MEMORY = (Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
 #: Their ``ip`` is the hash of their stack, 0 for none.
 PAGE_OPERATIONS = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
@@ -140,7 +139,7 @@ class EventColumns:
         return {
             "write": flag_column(_has(flags, WireFlag.WRITE), kinds.of(*TOUCHING)),
             "error_code": nullable(error_code, coded),
-            "ip": nullable(self._records["ip"].copy(), kinds.of(*FAULTS)),
+            "ip": nullable(self._records["ip"].copy(), kinds.of(*FAULT_KINDS)),
             "outcome": nullable(outcome, outcome != 0),
             "oops_reason": nullable(pages.astype(np.uint8), oops),
         }
@@ -179,7 +178,7 @@ class EventColumns:
         pgoff = (place - user.astype(np.uint32)) >> _PAGE_SHIFT
         if not user.all():
             known = known & (user != 0)
-        by_kernel_address = np.flatnonzero(kinds.of(*FAULTS, *KERNEL_MEMORY))
+        by_kernel_address = np.flatnonzero(kinds.of(*FAULT_KINDS, *KERNEL_MEMORY))
         if by_kernel_address.size:
             arena = self._who.arena.of(by_kernel_address)
             kern = _per_arena(self._kern_vm_start, arena)

@@ -16,10 +16,10 @@ from arenatrace.capture.flight.plan import AFTER_S, FlightPlan
 from arenatrace.capture.flight.sealer import FlightSealer, Window
 from arenatrace.capture.flight.segments import FlightSegments, events_in
 from arenatrace.errors import DiskFullError
-from arenatrace.schema import Kind
+from arenatrace.schema import FAULT_KINDS
 from arenatrace.trace.meta import Meta
 
-_FAULTS = pa.array([int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT)], pa.uint8())
+_FAULTS = pa.array([int(kind) for kind in FAULT_KINDS], pa.uint8())
 _AFTER_NS = int(AFTER_S * 1e9)
 #: What events are lost for that come while the disk is full.
 NO_ROOM = "events without room on the disk"

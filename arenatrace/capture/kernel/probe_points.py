@@ -8,6 +8,7 @@ from arenatrace.capture.kernel import machine
 from arenatrace.capture.kernel.btf import Btf
 from arenatrace.capture.kernel.struct_offsets import OPTIONAL
 from arenatrace.errors import UnsupportedError
+from arenatrace.schema import Level
 
 
 @dataclass(frozen=True)
@@ -197,15 +198,13 @@ def require_essential(states: list[PointState]) -> None:
             )
 
 
-#: How much is recorded, least first.
-LEVELS = ("faults", "pages", "stacks")
-
-
 def level_macros(level: str) -> tuple[str, ...]:
     """What ``level`` compiles into the probes."""
-    return ("AT_STACKS",) if level == "stacks" else ()
+    return ("AT_STACKS",) if level == Level.STACKS else ()
 
 
 def at_level(states: list[PointState], level: str) -> list[PointState]:
-    """``states`` of the points that ``level``, one of ``LEVELS``, wants."""
-    return [state for state in states if level != "faults" or not state.point.per_page_operation]
+    """``states`` of the points that ``level``, a ``schema.Level``, wants."""
+    return [
+        state for state in states if level != Level.FAULTS or not state.point.per_page_operation
+    ]

@@ -7,6 +7,7 @@ the others lack.
 from __future__ import annotations
 
 from arenatrace.capture.kernel.btf import Btf
+from arenatrace.schema import ProfileName
 
 #: Evidence by name: a function, or a structure and its member.
 _HANDLER = "bpf_arena_handle_page_fault"
@@ -39,9 +40,9 @@ def detect(found: dict[str, bool]) -> str | None:
     if not found["bpf_arena.map"]:
         return None
     if found["bpf_arena.garbage_page"]:
-        return "map-always"
+        return ProfileName.MAP_ALWAYS.value
     if not found[_HANDLER]:
-        return "pre-scratch"
+        return ProfileName.PRE_SCRATCH.value
     if found["apply_range_data.scratch_page"] or found["apply_range_data.arena"]:
-        return "scratch-replace"
-    return "scratch-sticky" if found["apply_range_data.pages"] else None
+        return ProfileName.SCRATCH_REPLACE.value
+    return ProfileName.SCRATCH_STICKY.value if found["apply_range_data.pages"] else None

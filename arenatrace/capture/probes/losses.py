@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from arenatrace.capture.probes.loader import Probes
 from arenatrace.schema import Kind
+from arenatrace.trace.losses import MISSED_BY, label_of
 
 #: Probes that send an event themselves, and its kind: each run the kernel skips is one lost.
 #: The other probes only add to somebody else's event.
@@ -62,7 +63,7 @@ class LossCounter:
         found = [*self._no_room(), *self._recursion(now_ns)]
         self._looked_ns = now_ns
         for loss in found:
-            self._add(_label(loss.kind), loss.count)
+            self._add(label_of(loss.kind), loss.count)
         self.totals |= self._probes.lost_notes()
         return found
 
@@ -98,7 +99,7 @@ class LossCounter:
             if name in _EVENT_OF:
                 found.append(Loss(_EVENT_OF[name], fresh, self._looked_ns, now_ns))
             else:
-                self._add(f"missed by {name}", fresh)
+                self._add(f"{MISSED_BY}{name}", fresh)
         return found
 
 
@@ -109,7 +110,3 @@ def _joined(one: Loss, other: Loss) -> Loss:
         min(one.first_ns, other.first_ns),
         max(one.last_ns, other.last_ns),
     )
-
-
-def _label(kind: int) -> str:
-    return Kind(kind).label if kind in Kind._value2member_map_ else str(kind)

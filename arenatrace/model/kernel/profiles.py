@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from arenatrace.errors import UsageError
+from arenatrace.schema import ProfileName
 
 #: Map flags (include/uapi/linux/bpf.h). The last was proposed and never merged.
 BPF_F_SEGV_ON_FAULT = 1 << 17
@@ -54,16 +55,16 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("pre-scratch", "6.9 to 7.1", Touch.OOPS),
+        Profile(ProfileName.PRE_SCRATCH.value, "6.9 to 7.1", Touch.OOPS),
         Profile(
-            "map-always",
+            ProfileName.MAP_ALWAYS.value,
             "RFC v1, arenas with BPF_F_ARENA_MAP_ALWAYS (bit 20)",
             Touch.OOPS,
             has_map_always=True,
         ),
-        Profile("scratch-sticky", "v2 to v4 as posted", Touch.SCRATCH),
+        Profile(ProfileName.SCRATCH_STICKY.value, "v2 to v4 as posted", Touch.SCRATCH),
         Profile(
-            "scratch-replace",
+            ProfileName.SCRATCH_REPLACE.value,
             "7.2 and later",
             Touch.SCRATCH,
             alloc_replaces_scratch=True,

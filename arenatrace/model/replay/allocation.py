@@ -27,6 +27,7 @@ from arenatrace.model.replay.contradiction import (
 
 if TYPE_CHECKING:
     from arenatrace.model.replay.checker import Judge
+from arenatrace.schema import ProfileName
 
 
 def page_alloc(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
@@ -69,7 +70,9 @@ def _granted(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
             return over_scratch(page, count, observed)
         judge.tally.unknown += 1
     if judge.scratch_seen and arena.scratched(page, count) >= 0:
-        judge.prove("scratch-replace", at, f"{pages_named(page, count)} allocated over scratch")
+        judge.prove(
+            ProfileName.SCRATCH_REPLACE, at, f"{pages_named(page, count)} allocated over scratch"
+        )
     arena.allocate(page, count)
     return None
 
@@ -138,13 +141,13 @@ def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
         arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
         if telling:
             said = f"{pages_named(target, count)} refused because of scratch"
-            judge.prove("scratch-sticky", at, said)
+            judge.prove(ProfileName.SCRATCH_STICKY, at, said)
         return None
     if expected < 0:
         return None
     if telling and judge.lenient and judge.scratch_seen and arena.scratched(expected, count) >= 0:
         judge.prove(
-            "scratch-sticky",
+            ProfileName.SCRATCH_STICKY,
             at,
             f"{pages_named(expected, count)} were free but scratched, and were refused",
         )

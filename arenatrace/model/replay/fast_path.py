@@ -38,7 +38,7 @@ from arenatrace.model.ops import (
     Segment,
 )
 from arenatrace.model.replay.checker import Judge
-from arenatrace.schema import Kind
+from arenatrace.schema import Kind, ProfileName
 
 #: Runs of fewer pages than this are held ready.
 _LONGEST = 65
@@ -324,7 +324,7 @@ def _terms(judge: Judge) -> tuple[int, bool, bool, bool, bool]:
         return 0, False, False, False, False
     ordered = arena.free.ordered
     # until it has been shown once that scratch is replaced, it is worth looking
-    settled = arena.profile.alloc_replaces_scratch and "scratch-replace" in judge.proofs
+    settled = arena.profile.alloc_replaces_scratch and ProfileName.SCRATCH_REPLACE in judge.proofs
     predictable = ordered and (settled or not judge.scratch_seen)
     fills = not arena.map_flags & BPF_F_SEGV_ON_FAULT
     return arena.limit, ordered, predictable, fills, arena.touch == Touch.SCRATCH

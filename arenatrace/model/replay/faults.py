@@ -19,7 +19,7 @@ from arenatrace.model.ops import (
     WRITE,
 )
 from arenatrace.model.replay.contradiction import Contradiction, bad_page, excusable
-from arenatrace.schema import Kind, Outcome
+from arenatrace.schema import Kind, Outcome, ProfileName
 
 if TYPE_CHECKING:
     from arenatrace.model.replay.checker import Judge
@@ -134,7 +134,9 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
         if not _raced(judge, page, at):
             what = "a mapped" if state == _REAL else "an already scratched"
             if state == _SCRATCH and not arena.profile.free_clears_scratch:
-                judge.prove("scratch-replace", at, f"page {page} was scratched a second time")
+                judge.prove(
+                    ProfileName.SCRATCH_REPLACE, at, f"page {page} was scratched a second time"
+                )
             return Contradiction(
                 "no fault",
                 observed,

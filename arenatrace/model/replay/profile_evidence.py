@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from arenatrace.model.kernel.profiles import BPF_F_ARENA_MAP_ALWAYS, PROFILES
+from arenatrace.schema import ProfileName
 
 _HANDLER = "bpf_arena_handle_page_fault"
 
@@ -27,29 +28,37 @@ class Hints:
 def first_guess(hints: Hints) -> tuple[str, list[str]]:
     """The profile to begin with, and the evidence for it."""
     if any(flags & BPF_F_ARENA_MAP_ALWAYS for flags in hints.map_flags):
-        return "map-always", ["an arena was created with BPF_F_ARENA_MAP_ALWAYS (map flag bit 20)"]
+        return ProfileName.MAP_ALWAYS, [
+            "an arena was created with BPF_F_ARENA_MAP_ALWAYS (map flag bit 20)"
+        ]
     if hints.recorded in PROFILES:
         return hints.recorded, ["the recorder wrote this profile into the trace"]
     if _HANDLER in hints.features:
         if hints.features[_HANDLER]:
-            return "scratch-replace", [f"the kernel has {_HANDLER}()"]
-        return "pre-scratch", [f"the kernel has no {_HANDLER}()"]
+            return ProfileName.SCRATCH_REPLACE, [f"the kernel has {_HANDLER}()"]
+        return ProfileName.PRE_SCRATCH, [f"the kernel has no {_HANDLER}()"]
     if hints.recovered:
-        return "scratch-replace", [f"{hints.recovered} kernel-side fault(s) were recovered"]
+        return ProfileName.SCRATCH_REPLACE, [
+            f"{hints.recovered} kernel-side fault(s) were recovered"
+        ]
     if hints.oopsed:
-        return "pre-scratch", [f"{hints.oopsed} kernel-side fault(s) oopsed, none was recovered"]
-    return "scratch-replace", ["nothing in the trace tells: the latest one is assumed"]
+        return ProfileName.PRE_SCRATCH, [
+            f"{hints.oopsed} kernel-side fault(s) oopsed, none was recovered"
+        ]
+    return ProfileName.SCRATCH_REPLACE, ["nothing in the trace tells: the latest one is assumed"]
 
 
 def better_guess(profile: str, proofs: Mapping[str, tuple[int, str]]) -> str | None:
     """The profile that ``proofs``, found while replaying under ``profile``, ask for instead."""
-    if profile == "scratch-replace":
-        only_sticky = "scratch-sticky" in proofs and "scratch-replace" not in proofs
-        return "scratch-sticky" if only_sticky else None
-    if profile == "scratch-sticky":
-        return "scratch-replace" if "scratch-replace" in proofs else None
-    if profile == "pre-scratch" and "scratch" in proofs:
-        return "scratch-replace"
+    if profile == ProfileName.SCRATCH_REPLACE:
+        only_sticky = (
+            ProfileName.SCRATCH_STICKY in proofs and ProfileName.SCRATCH_REPLACE not in proofs
+        )
+        return ProfileName.SCRATCH_STICKY if only_sticky else None
+    if profile == ProfileName.SCRATCH_STICKY:
+        return ProfileName.SCRATCH_REPLACE if ProfileName.SCRATCH_REPLACE in proofs else None
+    if profile == ProfileName.PRE_SCRATCH and "scratch" in proofs:
+        return ProfileName.SCRATCH_REPLACE
     return None
 
 
@@ -63,8 +72,10 @@ def shown(proofs: Mapping[str, tuple[int, str]]) -> list[str]:
 
 def mixed(hints: Hints, proofs: Mapping[str, tuple[int, str]]) -> tuple[int, str, str, str] | None:
     """(seq, expected, observed, explanation) if the proofs exclude each other, else None."""
-    if "scratch-sticky" in proofs and "scratch-replace" in proofs:
-        first, second = sorted(("scratch-sticky", "scratch-replace"), key=lambda n: proofs[n])
+    if ProfileName.SCRATCH_STICKY in proofs and ProfileName.SCRATCH_REPLACE in proofs:
+        first, second = sorted(
+            (ProfileName.SCRATCH_STICKY, ProfileName.SCRATCH_REPLACE), key=lambda n: proofs[n]
+        )
         (seq1, said1), (seq2, said2) = proofs[first], proofs[second]
         told = f"the trace proves two generations: {said1} (seq {seq1}), but {said2} (seq {seq2})"
         return seq2, first, second, told
@@ -72,10 +83,10 @@ def mixed(hints: Hints, proofs: Mapping[str, tuple[int, str]]) -> tuple[int, str
         return None
     seq, sentence = proofs["scratch"]
     if any(flags & BPF_F_ARENA_MAP_ALWAYS for flags in hints.map_flags):
-        against = "map-always"
+        against = ProfileName.MAP_ALWAYS
         why = "an arena was created with BPF_F_ARENA_MAP_ALWAYS"
     elif hints.features.get(_HANDLER) is False:
-        against = "pre-scratch"
+        against = ProfileName.PRE_SCRATCH
         why = f"the kernel has no {_HANDLER}()"
     else:
         return None
@@ -84,6 +95,6 @@ def mixed(hints: Hints, proofs: Mapping[str, tuple[int, str]]) -> tuple[int, str
 
 _MEANS = {
     "scratch": "a kernel with scratch pages",
-    "scratch-sticky": "scratch-sticky",
-    "scratch-replace": "scratch-replace",
+    ProfileName.SCRATCH_STICKY: ProfileName.SCRATCH_STICKY,
+    ProfileName.SCRATCH_REPLACE: ProfileName.SCRATCH_REPLACE,
 }

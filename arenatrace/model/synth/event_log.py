@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 
 from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS
-from arenatrace.schema import Kind, Outcome
+from arenatrace.schema import Kind, Outcome, ProfileName
 
 FIRST_TID = 1000
 #: A thread of the workqueue, apart from those that run programs.
@@ -43,7 +43,7 @@ class Plan:
     seed: int
     events: int = 10_000
     arenas: int = 2
-    profile: str = "scratch-replace"
+    profile: str = ProfileName.SCRATCH_REPLACE.value
     threads: int = 1
     jitter_ns: int = 0
     #: Pages of the largest arena.

@@ -19,7 +19,7 @@ from arenatrace.model.synth import page_defects as pages
 from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
 from arenatrace.model.synth.synthesize import workloads
 from arenatrace.model.synth.workload import Workload
-from arenatrace.schema import Kind
+from arenatrace.schema import Kind, ProfileName
 
 _PAUSE_NS = 3 * REORDER_WINDOW_NS
 _ANY = frozenset(PROFILES)
@@ -52,14 +52,14 @@ MUTATIONS: dict[str, tuple[frozenset[str], Defect]] = {
     "user-filled": (_ANY, faults.user_filled),
     "prog-on-page": (_ANY, faults.prog_on_page),
     "after-destroy": (_ANY, pages.after_destroy),
-    "prog-store-zeroed": (_ANY - {"map-always"}, faults.prog_store_zeroed),
+    "prog-store-zeroed": (_ANY - {ProfileName.MAP_ALWAYS}, faults.prog_store_zeroed),
     "user-scratch": (_SCRATCH, faults.user_scratch),
     "scratch-over-page": (_SCRATCH, faults.scratch_over_page),
     "mapped-nowhere": (_SCRATCH, faults.mapped_nowhere),
     "oops-recoverable": (_SCRATCH, faults.oops_recoverable),
     "recovered-in-guard": (_SCRATCH, faults.recovered_in_guard),
     "recovered-early": (_NO_SCRATCH, faults.recovered_early),
-    "sticky-replaced": (frozenset({"scratch-sticky"}), faults.sticky_replaced),
+    "sticky-replaced": (frozenset({ProfileName.SCRATCH_STICKY}), faults.sticky_replaced),
 }
 
 

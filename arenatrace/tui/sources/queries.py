@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from arenatrace.analysis.pages.address_space import address_space
-from arenatrace.analysis.pages.positions import Moment
+from arenatrace.analysis.pages.positions import Moment, is_before
 from arenatrace.trace.reader import Trace
 from arenatrace.tui.picture import Picture, picture_of
 
@@ -23,12 +23,7 @@ def picture(trace: Trace, rows: pl.DataFrame | None, arena: int, at: Moment) -> 
     ranges = address_space(trace, arena, at)
     if rows is None:
         return picture_of(arena, at, ranges.iter_rows(named=True), ())
-    ts_ns, seq = at
-    faulted = rows.filter(
-        (pl.col("arena") == arena)
-        & pl.col("page").is_not_null()
-        & ((pl.col("ts_ns") < ts_ns) | ((pl.col("ts_ns") == ts_ns) & (pl.col("seq") < seq)))
-    )
+    faulted = rows.filter((pl.col("arena") == arena) & pl.col("page").is_not_null() & is_before(at))
     return picture_of(arena, at, ranges.iter_rows(named=True), faulted["page"].to_list())
 
 
