@@ -27,13 +27,20 @@ def causes(faults: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def signatures(faults: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per signature, most frequent first: title, cause, count, first and last time in ns.
+#: Columns of ``signatures``.
+_SIGNATURE = (
+    *("signature", "title", "cause", "first_fault", "count", "oopses"),
+    *("first_ts_ns", "last_ts_ns"),
+)
 
-    The title is that of the first fault; faults of one signature have one cause.
-    ``first_fault`` is the number of the first.
+
+def signatures(faults: pl.LazyFrame) -> pl.LazyFrame:
+    """Return one row per signature, most frequent first, with times in ns.
+
+    ``title`` is that of the first fault, whose number is ``first_fault``. Faults of one signature
+    have one cause.
     """
-    return (
+    return by_frequency(
         faults.sort("fault")
         .group_by("signature", maintain_order=True)
         .agg(
@@ -45,24 +52,11 @@ def signatures(faults: pl.LazyFrame) -> pl.LazyFrame:
             first_ts_ns=pl.col("ts_ns").min(),
             last_ts_ns=pl.col("ts_ns").max(),
         )
-        .sort("count", "first_ts_ns", descending=[True, False], maintain_order=True)
     )
 
 
-def programs(faults: pl.LazyFrame, programs: pl.LazyFrame) -> pl.LazyFrame:
-    """The programs that use an arena or faulted, most faults first, with their counts.
-
-    The recorder's own programs are left out unless one of them is blamed.
-    """
-    counted = fault_counts(faults, "prog_index").rename({"prog_index": "prog"})
-    relevant = pl.col("faults").is_not_null() | (
-        pl.col("arena").is_not_null() & ~pl.col("own").fill_null(value=False)
-    )
-    return (
-        programs.select("prog", "id", "name", "tag", "type", "arena", "own")
-        .join(counted, on="prog", how="left")
-        .filter(relevant)
-        .with_columns(pl.col("faults", *COUNTS).fill_null(0))
-        .sort("faults", "prog", descending=[True, False])
-        .select("prog", "id", "name", "tag", "type", "arena", "faults", *COUNTS)
-    )
+def by_frequency(groups: pl.LazyFrame) -> pl.LazyFrame:
+    """Sort ``groups``, one row per signature, and select the columns of ``signatures``."""
+    return groups.sort(
+        "count", "first_ts_ns", descending=[True, False], maintain_order=True
+    ).select(_SIGNATURE)

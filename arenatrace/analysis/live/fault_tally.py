@@ -46,40 +46,28 @@ class Tally:
         return self._groups
 
     def signatures(self) -> list[dict[str, Any]]:
-        """As ``fault_counts.signatures``, most frequent first."""
+        """Return the rows of ``fault_counts.signatures``."""
         if self._groups is None:
             return []
         rows = _summed(self._groups.sort("first_fault"), ["signature"], ["title", "cause"])
-        return rows.sort(
-            "count", "first_ts_ns", descending=[True, False], maintain_order=True
-        ).to_dicts()
+        return fault_counts.by_frequency(rows.lazy()).collect().to_dicts()
 
-    def by(self, key: str) -> dict[Any, dict[str, int]]:
-        """``faults`` and the members of ``fault_counts.COUNTS`` by the column ``key``."""
-        if self._groups is None:
-            return {}
-        rows = _summed(self._groups, [key]).rename({"count": "faults"})
-        names = ("faults", *fault_counts.COUNTS)
-        return {row[key]: {name: row[name] for name in names} for row in rows.to_dicts()}
+    def counts(self, key: str) -> pl.LazyFrame:
+        """Return the rows of ``fault_counts.fault_counts`` by the column ``key``."""
+        groups, numbers = self._groups, ("faults", *fault_counts.COUNTS)
+        if groups is None:
+            return pl.LazyFrame(schema={key: pl.UInt32, **dict.fromkeys(numbers, pl.Int64)})
+        named = groups.lazy().rename({"count": "faults"})
+        return named.filter(pl.col(key).is_not_null()).group_by(key).agg(pl.col(*numbers).sum())
 
-    def causes(self) -> dict[str, int]:
-        """How often each cause, most frequent first."""
-        if self._groups is None:
-            return {}
-        counted = self._groups.group_by("cause").agg(pl.col("count").sum())
-        counted = counted.sort("count", "cause", descending=[True, False])
-        return {cause or "unknown": count for cause, count in counted.iter_rows()}
-
-    def causes_by_program(self) -> dict[int | None, dict[str, int]]:
-        """``causes`` of each program."""
-        if self._groups is None:
-            return {}
-        counted = self._groups.group_by("prog_index", "cause").agg(pl.col("count").sum())
-        counted = counted.sort("count", "cause", descending=[True, False])
-        found: dict[int | None, dict[str, int]] = {}
-        for program, cause, count in counted.iter_rows():
-            found.setdefault(program, {})[cause or "unknown"] = count
-        return found
+    def causes(self) -> pl.DataFrame:
+        """Return the rows of ``fault_counts.causes``."""
+        groups = self._groups
+        if groups is None:
+            schema = {"prog_index": pl.UInt32, "cause": pl.String, "count": pl.Int64}
+            return pl.DataFrame(schema=schema)
+        counted = groups.group_by("prog_index", "cause").agg(pl.col("count").sum())
+        return counted.sort("count", "cause", descending=[True, False])
 
 
 def _summed(groups: pl.DataFrame, key: Sequence[str], first: Sequence[str] = ()) -> pl.DataFrame:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from arenatrace.analysis.pages.arrays import Ints
 from arenatrace.analysis.pages.neighbour_states import NearStates
 from arenatrace.analysis.pages.operations import as_effective, batches, operations
-from arenatrace.analysis.pages.page_set import Ints, Places
+from arenatrace.analysis.pages.page_set import Places
 from arenatrace.analysis.pages.prefetch import ahead
 from arenatrace.schema import Kind
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from arenatrace.analysis.pages.arrays import Ints
 from arenatrace.analysis.pages.operations import Op
 from arenatrace.analysis.pages.page_set import Places
-from arenatrace.analysis.pages.position_rank import Ints, Moments
+from arenatrace.analysis.pages.position_rank import Moments
 
 #: What is kept of an operation.
 _FACTS = {

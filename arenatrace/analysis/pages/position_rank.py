@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
-Ints = np.ndarray[Any, np.dtype[Any]]
+from arenatrace.analysis.pages.arrays import Ints
 
 
 class Moments:

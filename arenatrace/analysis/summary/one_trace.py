@@ -9,7 +9,7 @@ import polars as pl
 
 from arenatrace.analysis import fault_counts
 from arenatrace.analysis.faults import faults as fault_rows
-from arenatrace.analysis.text_columns import formatted
+from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_rows
 from arenatrace.analysis.totals import arena_totals, lost, sum_of_arenas
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.reader import Trace
@@ -38,15 +38,17 @@ def summary_of(
     events = trace.scan("events") if events is None else events
     # In a stream and once: collected with the rest, the events would be held for both uses.
     activity = arena_totals(events).collect(engine="streaming")
-    by_program, by_arena, by_cause, by_signature, others = pl.collect_all(
+    by_cause, by_signature, others = pl.collect_all(
         [
-            fault_counts.programs(faults, programs),
-            _arenas(activity.lazy(), arenas, faults),
             fault_counts.causes(faults),
             fault_counts.signatures(faults),
             programs.select((~pl.col("own").fill_null(value=False)).sum()),
         ]
     )
+    by_program, by_arena = (
+        fault_counts.fault_counts(faults, key) for key in ("prog_index", "arena")
+    )
+    arena_list = arena_rows(arenas, by_arena, activity.lazy())
     counts = sum_of_arenas(activity).row(0, named=True)
     meta = trace.meta
     return {
@@ -64,13 +66,13 @@ def summary_of(
         },
         "totals": {
             **counts,
-            "arenas": len(by_arena),
+            "arenas": len(arena_list),
             "programs": others.item(),
             "lost": lost(trace),
         },
-        "programs": _with_causes(by_program, by_cause),
-        "arenas": by_arena.to_dicts(),
-        "causes": _sum_causes(by_cause),
+        "programs": program_rows(programs, by_program, by_cause),
+        "arenas": arena_list,
+        "causes": cause_counts(by_cause),
         "signatures": by_signature.to_dicts(),
         "notices": list(trace.notices),
     }
@@ -81,42 +83,3 @@ def duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
     end = last_ts_ns if meta.end_ts_ns is None else meta.end_ts_ns
     # Below 0 a time tells only the order.
     return None if end is None or end < 0 else max(0, end - meta.start_ts_ns)
-
-
-def _arenas(activity: pl.LazyFrame, arenas: pl.LazyFrame, faults: pl.LazyFrame) -> pl.LazyFrame:
-    numbers = ["faults", *fault_counts.COUNTS, "allocs", "frees", "reserves"]
-    return (
-        arenas.select(
-            "arena",
-            "map_id",
-            "name",
-            "max_entries",
-            formatted("0x{}", _hex("user_vm_start")).alias("user_vm_start"),
-            formatted("0x{}", _hex("kern_vm_start")).alias("kern_vm_start"),
-            "preexisting",
-            "create_ts_ns",
-            "destroy_ts_ns",
-        )
-        .join(fault_counts.fault_counts(faults, "arena"), on="arena", how="left")
-        .join(activity.select("arena", "allocs", "frees", "reserves"), on="arena", how="left")
-        .with_columns(pl.col(*numbers).fill_null(0))
-        .sort("faults", "arena", descending=[True, False])
-    )
-
-
-def _hex(column: str) -> pl.Expr:
-    """The hex digits of an address column; arenas are few, so this may be Python."""
-    return pl.col(column).map_elements(lambda value: f"{value:x}", return_dtype=pl.String)
-
-
-def _with_causes(by_program: pl.DataFrame, by_cause: pl.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for row in by_program.iter_rows(named=True):
-        own = by_cause.filter(pl.col("prog_index") == row["prog"])
-        rows.append({**row, "causes": dict(own.select("cause", "count").iter_rows())})
-    return rows
-
-
-def _sum_causes(by_cause: pl.DataFrame) -> dict[str, int]:
-    summed = by_cause.group_by("cause", maintain_order=True).agg(pl.col("count").sum())
-    return dict(summed.sort("count", descending=True, maintain_order=True).iter_rows())

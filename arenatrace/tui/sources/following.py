@@ -17,6 +17,7 @@ from arenatrace.analysis.live.retained import Held
 from arenatrace.analysis.live.window import Recent
 from arenatrace.analysis.pages.positions import Moment, moment_after, moment_before
 from arenatrace.analysis.pages.timeline import page_story
+from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_rows
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.trace.meta import read_meta
 from arenatrace.tui.labels import internal_error
@@ -24,7 +25,7 @@ from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Recording, Snapshot
 from arenatrace.tui.sources import queries
 from arenatrace.tui.sources.event_rate import EventRate
-from arenatrace.tui.sources.live_tables import arena_rows, let_go, program_rows
+from arenatrace.tui.sources.evicted_rows import evicted_rows
 from arenatrace.tui.sources.source import Publish
 from arenatrace.tui.sources.table_inflow import Inflow
 
@@ -184,13 +185,15 @@ class FollowSource:
         self._rows, self._diagnosed = rows, held.fault_count
         faults = fault_contract(rows.lazy()).collect()
         every = held.kept.tally.plus(faults)
+        causes = every.causes()
+        programs, arenas = (held.tables[name].lazy() for name in ("programs", "arenas"))
         self._change(
             faults=faults,
             unlisted=held.kept.unlisted,
             signatures=tuple(every.signatures()),
-            programs=tuple(program_rows(held.tables["programs"], every)),
-            arenas=tuple(arena_rows(held.tables["arenas"], every, operations)),
-            causes=every.causes(),
+            programs=tuple(program_rows(programs, every.counts("prog_index"), causes)),
+            arenas=tuple(arena_rows(arenas, every.counts("arena"), operations.lazy())),
+            causes=cause_counts(causes),
         )
         if due:
             kept = held.settled(rows)
@@ -219,7 +222,7 @@ class FollowSource:
     def _notices(self) -> tuple[str, ...]:
         """Those of the recorder, what is not listed, and an end that stays unfinished."""
         recent, torn = self._held(), self._inflow.torn()
-        notices = [*recent.meta.notices, *let_go(recent), *([torn] if torn else [])]
+        notices = [*recent.meta.notices, *evicted_rows(recent), *([torn] if torn else [])]
         if self._panics:
             notices.append(f"polars failed {self._panics} time(s) while diagnosing, tried again")
         return tuple(notices)

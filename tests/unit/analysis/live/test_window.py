@@ -16,6 +16,8 @@ from arenatrace.analysis.live import window as recent
 from arenatrace.analysis.live.fault_tally import Tally
 from arenatrace.analysis.live.last_operations import last_operations
 from arenatrace.analysis.summary.one_trace import summary
+from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_rows
+from arenatrace.analysis.totals import lost
 from arenatrace.errors import TraceError
 from arenatrace.schema import Kind
 from arenatrace.trace.follow import follow, frame_of
@@ -43,6 +45,46 @@ def test_every_answer_is_that_of_the_whole_trace(
     assert _contract(recent.held().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
+@pytest.mark.parametrize("name", ["one-program", "two-programs", "clean"])
+def test_live_rows_equal_the_summary_of_the_finished_trace(name: str) -> None:
+    trace = open_trace(_SAMPLES / f"{name}.atrace")
+    recent = fed(trace, 1000)
+    now = recent.held()
+    tally = now.kept.tally.plus(fault_contract(now.diagnosed().lazy()).collect())
+    causes = tally.causes()
+    programs, arenas = (now.tables[table].lazy() for table in ("programs", "arenas"))
+    live = {
+        "programs": program_rows(programs, tally.counts("prog_index"), causes),
+        "arenas": arena_rows(arenas, tally.counts("arena"), recent.operations.lazy()),
+        "causes": cause_counts(causes),
+        "signatures": tally.signatures(),
+    }
+    finished = summary(trace)
+    assert live == {member: finished[member] for member in live}
+    assert list(live["causes"]) == list(finished["causes"])
+
+
+def test_live_recording_and_finished_trace_doubt_the_same_faults_after_a_loss(
+    tmp_path: Path,
+) -> None:
+    builder = TraceBuilder(meta=sample_meta(lost={"page_free": 1, "notes": 4}))
+    arena = builder.arena()
+    builder.event(Kind.LOST, pages=1, ret=int(Kind.PAGE_FREE), since_ts_ns=1)
+    for page in range(2):
+        builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
+        builder.event(
+            Kind.PAGE_FREE, arena=arena, pages=1, addr=USER + page * 4096, pgoff=page,
+            sleepable=True,
+        )  # fmt: skip
+    builder.prog_fault(arena=arena, pgoff=1)
+    trace = open_trace(builder.write(tmp_path / "t"))
+    finished = diagnosed_faults(trace)
+    assert finished["confidence"].to_list() == ["certain"]
+    live = fed(trace, 3).held()
+    assert _contract(live.diagnosed()).equals(_contract(finished))
+    assert lost(live.trace()) == lost(trace) == 5
+
+
 def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained, "FAULTS", 50)
     monkeypatch.setattr(retained, "FRESH", 100)
@@ -56,14 +98,14 @@ def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) ->
     assert rows["fault"].to_list() == list(range(unlisted + 1, 380))
     every = now.kept.tally.plus(rows)
     whole = summary(trace)
-    assert sum(every.causes().values()) == 379
+    assert sum(cause_counts(every.causes()).values()) == 379
     assert sum(row["count"] for row in every.signatures()) == 379
     assert {n: recent.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
         n: whole["totals"][n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")
     }
     # what a later operation on the page would have told is all that can differ
-    assert every.causes().keys() <= {*whole["causes"], "unknown"}
-    differing = sum((Counter(whole["causes"]) - Counter(every.causes())).values())
+    assert cause_counts(every.causes()).keys() <= {*whole["causes"], "unknown"}
+    differing = sum((Counter(whole["causes"]) - Counter(cause_counts(every.causes()))).values())
     assert differing <= 379 // 20
 
 
@@ -110,7 +152,7 @@ def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) 
         tally = tally.plus(faults.slice(start, 20))
     assert tally.groups is not None
     assert len(tally.groups) <= 40
-    assert sum(tally.causes().values()) == len(faults)
+    assert sum(cause_counts(tally.causes()).values()) == len(faults)
 
 
 def test_a_damaged_stream_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""Warnings about table rows that a live view no longer lists."""
+
+from __future__ import annotations
+
+from arenatrace.analysis.live.window import Recent
+from arenatrace.report.units import count
+
+_NAMES = {"arenas": "arena", "programs": "program", "stacks": "call stack"}
+
+
+def evicted_rows(recent: Recent) -> list[str]:
+    """Return one warning per table with evicted rows. Counts and the trace still have them."""
+    return [
+        f"{count(number, _NAMES[table])} of long ago not listed until the recording ends"
+        for table, number in recent.let_go.items()
+        if number
+    ]
