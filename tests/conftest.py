@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import pytest
-
 #: Ctrl-C, ``kill`` and a closed pipe. A shell without job control starts background jobs with
 #: SIGINT ignored, Python ignores SIGPIPE, and children inherit what is ignored.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
