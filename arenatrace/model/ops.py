@@ -173,7 +173,7 @@ def encode(  # noqa: C901 -- one branch for each kind
             op |= OK
         elif sleepable:
             op |= SLEEPABLE
-        known = facts.nodes.judge(node)
+        known = facts.nodes.classify(node)
         if known == NodeIs.IMPOSSIBLE:
             op |= BAD_NODE
         elif known == NodeIs.UNKNOWN and not ret:

@@ -7,7 +7,7 @@ as narrow as their values allow: what replay costs beside the model is spent her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,8 @@ import polars as pl
 from arenatrace.model import ops
 from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
 from arenatrace.model.kernel.nodes import NUMA_NO_NODE, NodeIs, Nodes
+from arenatrace.replay.survey import Survey
 from arenatrace.schema import PAGE_SIZE, Kind
-
-if TYPE_CHECKING:
-    from arenatrace.replay.trace_events import Survey
 
 #: The columns of ``events`` that replay reads.
 COLUMNS = (
@@ -126,7 +124,7 @@ def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
     """What the NUMA node says of an allocation; nearly all ask for any."""
     bits = np.zeros(len(node), np.int32)
     for one in np.unique(node[alloc & (node != NUMA_NO_NODE)]).tolist():
-        known = nodes.judge(None if one == _NODE_NOT_RECORDED else one)
+        known = nodes.classify(None if one == _NODE_NOT_RECORDED else one)
         if known == NodeIs.IMPOSSIBLE:
             bits |= (alloc & (node == one)) * np.int32(ops.BAD_NODE)
         elif known == NodeIs.UNKNOWN:

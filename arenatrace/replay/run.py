@@ -15,7 +15,8 @@ from arenatrace.model.replay.arena_replay import ArenaReplay, Divergence
 from arenatrace.model.replay.profile_evidence import better_guess, first_guess, mixed, shown
 from arenatrace.model.replay.verdict import Part, Replay, merge
 from arenatrace.replay.encode import threads
-from arenatrace.replay.trace_events import Survey, segments, survey
+from arenatrace.replay.survey import Survey, survey
+from arenatrace.replay.trace_events import segments
 from arenatrace.schema import Kind, Level, ProfileName
 from arenatrace.trace.losses import has_probe
 from arenatrace.trace.reader import Trace, open_trace

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from arenatrace.model.kernel.profiles import profile_named
 from arenatrace.model.what_if import ArenaWhatIf, WhatIf
-from arenatrace.replay.trace_events import segments, survey
+from arenatrace.replay.survey import survey
+from arenatrace.replay.trace_events import segments
 from arenatrace.trace.reader import Trace
 
 

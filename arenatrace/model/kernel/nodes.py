@@ -32,7 +32,7 @@ class Nodes:
     nr_node_ids: int | None = None
     online: frozenset[int] | None = None
 
-    def judge(self, node: int | None) -> NodeIs:
+    def classify(self, node: int | None) -> NodeIs:
         """What is known of ``node``, None where it was not recorded."""
         if node is None:
             return NodeIs.UNKNOWN

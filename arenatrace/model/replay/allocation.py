@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from arenatrace.model.kernel.arena import Freeness, Refusal
 from arenatrace.model.kernel.pte import Pte
 from arenatrace.model.ops import (
@@ -24,26 +22,24 @@ from arenatrace.model.replay.contradiction import (
     pages_named,
     zero_length,
 )
-
-if TYPE_CHECKING:
-    from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.state import State
 from arenatrace.schema import ProfileName
 
 
-def page_alloc(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
+def page_alloc(state: State, op: int, page: int, count: int, at: int) -> Contradiction | None:
     """A page_alloc: the address it gave or the refusal."""
     if count == 0:
-        return zero_length("arena_allocpages_named()")
+        return zero_length("arena_alloc_pages()")
     if page == BAD_PAGE:
         return bad_page("an allocation")
     if count < 0 or (page == NO_PAGE and op & (OK | FIXED)):
-        judge.tally.unknown += 1
+        state.tally.unknown += 1
         return None
-    return _granted(judge, op, page, count, at) if op & OK else _refused(judge, op, page, count, at)
+    return _granted(state, op, page, count, at) if op & OK else _refused(state, op, page, count, at)
 
 
-def _granted(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
-    arena = judge.arena
+def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradiction | None:
+    arena = state.arena
     limit = arena.max_entries
     observed = f"{pages_named(page, count)} allocated"
     if op & BAD_NODE:
@@ -58,19 +54,19 @@ def _granted(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
     arena.limit = limit
     expected = arena.place(page if op & FIXED else None, count)
     if expected == page:
-        judge.tally.predicted_addresses += 1
+        state.tally.predicted_addresses += 1
     elif expected != Refusal.UNKNOWN:
-        found = _wrong_place(judge, expected, page, count, observed)
+        found = _wrong_place(state, expected, page, count, observed)
         if found:
             return found
     else:
         if arena.freeness(page, count) == Freeness.TAKEN:
-            return _live(judge, "", page, count, observed)
+            return _live(state, "", page, count, observed)
         if not arena.profile.alloc_replaces_scratch and arena.scratched(page, count) >= 0:
             return over_scratch(page, count, observed)
-        judge.tally.unknown += 1
-    if judge.scratch_seen and arena.scratched(page, count) >= 0:
-        judge.prove(
+        state.tally.unknown += 1
+    if state.scratch_seen and arena.scratched(page, count) >= 0:
+        state.prove(
             ProfileName.SCRATCH_REPLACE, at, f"{pages_named(page, count)} allocated over scratch"
         )
     arena.allocate(page, count)
@@ -78,19 +74,19 @@ def _granted(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
 
 
 def _wrong_place(
-    judge: Judge, expected: int, page: int, count: int, observed: str
+    state: State, expected: int, page: int, count: int, observed: str
 ) -> Contradiction | None:
-    arena = judge.arena
+    arena = state.arena
     if expected == Refusal.SCRATCHED and arena.scratched(page, count) >= 0:
         return over_scratch(page, count, observed)
     taken = arena.freeness(page, count) == Freeness.TAKEN
-    if judge.order_doubted and not taken:
+    if state.order_doubted and not taken:
         arena.free.lose_order()
-        judge.tally.unknown += 1
+        state.tally.unknown += 1
         return None
     wanted = pages_named(expected, count) if expected >= 0 else _REFUSED[expected]
     if taken:
-        return _live(judge, wanted, page, count, observed)
+        return _live(state, wanted, page, count, observed)
     return Contradiction(
         wanted,
         observed,
@@ -102,8 +98,8 @@ def _wrong_place(
     )
 
 
-def _live(judge: Judge, wanted: str, page: int, count: int, observed: str) -> Contradiction:
-    arena = judge.arena
+def _live(state: State, wanted: str, page: int, count: int, observed: str) -> Contradiction:
+    arena = state.arena
     live = arena.pte.find(Pte.REAL, page, page + count)
     if live >= 0:
         waiting = any(first <= live < first + many for first, many in arena.queue)
@@ -124,8 +120,8 @@ def _live(judge: Judge, wanted: str, page: int, count: int, observed: str) -> Co
     )
 
 
-def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradiction | None:
-    arena = judge.arena
+def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradiction | None:
+    arena = state.arena
     if op & (MISALIGNED | BAD_NODE):
         return None
     telling = op & SLEEPABLE and not op & UNSURE_NODE
@@ -133,7 +129,7 @@ def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
     expected = arena.place(wish, count)
     if expected == Refusal.UNKNOWN:
         arena.refuse_unseen(sleepable=bool(op & SLEEPABLE))
-        judge.tally.unknown += 1
+        state.tally.unknown += 1
         return None
     if expected == Refusal.SCRATCHED:
         target = arena.free.find(count) if wish is None else wish
@@ -141,21 +137,21 @@ def _refused(judge: Judge, op: int, page: int, count: int, at: int) -> Contradic
         arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
         if telling:
             said = f"{pages_named(target, count)} refused because of scratch"
-            judge.prove(ProfileName.SCRATCH_STICKY, at, said)
+            state.prove(ProfileName.SCRATCH_STICKY, at, said)
         return None
     if expected < 0:
         return None
-    if telling and judge.lenient and judge.scratch_seen and arena.scratched(expected, count) >= 0:
-        judge.prove(
+    if telling and state.lenient and state.scratch_seen and arena.scratched(expected, count) >= 0:
+        state.prove(
             ProfileName.SCRATCH_STICKY,
             at,
             f"{pages_named(expected, count)} were free but scratched, and were refused",
         )
-    if not judge.lenient:
+    if not state.lenient:
         return excusable(f"{pages_named(expected, count)} allocated", "refused")
-    judge.tally.unexplained += 1
-    judge.order_doubted = True
-    judge.tally.unknown += 1
+    state.tally.unexplained += 1
+    state.order_doubted = True
+    state.tally.unknown += 1
     return None
 
 

@@ -15,7 +15,7 @@ from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.kernel.profiles import Profile
 from arenatrace.model.ops import EMPTY, KIND, ArenaFacts, Segment
 from arenatrace.model.replay.certainty import Threads, is_certain
-from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.checker import Checker
 from arenatrace.model.replay.contradiction import Contradiction
 from arenatrace.model.replay.fast_path import run
 from arenatrace.model.replay.reorder import Budget, another_order, worker_overlaps
@@ -53,23 +53,23 @@ class ArenaReplay:
         arena = Arena(
             profile, facts.max_entries, facts.map_flags, fresh=facts.fresh, user_range=False
         )
-        self.judge = Judge(arena)
+        self.checker = Checker(arena)
         self._on_divergence = on_divergence
         self._budget = Budget()
         self._threads = Threads()
         self._waiting = EMPTY
         self._before = EMPTY
-        self._at_before = self.judge.copy()
+        self._at_before = self.checker.copy()
 
     @property
     def tally(self) -> Tally:
         """The counts so far."""
-        return self.judge.tally
+        return self.checker.tally
 
     @property
     def proofs(self) -> dict[str, tuple[int, str]]:
         """What only one generation does, as seen so far: profile to (seq, sentence)."""
-        return self.judge.proofs
+        return self.checker.proofs
 
     def feed(self, segment: Segment, threads: Collection[int] | None = None) -> None:
         """Replay ``segment``, all but a tail that is kept until more is known of what follows.
@@ -92,76 +92,76 @@ class ArenaReplay:
 
     def _chunk_size(self) -> int:
         """A chunk costs a copy of the state: it must be worth it."""
-        return max(CHUNK, 2 * self.judge.arena.size())
+        return max(CHUNK, 2 * self.checker.arena.size())
 
     def finish(self) -> None:
         """Replay what was still kept back."""
         if self._waiting.op:
             self._chunk(self._waiting)
         self._waiting = EMPTY
-        self.judge.tally.stray_frees = self.judge.arena.stray_frees
+        self.checker.tally.stray_frees = self.checker.arena.stray_frees
 
     def _chunk(self, chunk: Segment) -> None:
         """Replay ``chunk``; on a contradiction, together with the chunk before it."""
-        judge = self.judge
-        start = judge.copy()
-        judge.segment = chunk
+        checker = self.checker
+        start = checker.copy()
+        checker.segment = chunk
         self._threads.look(chunk)
-        done = run(judge, chunk, 0)
+        done = run(checker, chunk, 0)
         if done < len(chunk.op):
             whole = self._before.then(chunk)
-            self.judge = self._careful(whole, len(self._before.op), done)
+            self.checker = self._careful(whole, len(self._before.op), done)
             return
         self._before, self._at_before = chunk, start
 
-    def _careful(self, whole: Segment, offset: int, done: int) -> Judge:
+    def _careful(self, whole: Segment, offset: int, done: int) -> Checker:
         """Go on from the contradiction after ``offset + done`` events of ``whole``."""
-        start, judge = self._at_before, self.judge
-        start.segment = judge.segment = whole
+        start, checker = self._at_before, self.checker
+        start.segment = checker.segment = whole
         order = list(range(len(whole.op)))
         at, plain_from = offset + done, 0
         while at < len(order):
             if at >= plain_from:
-                at = run(judge, whole, at)
+                at = run(checker, whole, at)
                 if at == len(order):
                     break
             index = order[at]
-            found = judge.judge(index)
+            found = checker.check(index)
             if found is None:
                 at += 1
                 continue
             other = self._another_order(start, whole, order, at, found)
             if other is not None:
-                judge, order, at = other
+                checker, order, at = other
                 plain_from = _plain_from(order)
-                judge.tally.reordered = start.tally.reordered + _early(order)
+                checker.tally.reordered = start.tally.reordered + _early(order)
                 continue
             self._budget.failures -= found.pages != (0, 0)
             if found.excusable:
-                judge.excuse(index)
+                checker.excuse(index)
             else:
                 overlapped = self._threads.overlapped
                 settled = is_certain(whole, order, at, found, overlapped=overlapped)
                 if settled:
                     self._diverge(whole, index, found)
-                judge.adopt(index, settled=settled)
+                checker.adopt(index, settled=settled)
             at += 1
             # what was decided stays so: nothing before it is looked at again
-            start = judge.copy()
+            start = checker.copy()
             whole, order, plain_from = _rest(whole, order, at)
-            start.segment = judge.segment = whole
+            start.segment = checker.segment = whole
             at = 0
         # A later contradiction may have its cause in here too, but not without end.
         if len(order) <= _MOST_LOOKED_BACK * self._chunk_size():
             self._before = Segment(*([column[index] for index in order] for column in whole))
             self._at_before = start
         else:
-            self._before, self._at_before = EMPTY, judge.copy()
-        return judge
+            self._before, self._at_before = EMPTY, checker.copy()
+        return checker
 
     def _another_order(
-        self, start: Judge, whole: Segment, order: list[int], at: int, found: Contradiction
-    ) -> tuple[Judge, list[int], int] | None:
+        self, start: Checker, whole: Segment, order: list[int], at: int, found: Contradiction
+    ) -> tuple[Checker, list[int], int] | None:
         if self._budget.failures <= 0 or found.pages == (0, 0):
             return None
         other = another_order(start, whole, order, at)

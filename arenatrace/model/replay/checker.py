@@ -12,44 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arenatrace.model.kernel.arena import RECOVERY_PAGES, Arena
-from arenatrace.model.ops import FIXED, KIND, LOSSY, NO_PAGE, OK, Segment
+from arenatrace.model.kernel.arena import RECOVERY_PAGES
+from arenatrace.model.ops import FIXED, KIND, LOSSY, NO_PAGE, OK
 from arenatrace.model.replay import allocation, faults, freeing, lifetime
 from arenatrace.model.replay.contradiction import Contradiction
-from arenatrace.model.replay.tally import Tally
+from arenatrace.model.replay.state import State
 from arenatrace.schema import Kind
 
-Handler = Callable[["Judge", int, int, int, int], Contradiction | None]
+Handler = Callable[[State, int, int, int, int], Contradiction | None]
 
 
-class Judge:
-    """Judges the events of one arena; ``segment`` holds them, by position."""
+class Checker(State):
+    """Checks the events of one arena against its state."""
 
-    def __init__(self, arena: Arena, *, alive: bool = True) -> None:
-        self.arena = arena
-        self.tally = Tally()
-        self.segment: Segment | None = None
-        self.alive = alive
-        #: Excuse what something that leaves no event would explain.
-        self.lenient = False
-        #: A page of this arena has been scratched: allocations must be looked at more closely.
-        self.scratch_seen = False
-        #: A refusal had no cause in the model, which may have moved a range among its equals.
-        self.order_doubted = False
-        #: profile -> (seq, sentence): what only that generation does.
-        self.proofs: dict[str, tuple[int, str]] = {}
-
-    def copy(self) -> Judge:
-        """An independent copy that judges the same segment."""
-        other = Judge(self.arena.copy(), alive=self.alive)
-        other.tally = self.tally.copy()
-        other.segment = self.segment
-        other.scratch_seen = self.scratch_seen
-        other.order_doubted = self.order_doubted
-        other.proofs = self.proofs.copy()
+    def copy(self) -> Checker:
+        """Return an independent copy that checks the same segment."""
+        other = Checker(self.arena.copy(), alive=self.alive)
+        self.copy_to(other)
         return other
 
-    def judge(self, at: int) -> Contradiction | None:
+    def check(self, at: int) -> Contradiction | None:
         """Judge the event at position ``at`` of the segment."""
         segment = self.segment
         assert segment is not None  # noqa: S101 -- set before any judging
@@ -79,17 +61,12 @@ class Judge:
             self.tally.events += 1
             self.tally.unknown += 1
 
-    def prove(self, profile: str, at: int, sentence: str) -> None:
-        """Remember the first event that only ``profile`` allows."""
-        if profile not in self.proofs and self.segment is not None:
-            self.proofs[profile] = (self.segment.seq[at], sentence)
-
     # ---- after a divergence ----
 
     def excuse(self, at: int) -> None:
         """Judge the event at ``at``, whose contradiction is excusable, and excuse it."""
         self.lenient = True
-        self.judge(at)
+        self.check(at)
         self.lenient = False
 
     def adopt(self, at: int, *, settled: bool = True) -> None:

@@ -1,7 +1,7 @@
 """Judging many events at speed.
 
 What most traces are made of has its effect written out here, in its plainest form only: no
-method is called and no object made for it. Everything else goes through ``Judge.judge``, whose
+method is called and no object made for it. Everything else goes through ``Checker.checker``, whose
 answer is the definition; the tests hold the one against the other.
 """
 
@@ -37,7 +37,7 @@ from arenatrace.model.ops import (
     USER_SIGSEGV,
     Segment,
 )
-from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.checker import Checker
 from arenatrace.schema import Kind, ProfileName
 
 #: Runs of fewer pages than this are held ready.
@@ -76,21 +76,21 @@ _TURNING = frozenset(
 )
 
 
-def run(judge: Judge, segment: Segment, start: int) -> int:
+def run(checker: Checker, segment: Segment, start: int) -> int:
     """Replay from position ``start``; the position of the first contradiction, or the end."""
     at = start
     while at < len(segment.op):
-        at = _run_plain(judge, segment, at)
+        at = _run_plain(checker, segment, at)
         if at < len(segment.op):
-            if judge.judge(at) is not None:
+            if checker.check(at) is not None:
                 return at
             at += 1
     return at
 
 
-def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
+def _run_plain(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
     """``run`` up to a turning point or a contradiction, whose position is returned."""
-    arena, slow, turning = judge.arena, judge.judge, _TURNING
+    arena, slow, turning = checker.arena, checker.check, _TURNING
     tree, pte, queue = arena.free, arena.pte, arena.queue
     taken, size_at, buckets, small = tree.taken, tree.size_at, tree.buckets, tree.small
     none, real, scratch = int(Pte.NONE), int(Pte.REAL), int(Pte.SCRATCH)
@@ -99,7 +99,7 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
     emptied = _STATES[empty]
     # a free leaves nothing behind, and with the order of the free set all pages are known
     wipes = arena.freed[scratch] == empty
-    limit, ordered, predictable, fills, scratches = _terms(judge)
+    limit, ordered, predictable, fills, scratches = _terms(checker)
     top = len(pte)
     total, slowly, predicted = len(segment.op), 0, 0
 
@@ -240,9 +240,9 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
         elif op == SCRATCHED:
             if scratches and 0 <= page < top and pte[page] == none:
                 pte[page] = scratch
-                if not judge.scratch_seen:
-                    judge.scratch_seen = True
-                    predictable = _terms(judge)[2]
+                if not checker.scratch_seen:
+                    checker.scratch_seen = True
+                    predictable = _terms(checker)[2]
                 continue
         elif op in _PROG:
             if limit and 0 <= page < top and pte[page] == none:
@@ -302,29 +302,29 @@ def _run_plain(judge: Judge, segment: Segment, start: int) -> int:  # noqa: C901
         if op & KIND in turning or slow(at) is not None:
             break
         slowly += 1
-        limit, ordered, predictable, fills, scratches = _terms(judge)
+        limit, ordered, predictable, fills, scratches = _terms(checker)
         top = len(pte)
     else:
         at = total
     done = at - start - slowly
-    judge.tally.events += done
-    judge.tally.predicted_addresses += predicted
+    checker.tally.events += done
+    checker.tally.predicted_addresses += predicted
     return at
 
 
-def _terms(judge: Judge) -> tuple[int, bool, bool, bool, bool]:
+def _terms(checker: Checker) -> tuple[int, bool, bool, bool, bool]:
     """What the plain forms rest on.
 
     Pages of the user range, 0 while that is open. Whether the order of the free ranges is
     known, the place of an allocation follows from it with nothing to learn, a user fault fills
     an empty page, a kernel fault scratches one.
     """
-    arena = judge.arena
-    if not judge.alive or arena.limit is None or arena.profile.maple:
+    arena = checker.arena
+    if not checker.alive or arena.limit is None or arena.profile.maple:
         return 0, False, False, False, False
     ordered = arena.free.ordered
     # until it has been shown once that scratch is replaced, it is worth looking
-    settled = arena.profile.alloc_replaces_scratch and ProfileName.SCRATCH_REPLACE in judge.proofs
-    predictable = ordered and (settled or not judge.scratch_seen)
+    settled = arena.profile.alloc_replaces_scratch and ProfileName.SCRATCH_REPLACE in checker.proofs
+    predictable = ordered and (settled or not checker.scratch_seen)
     fills = not arena.map_flags & BPF_F_SEGV_ON_FAULT
     return arena.limit, ordered, predictable, fills, arena.touch == Touch.SCRATCH

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES, Freeness
 from arenatrace.model.kernel.profiles import Touch
 from arenatrace.model.kernel.pte import Pte
@@ -19,11 +17,8 @@ from arenatrace.model.ops import (
     WRITE,
 )
 from arenatrace.model.replay.contradiction import Contradiction, bad_page, excusable
+from arenatrace.model.replay.state import State
 from arenatrace.schema import Kind, Outcome, ProfileName
-
-if TYPE_CHECKING:
-    from arenatrace.model.replay.checker import Judge
-
 
 #: A lost compare-and-swap is believed if the winner was seen this many ns before, or less.
 RACE_WINDOW_NS = 10_000_000
@@ -34,60 +29,60 @@ _RECOVERED = (0, Outcome.SCRATCH_INSTALLED, Outcome.ALREADY_MAPPED)
 _FILLING = (Kind.PAGE_ALLOC, Kind.USER_FAULT, Kind.KERNEL_FAULT)
 
 
-def user_fault(judge: Judge, op: int, page: int, _count: int, _at: int) -> Contradiction | None:  # noqa: C901
+def user_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contradiction | None:  # noqa: C901
     """A user_fault: mapped, SIGSEGV or SIGBUS."""
     if page == BAD_PAGE:
         return bad_page("a user fault")
-    arena = judge.arena
+    arena = state.arena
     outcome = op >> RESULT_SHIFT & RESULT
     if page == NO_PAGE or outcome not in (Outcome.MAPPED, Outcome.SIGSEGV):
-        judge.tally.unknown += 1
+        state.tally.unknown += 1
         return None
     if page >= arena.max_entries:
         return Contradiction("no such fault", f"page {page}", "user space maps the user range only")
     arena.limit = arena.max_entries
     expected = arena.user_fault(page)
-    state = arena.state(page)
+    entry = arena.state(page)
     if outcome == Outcome.MAPPED:
         if expected == _NONE:
             why = (
                 "user space mapped a scratched page"
-                if state == _SCRATCH
-                else f"page {page} was {state.label} and this arena does not fill it on a fault"
+                if entry == _SCRATCH
+                else f"page {page} was {entry.label} and this arena does not fill it on a fault"
             )
             return Contradiction("SIGSEGV", "mapped", why, pages=(page, 1))
         if expected is None:
-            judge.tally.unknown += 1
-        if state != _REAL:
+            state.tally.unknown += 1
+        if entry != _REAL:
             arena.allocate(page, 1)
         return None
     if expected == _NONE:
         return None
-    if state == _REAL:
+    if entry == _REAL:
         return Contradiction("mapped", "SIGSEGV", f"page {page} was mapped", pages=(page, 1))
     if expected == _REAL:
-        if not judge.lenient:
+        if not state.lenient:
             return excusable("mapped", "SIGSEGV")
-        judge.tally.unexplained += 1
-        judge.order_doubted = True
+        state.tally.unexplained += 1
+        state.order_doubted = True
         if arena.freeness(page, 1) != Freeness.FREE:
             arena.doubt(page, 1)
-    judge.tally.unknown += 1
+    state.tally.unknown += 1
     return None
 
 
-def kernel_fault(judge: Judge, op: int, page: int, _count: int, at: int) -> Contradiction | None:
+def kernel_fault(state: State, op: int, page: int, _count: int, at: int) -> Contradiction | None:
     """A kernel_fault: recovered by a scratch page, or on its way to an oops."""
     if page == BAD_PAGE:
         return bad_page("a kernel fault")
     outcome = op >> RESULT_SHIFT & RESULT
     recovered = outcome in _RECOVERED
     observed = Outcome(outcome).label if outcome else "recovered"
-    touch = judge.arena.touch
+    touch = state.arena.touch
     if touch == Touch.SCRATCH:
-        return _recovering(judge, op, page, outcome, recovered, observed, at)
+        return _recovering(state, op, page, outcome, recovered, observed, at)
     if recovered:
-        judge.prove("scratch", at, "a kernel-side fault was recovered")
+        state.prove("scratch", at, "a kernel-side fault was recovered")
         return Contradiction(
             "oops", observed, "a kernel without scratch pages must have oopsed here"
         )
@@ -95,16 +90,16 @@ def kernel_fault(judge: Judge, op: int, page: int, _count: int, at: int) -> Cont
         return Contradiction(
             "no fault", observed, "every page of this arena's band is backed, nothing faults"
         )
-    if page >= 0 and judge.arena.state(page) == _REAL:
+    if page >= 0 and state.arena.state(page) == _REAL:
         return Contradiction("no fault", observed, f"page {page} was mapped", pages=(page, 1))
     return None
 
 
 def _recovering(  # noqa: C901 -- one branch for each answer of the handler
-    judge: Judge, op: int, page: int, outcome: int, recovered: bool, observed: str, at: int
+    state: State, op: int, page: int, outcome: int, recovered: bool, observed: str, at: int
 ) -> Contradiction | None:
     """A kernel fault where bpf_arena_handle_page_fault() exists."""
-    arena = judge.arena
+    arena = state.arena
     covered = 0 <= page < RECOVERY_PAGES
     if not recovered:
         if op & BLAME_OWN and covered:
@@ -121,20 +116,20 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
         )
     if not covered:
         if arena.limit is None or page == UNPLACED:
-            judge.tally.unknown += 1
+            state.tally.unknown += 1
             return None
         return Contradiction("oops", observed, "the address lies outside the range of recovery")
-    state = arena.state(page)
-    if state == _UNKNOWN:
-        judge.tally.unknown += 1
+    entry = arena.state(page)
+    if entry == _UNKNOWN:
+        state.tally.unknown += 1
         if outcome == Outcome.SCRATCH_INSTALLED:
-            _scratch(judge, page)
+            _scratch(state, page)
         return None
-    if outcome == Outcome.SCRATCH_INSTALLED and state != _NONE:
-        if not _raced(judge, page, at):
-            what = "a mapped" if state == _REAL else "an already scratched"
-            if state == _SCRATCH and not arena.profile.free_clears_scratch:
-                judge.prove(
+    if outcome == Outcome.SCRATCH_INSTALLED and entry != _NONE:
+        if not _raced(state, page, at):
+            what = "a mapped" if entry == _REAL else "an already scratched"
+            if entry == _SCRATCH and not arena.profile.free_clears_scratch:
+                state.prove(
                     ProfileName.SCRATCH_REPLACE, at, f"page {page} was scratched a second time"
                 )
             return Contradiction(
@@ -143,28 +138,28 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
                 f"scratch was installed on {what} page ({page})",
                 pages=(page, 1),
             )
-        judge.tally.install_races += 1
+        state.tally.install_races += 1
         return None
-    if outcome == Outcome.ALREADY_MAPPED and state == _NONE:
+    if outcome == Outcome.ALREADY_MAPPED and entry == _NONE:
         return Contradiction(
-            "scratch-installed", observed, f"page {page} was {state.label}", pages=(page, 1)
+            "scratch-installed", observed, f"page {page} was {entry.label}", pages=(page, 1)
         )
-    if state == _NONE:
-        _scratch(judge, page)
+    if entry == _NONE:
+        _scratch(state, page)
     return None
 
 
-def _scratch(judge: Judge, page: int) -> None:
-    judge.arena.note(page, _SCRATCH)
-    judge.scratch_seen = True
+def _scratch(state: State, page: int) -> None:
+    state.arena.note(page, _SCRATCH)
+    state.scratch_seen = True
 
 
-def _raced(judge: Judge, page: int, at: int) -> bool:
+def _raced(state: State, page: int, at: int) -> bool:
     """Whether another thread filled the entry just before: the compare-and-swap lost.
 
     The probe looks at the entry before the swap, so both then say it was empty.
     """
-    segment = judge.segment
+    segment = state.segment
     if segment is None:
         return False
     tid, earliest = segment.tid[at], segment.ts_ns[at] - RACE_WINDOW_NS
@@ -178,7 +173,7 @@ def _raced(judge: Judge, page: int, at: int) -> bool:
     return False
 
 
-def prog_fault(judge: Judge, op: int, page: int, _count: int, _at: int) -> Contradiction | None:
+def prog_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contradiction | None:
     """A prog_fault: the page must have been empty, and the access had no effect."""
     if page == BAD_PAGE:
         return bad_page("a program fault")
@@ -190,16 +185,16 @@ def prog_fault(judge: Judge, op: int, page: int, _count: int, _at: int) -> Contr
         )
     if page == NO_PAGE:
         return None
-    arena = judge.arena
-    state = arena.state(page)
-    if state in (_REAL, _SCRATCH, _GARBAGE):
+    arena = state.arena
+    entry = arena.state(page)
+    if entry in (_REAL, _SCRATCH, _GARBAGE):
         return Contradiction(
             "no fault",
             "program fault",
-            f"page {page} was {state.label}: nothing faults there",
+            f"page {page} was {entry.label}: nothing faults there",
             pages=(page, 1),
         )
-    if state == _UNKNOWN:
-        judge.tally.unknown += 1
+    if entry == _UNKNOWN:
+        state.tally.unknown += 1
         arena.note(page, _NONE)
     return None

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.ops import OK
 from arenatrace.model.replay.contradiction import Contradiction
-
-if TYPE_CHECKING:
-    from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.state import State
 
 
-def arena_create(judge: Judge, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
+def arena_create(state: State, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
     """The arena came to be: everything is known of it."""
-    old = judge.arena
-    judge.arena = Arena(old.profile, old.max_entries, old.map_flags, user_range=False)
-    judge.arena.stray_frees = old.stray_frees
-    judge.alive = True
-    judge.order_doubted = judge.scratch_seen = False
+    old = state.arena
+    state.arena = Arena(old.profile, old.max_entries, old.map_flags, user_range=False)
+    state.arena.stray_frees = old.stray_frees
+    state.alive = True
+    state.order_doubted = state.scratch_seen = False
     return None
 
 
-def arena_mmap(judge: Judge, op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
+def arena_mmap(state: State, op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
     """User space mapped the arena: its user range is fixed from here on."""
     if op & OK:
-        judge.arena.limit = judge.arena.max_entries
+        state.arena.limit = state.arena.max_entries
     return None
 
 
 def arena_destroy(
-    judge: Judge, _op: int, _page: int, _count: int, _at: int
+    state: State, _op: int, _page: int, _count: int, _at: int
 ) -> Contradiction | None:
     """The arena ends; only the worker may still run."""
-    judge.alive = False
+    state.alive = False
     return None
 
 
-def lost(judge: Judge, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
+def lost(state: State, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
     """Events were lost: nothing is known any more."""
-    judge.arena.forget()
+    state.arena.forget()
     return None

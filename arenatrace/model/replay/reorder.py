@@ -18,7 +18,7 @@ from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS, KIND, LOSSY, Segment
 from arenatrace.schema import Kind
 
 if TYPE_CHECKING:
-    from arenatrace.model.replay.checker import Judge
+    from arenatrace.model.replay.checker import Checker
 
 #: Two events may have taken effect the other way round if they are at most this far apart, ns.
 REORDER_WINDOW_NS = 10_000_000
@@ -60,24 +60,24 @@ class Budget:
 
 
 def another_order(
-    start: Judge, segment: Segment, order: list[int], bad: int, *, thorough: bool = False
-) -> tuple[Judge, list[int], int] | None:
+    start: Checker, segment: Segment, order: list[int], bad: int, *, thorough: bool = False
+) -> tuple[Checker, list[int], int] | None:
     """An order in which the event at position ``bad`` of ``order`` is no contradiction.
 
     ``start`` is the state before the first event. Returns the state, the new order and how
     many of its events have taken effect, more than ``bad``; None if there is none to be found.
     """
     reached = 0
-    judge = start.copy()
-    judges: list[tuple[int, Judge]] = []
+    checker = start.copy()
+    checkers: list[tuple[int, Checker]] = []
     for behind in sorted({max(0, bad - back) for back in _BEHIND}):
         for position in range(reached, behind):
-            judge.judge(order[position])
+            checker.check(order[position])
         reached = behind
-        judges.append((behind, judge.copy()))
+        checkers.append((behind, checker.copy()))
     end = min(len(order), bad + _AHEAD)
     tried_from = len(order)
-    for behind, base in reversed(judges):
+    for behind, base in reversed(checkers):
         local = order[behind:end]
         effort = _THOROUGH if thorough else _QUICK
         found = _search(base, segment, local, bad - behind, tried_from - behind, effort)
@@ -87,7 +87,7 @@ def another_order(
             local, survived = found
             new = order[:behind] + local + order[end:]
             for index in local[:survived]:
-                base.judge(index)
+                base.check(index)
             return base, new, behind + survived
         if behind == 0:
             break
@@ -95,7 +95,7 @@ def another_order(
 
 
 def _search(
-    base: Judge,
+    base: Checker,
     segment: Segment,
     local: list[int],
     bad: int,
@@ -137,11 +137,11 @@ def _search(
     return None
 
 
-def _survives(base: Judge, order: list[int], bad: int) -> int:
+def _survives(base: Checker, order: list[int], bad: int) -> int:
     """How many events of ``order`` can have happened, counted to just past ``bad``."""
-    judge = base.copy()
+    checker = base.copy()
     for position in range(min(len(order), bad + _FOLLOW)):
-        if judge.judge(order[position]) is not None:
+        if checker.check(order[position]) is not None:
             return position
     return min(len(order), bad + _FOLLOW)
 

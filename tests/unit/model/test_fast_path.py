@@ -1,4 +1,4 @@
-"""The plain forms of the hot loop against the judge, whose answer is the definition."""
+"""The plain forms of the hot loop against the checker, whose answer is the definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.kernel.profiles import PROFILES
 from arenatrace.model.ops import ArenaFacts, Segment
 from arenatrace.model.replay import fast_path
-from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.checker import Checker
 from arenatrace.model.synth.event_log import Plan
 from arenatrace.model.synth.synthesize import make
 from tests.unit.model.hand_written_events import segments
@@ -56,12 +56,12 @@ def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None
 
 
 def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
-    fast, slow = _judges(facts, profile)
+    fast, slow = _checkers(facts, profile)
     fast.segment = slow.segment = segment
     at, end = 0, len(segment.op)
     while at < end:
         stop = fast_path.run(fast, segment, at)
-        assert stop == next((one for one in range(at, end) if slow.judge(one) is not None), end)
+        assert stop == next((one for one in range(at, end) if slow.check(one) is not None), end)
         if stop < end:
             fast.adopt(stop, settled=True)
             slow.adopt(stop, settled=True)
@@ -69,31 +69,31 @@ def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
         at = stop + 1
 
 
-def _judges(facts: ArenaFacts, profile: str) -> tuple[Judge, Judge]:
+def _checkers(facts: ArenaFacts, profile: str) -> tuple[Checker, Checker]:
     """Two for the same arena."""
     fast, slow = (
-        Judge(Arena(PROFILES[profile], facts.max_entries, facts.map_flags, user_range=False))
+        Checker(Arena(PROFILES[profile], facts.max_entries, facts.map_flags, user_range=False))
         for _ in range(2)
     )
     return fast, slow
 
 
 def _compare(facts: ArenaFacts, profile: str, segment: Segment, rng: random.Random) -> None:
-    fast, slow = _judges(facts, profile)
+    fast, slow = _checkers(facts, profile)
     slow.segment = segment
     at = 0
     while at < len(segment.op):
         end = min(len(segment.op), at + rng.choice((1, 3, 20, 60)))
         fast.segment = segment.part(0, end)
         assert fast_path.run(fast, fast.segment, at) == end
-        assert [slow.judge(one) for one in range(at, end)] == [None] * (end - at)
+        assert [slow.check(one) for one in range(at, end)] == [None] * (end - at)
         assert _shown(fast) == _shown(slow)
         at = end
 
 
-def _shown(judge: Judge) -> object:
-    """All that a judge knows, the order of its ranges included."""
-    arena, tree = judge.arena, judge.arena.free
+def _shown(checker: Checker) -> object:
+    """All that a checker knows, the order of its ranges included."""
+    arena, tree = checker.arena, checker.arena.free
     entries = bytes(arena.pte).rstrip(bytes([arena.tail]))
     taken = bytes(tree.taken).rstrip(bytes([tree.tail]))
     order = tree.by_size()
@@ -103,4 +103,4 @@ def _shown(judge: Judge) -> object:
         size for size in tree.buckets if size < len(tree.small)
     )
     known = (arena.limit, arena.queue, arena.queue_known, arena.beyond, arena.stray_frees)
-    return entries, taken, order, known, vars(judge.tally), judge.proofs, judge.scratch_seen
+    return entries, taken, order, known, vars(checker.tally), checker.proofs, checker.scratch_seen

@@ -12,7 +12,7 @@ from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.kernel.nodes import NodeIs, Nodes
 from arenatrace.model.kernel.profiles import PROFILES, with_maple
 from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.replay.checker import Judge
+from arenatrace.model.replay.checker import Checker
 from arenatrace.model.replay.fast_path import run
 from arenatrace.model.synth.event_log import Plan, SynthEvent
 from arenatrace.model.synth.mutate import MUTATIONS, make_mutated
@@ -62,12 +62,12 @@ def test_the_plain_loop_does_what_judging_one_by_one_does(
     (segment,) = segments(arenas, events).values()
     chosen = with_maple(PROFILES[profile]) if maple else PROFILES[profile]
     fast, slow = (
-        Judge(Arena(chosen, arenas[0].max_entries, arenas[0].map_flags, user_range=False))
+        Checker(Arena(chosen, arenas[0].max_entries, arenas[0].map_flags, user_range=False))
         for _ in range(2)
     )
     fast.segment = slow.segment = segment
     at = run(fast, segment, 0)
-    assert [slow.judge(index) for index in range(at)] == [None] * at
+    assert [slow.check(index) for index in range(at)] == [None] * at
     assert fast.tally == slow.tally
     one, other = fast.arena, slow.arena
     assert one.free.by_size() == other.free.by_size()
@@ -417,7 +417,7 @@ def test_a_refusal_over_scratch_proves_nothing_if_the_node_may_be_why(node: int 
 
 
 def test_a_trace_that_says_nothing_of_nodes_still_knows_impossible_ones() -> None:
-    assert [Nodes().judge(node) for node in (None, -1, 0, -2, 1024)] == [
+    assert [Nodes().classify(node) for node in (None, -1, 0, -2, 1024)] == [
         NodeIs.UNKNOWN,
         NodeIs.FINE,
         NodeIs.UNKNOWN,

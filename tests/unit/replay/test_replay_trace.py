@@ -16,8 +16,9 @@ from arenatrace.model.synth.event_log import Plan, SynthEvent
 from arenatrace.model.synth.mutate import make_mutated
 from arenatrace.model.synth.synthesize import make
 from arenatrace.replay.run import grouped, replay_trace
+from arenatrace.replay.survey import survey
 from arenatrace.replay.synthetic_trace import write_trace
-from arenatrace.replay.trace_events import segments, survey
+from arenatrace.replay.trace_events import segments
 from arenatrace.replay.what_if import what_if_trace
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
