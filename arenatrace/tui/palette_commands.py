@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from arenatrace.report.sanitize import harmless
 from arenatrace.tui import labels
+from arenatrace.tui.navigation import Navigation
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.widgets.title_bar import VIEWS
-
-if TYPE_CHECKING:
-    from arenatrace.tui.app import ArenatraceApp
 
 #: Programs and arenas that are offered at most.
 _MOST = 200
@@ -32,11 +30,9 @@ class Commands(Provider):
     """
 
     @property
-    def _trace_app(self) -> ArenatraceApp:
-        from arenatrace.tui.app import ArenatraceApp
-
-        assert isinstance(self.app, ArenatraceApp)  # noqa: S101 - the only one that has them
-        return self.app
+    def _trace_app(self) -> Navigation:
+        # Textual's type of `app` is the general one
+        return cast(Navigation, self.app)
 
     async def discover(self) -> Hits:
         """What can be typed, before anything is."""
