@@ -15,6 +15,10 @@ record_case() {
     arenatrace record --level stacks -o "$LAB_OUT/$name.atrace" --as-root -- \
         "$cases/run_programs" "${name%-fixed}.bpf.o" "$@" \
         >"$LAB_OUT/$name.out" 2>"$LAB_OUT/$name.log"
+    grep 'command ended with status 0' "$LAB_OUT/$name.log" || {
+        cat "$LAB_OUT/$name.log"
+        exit 1
+    }
 }
 
 insmod "$faults/arenapoke.ko"

@@ -38,6 +38,7 @@ int pop_buffer(__u32 *value)
 {
 	struct buffer __arena *buffer = (struct buffer __arena *)top;
 
+	USE_ARENA(queue_arena);
 	if (!buffer)
 		return 1;
 	*value = buffer->value;

@@ -1,0 +1,47 @@
+"""Record docs/cases/*.atrace in the lab: ``make cases``.
+
+The four recordings are those that docs/cases tells of: two programs, each as it was and fixed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.paths import ROOT
+from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.recordings import BUILD
+
+CASES = ROOT / "docs" / "cases"
+NAMES = ("sessions", "sessions-fixed", "queue", "queue-fixed")
+PROGRAMS = Path(__file__).parent / "workloads" / "cases"
+JOB = Path(__file__).parent / "guest_jobs" / "record-cases.sh"
+
+
+def record_cases(lab: Lab) -> Path:
+    """Record the four runs in one boot; the directory with .atrace, .out and .log of each."""
+    faults = lab.prepare(WORKLOAD, BUILD)
+    cases = lab.prepare(PROGRAMS, BUILD)
+    job = f"sh files/{JOB.name} files/{faults.name}/build files/{cases.name}/build"
+    result = lab.run(job, files=[faults, cases, JOB], timeout=1200)
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
+    return result.out_dir
+
+
+def main() -> None:
+    """Record, and copy the traces and the kernel's reports."""
+    with tempfile.TemporaryDirectory() as directory:
+        recorded = record_cases(Lab(Path(directory)))
+        for name in NAMES:
+            target = CASES / f"{name}.atrace"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(recorded / f"{name}.atrace", target)
+            for path in target.iterdir():
+                path.chmod(0o644)
+            shutil.copy(recorded / f"{name}.out", CASES / f"{name}.out")
+            print(f"{name}: {(recorded / f'{name}.log').read_text()}")
+
+
+if __name__ == "__main__":
+    main()
