@@ -58,7 +58,8 @@ def write_disk(job: Job, disk: Path, scratch: Path) -> None:
         (scratch / "command").write_text(f"{job.command}\n")
     for tree, name in ((job.site, "site"), (job.workload, "workload")):
         if tree is not None and tree.is_dir():
-            shutil.copytree(tree, scratch / name, symlinks=True, ignore=IGNORED)
+            ignore = None if tree == job.site else IGNORED  # the site is compiled byte code
+            shutil.copytree(tree, scratch / name, symlinks=True, ignore=ignore)
     for file in job.files:
         _copy(file, scratch / "files" / file.name)
     # Lazy, and mostly without a journal: the disk lives as long as one guest.

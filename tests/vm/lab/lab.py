@@ -18,9 +18,11 @@ from tests.vm.lab.images.image import Image, ensure_image
 from tests.vm.lab.images.namespace import DIE_WITH_PARENT
 from tests.vm.lab.images.prepare import prepare
 from tests.vm.lab.images.project import project_site
+from tests.vm.lab.images.rootfs import base_layer
 from tests.vm.lab.job import Job, command_line, read_results, repair, write_disk
 from tests.vm.lab.machine import Accel, Machine, RunFiles, qemu_command
 from tests.vm.lab.rundir import run_directory
+from tests.vm.lab.usage import Usage
 
 CHECKOUT = ROOT
 WORKLOAD = CHECKOUT / "tests" / "vm" / "workloads" / "faults"
@@ -64,6 +66,7 @@ class Lab:
 
     Attributes:
         deaths: why each guest died that was booted again.
+        usage: boots so far, with their wall and CPU time.
 
     Raises:
         KernelUnavailable: no package of the machine's kernel can be had.
@@ -83,6 +86,7 @@ class Lab:
         self.with_project = with_project
         self.cache = cache or Cache(cache_root())
         self.deaths: list[str] = []
+        self.usage = Usage()
         self._images: dict[str, Image] = {}
         self.image = self.image_of(machine.kernel)
         self._numbers = itertools.count(1)
@@ -156,7 +160,8 @@ class Lab:
                 run = RunFiles(directory)
                 self._write_disk(command_line(cmd), files, run, journal=survivor)
                 try:
-                    outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
+                    with self.usage.boot():
+                        outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
                 except VmLost as lost:
                     died = "early" if lost.stillborn else "of the emulator" if lost.emulator else ""
                     if survivor and not died:
@@ -217,7 +222,9 @@ class Lab:
         *,
         journal: bool = False,
     ) -> None:
-        site = project_site(self.cache, CHECKOUT) if self.with_project else None
+        site = None
+        if self.with_project:
+            site = project_site(self.cache, CHECKOUT, base_layer(self.cache))
         job = Job(
             command=command, site=site, workload=WORKLOAD, files=tuple(files), journal=journal
         )

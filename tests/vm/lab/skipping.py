@@ -11,7 +11,7 @@ from tests.vm.lab.lab import Lab
 from tests.vm.lab.requirements import Mode, mode
 
 
-def do_without(reason: str) -> NoReturn:
+def skip_or_fail(reason: str) -> NoReturn:
     """Skips the test that is being set up, or fails it under ARENATRACE_VM=require."""
     if mode() is Mode.REQUIRE:
         pytest.fail(reason, pytrace=False)
@@ -23,4 +23,4 @@ def need_kernel(lab: Lab, kernel: str) -> None:
     try:
         lab.image_of(kernel)
     except KernelUnavailable as problem:
-        do_without(str(problem))
+        skip_or_fail(str(problem))

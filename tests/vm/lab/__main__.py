@@ -1,4 +1,4 @@
-"""The lab by hand: `python -m tests.vm --help`."""
+"""The lab by hand: `python -m tests.vm.lab --help`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LAB_FAILED = 125  # as docker and git bisect use it: not the command's own statu
 
 EPILOG = """\
 examples:
-  python -m tests.vm build                          # once; later runs reuse it
-  python -m tests.vm run -- uname -r
-  python -m tests.vm run --kernel 7.3 -- uname -r
-  python -m tests.vm run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
-  python -m tests.vm run --file capture.sh -- bash files/capture.sh
-  python -m tests.vm run --icount -- make -C workload bench
-  python -m tests.vm prepare mod -- make            # prints where the result is
-  python -m tests.vm shell
+  python -m tests.vm.lab build                          # once; later runs reuse it
+  python -m tests.vm.lab run -- uname -r
+  python -m tests.vm.lab run --kernel 7.3 -- uname -r
+  python -m tests.vm.lab run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
+  python -m tests.vm.lab run --file capture.sh -- bash files/capture.sh
+  python -m tests.vm.lab run --icount -- make -C workload bench
+  python -m tests.vm.lab prepare mod -- make            # prints where the result is
+  python -m tests.vm.lab shell
 
 A run's exit status is the command's; 125 means that the lab itself failed or
 the VM was lost. In the guest: cwd /job, $LAB_OUT, $LAB_FILES, $LAB_WORKLOAD,
@@ -120,7 +120,7 @@ def _lab(args: argparse.Namespace) -> Lab:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.vm",
+        prog="python -m tests.vm.lab",
         description="Run commands on a real kernel in a virtual machine.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
