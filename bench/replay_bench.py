@@ -1,6 +1,6 @@
 """How fast a trace is replayed, against the bare cost of looping over its columns in Python.
 
-    python bench/replay_bench.py [EVENTS ...]
+    python -m bench.replay_bench [EVENTS ...]
 
 Two workloads, both made by the model: ``heap`` is what a program with an arena allocator does,
 nearly all single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial

@@ -51,7 +51,9 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         self._dice = np.random.default_rng(seed)
-        first, size, holes = [], [], []
+        first: list[int] = []
+        size: list[int] = []
+        holes: list[int] = []
         page = 1
         while page < PAGES - NEVER - SEVERAL:
             if len(first) % _BETWEEN_HOLES == _BETWEEN_HOLES - 1:
