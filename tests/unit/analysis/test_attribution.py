@@ -183,7 +183,7 @@ def test_a_blamed_program_without_an_arena_names_the_one_probably_meant(
     (row,) = _rows(builder, tmp_path)
     assert (row["attribution"], row["prog"]["name"]) == ("agreed", "helper")
     assert row["evidence"][:-1] == [
-        "not recovered: the program the kernel found on the stack has no arena",
+        "not recovered: the program that the kernel found on the stack has no arena",
         "helper uses no arena; alpha, on the same stack, does and was probably meant",
     ]
     # The probe had no arena to go by; the address says which it was.

@@ -12,7 +12,7 @@ import pytest
 from arenatrace.analysis.pages import event_pass, neighbour_states, operations, page_set
 from arenatrace.analysis.pages.neighbours import near_allocations, near_targets
 from arenatrace.analysis.pages.operations import Op
-from arenatrace.analysis.pages.page_set import Places
+from arenatrace.analysis.pages.page_set import PageSet
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.arrow_schema import arrow_schema
 
@@ -87,9 +87,9 @@ def test_neighbours_are_those_of_the_whole_history(
 ) -> None:
     """Small batches, so that every state is carried over; disorder, which starts a second pass."""
     monkeypatch.setattr(operations, "_BATCH_ROWS", 16)
-    monkeypatch.setattr(neighbour_states, "_HELD", 8)
+    monkeypatch.setattr(neighbour_states, "_MAX_CANDIDATES", 8)
     if table == "shared places":
-        monkeypatch.setattr(page_set, "_MOST_PLACES", 16)
+        monkeypatch.setattr(page_set, "_MAX_ENTRIES", 16)
     events, faults = _history(seed, ordered=ordered)
     arenas = pl.DataFrame(
         {"arena": range(_ARENAS), "max_entries": [_PAGES] * _ARENAS},
@@ -126,13 +126,13 @@ def test_a_misaligned_reservation_of_a_page_is_none(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("most", [1 << 22, 4])
 def test_pages_at_the_ends_of_the_numbers(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arenas and pages are 32-bit numbers; nothing wraps into the next arena."""
-    monkeypatch.setattr(page_set, "_MOST_PLACES", most)
+    monkeypatch.setattr(page_set, "_MAX_ENTRIES", most)
     end = (1 << 32) - 1
     keys = pl.DataFrame(
         {"arena": [0, 0, 1, end, None, 7], "page": [0, end, 0, end, 3, None]},
         schema={"arena": pl.UInt32, "page": pl.UInt32},
     )
-    found = Places(keys)
+    found = PageSet(keys)
     rows = pl.DataFrame(
         {
             "arena": [0, 0, 1, end, 2, None, 1],
@@ -141,8 +141,8 @@ def test_pages_at_the_ends_of_the_numbers(most: int, monkeypatch: pytest.MonkeyP
         },
         schema={"arena": pl.UInt32, "pgoff": pl.UInt32, "pages": pl.UInt32},
     )
-    row, page = found.spread(rows.drop_nulls())
+    row, page = found.explode(rows.drop_nulls())
     assert list(zip(row.tolist(), page.tolist(), strict=True)) == [(0, 0), (1, 1), (2, 2), (3, 3)]
-    passed = rows.with_row_index("row").filter(found.sieve(always=pl.lit(value=False)))
+    passed = rows.with_row_index("row").filter(found.prefilter(always=pl.lit(value=False)))
     assert set(passed["row"]) >= {0, 1, 2, 3}
     assert 5 not in passed["row"]

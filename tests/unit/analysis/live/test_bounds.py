@@ -10,16 +10,21 @@ import polars as pl
 import pytest
 
 from arenatrace.analysis.live import eviction, fault_tally, retained, window
-from arenatrace.analysis.live.window import Recent
+from arenatrace.analysis.live.window import LiveWindow
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.follow import frame_of
 from tests.data.trace_builder import KERN, USER, TraceBuilder, record_batch, sample_meta
 
 _BOUNDS = {
-    retained: {"FAULTS": 20, "FRESH": 60, "OPERATIONS": 80, "INSTALLS": 15},
-    eviction: {"ROWS": 40, "GONE": 5, "LISTED": 12, "BYTES": 20_000},
-    window: {"LOSSES": 5},
-    fault_tally: {"KINDS": 12},
+    retained: {
+        "MAX_FAULTS": 20,
+        "MAX_NEW_OPERATIONS": 60,
+        "MAX_OPERATIONS": 80,
+        "MAX_INSTALLS": 15,
+    },
+    eviction: {"MAX_ROWS": 40, "MAX_GONE": 5, "MAX_LISTED": 12, "MAX_BYTES": 20_000},
+    window: {"MAX_LOSSES": 5},
+    fault_tally: {"MAX_GROUPS": 12},
 }
 _ROUNDS = 24
 _CODE = 0xFFFF_FFFF_A000_0000
@@ -56,7 +61,7 @@ def _round(builder: TraceBuilder, number: int) -> None:
     builder.event(Kind.LOST, pages=3, ret=0)
 
 
-def _held_rows(now: Recent) -> Iterator[tuple[str, int]]:
+def _held_rows(now: LiveWindow) -> Iterator[tuple[str, int]]:
     for name, value in vars(now).items():
         if isinstance(value, pl.DataFrame):
             yield name, len(value)
@@ -67,11 +72,11 @@ def _held_rows(now: Recent) -> Iterator[tuple[str, int]]:
             for key, frame in value.items():
                 if isinstance(frame, pl.DataFrame):
                     yield f"{name} {key}", len(frame)
-    kept = now.held().kept
+    kept = now.snapshot().retained
     for one in fields(kept):
         value = getattr(kept, one.name)
         if isinstance(value, pl.DataFrame):
-            yield f"kept {one.name}", len(value)
+            yield f"retained {one.name}", len(value)
     groups = kept.tally.groups
     yield "tally", 0 if groups is None else len(groups)
 
@@ -80,7 +85,7 @@ def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, bounds in _BOUNDS.items():
         for name, bound in bounds.items():
             monkeypatch.setattr(module, name, bound)
-    builder, now = TraceBuilder(), Recent(Path("none"), sample_meta())
+    builder, now = TraceBuilder(), LiveWindow(Path("none"), sample_meta())
     written = dict.fromkeys(builder.rows, 0)
     most: list[dict[str, int]] = [{}, {}]
     for number in range(_ROUNDS):
@@ -89,8 +94,8 @@ def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
             rows = builder.rows[table][written[table] :]
             written[table] = len(builder.rows[table])
             now.add(table, frame_of(record_batch(table, rows)))
-        if now.due:
-            now.settle()
+        if now.needs_compaction:
+            now.compact()
         half = most[number >= _ROUNDS * 2 // 3]
         for name, count in _held_rows(now):
             half[name] = max(half.get(name, 0), count)
@@ -98,10 +103,17 @@ def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     grown = {name: (early.get(name), rows) for name, rows in late.items() if rows > early[name]}
     assert not grown
     # and each of them was filled, so that each bound was met
-    for name in ("kept installs", "_losses", "_kernel", "tally", "_tables stacks", "_operations"):
+    for name in (
+        "retained installs",
+        "_losses",
+        "_kernel_memory",
+        "tally",
+        "_tables stacks",
+        "_activity",
+    ):
         assert late[name]
-    assert late["kept installs"] == 15
-    assert now.let_go["arenas"] > 0
-    assert now.let_go["programs"] > 0
+    assert late["retained installs"] == 15
+    assert now.evicted["arenas"] > 0
+    assert now.evicted["programs"] > 0
     assert now.totals["lost"] == 3 * _ROUNDS
     assert now.fault_count == 5 * _ROUNDS

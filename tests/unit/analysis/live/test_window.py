@@ -13,7 +13,7 @@ import pytest
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
 from arenatrace.analysis.live import fault_tally, retained
 from arenatrace.analysis.live import window as recent
-from arenatrace.analysis.live.fault_tally import Tally
+from arenatrace.analysis.live.fault_tally import FaultTally
 from arenatrace.analysis.live.last_operations import last_operations
 from arenatrace.analysis.summary.one_trace import summary
 from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_rows
@@ -39,23 +39,23 @@ def _contract(rows: pl.DataFrame) -> pl.DataFrame:
 def test_every_answer_is_that_of_the_whole_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retained, "FRESH", fresh)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", fresh)
     trace = open_trace(_SAMPLES / f"{name}.atrace")
     recent = fed(trace, 1000)
-    assert _contract(recent.held().diagnosed()).equals(_contract(diagnosed_faults(trace)))
+    assert _contract(recent.snapshot().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
 @pytest.mark.parametrize("name", ["one-program", "two-programs", "clean"])
 def test_live_rows_equal_the_summary_of_the_finished_trace(name: str) -> None:
     trace = open_trace(_SAMPLES / f"{name}.atrace")
     recent = fed(trace, 1000)
-    now = recent.held()
-    tally = now.kept.tally.plus(fault_contract(now.diagnosed().lazy()).collect())
+    now = recent.snapshot()
+    tally = now.retained.tally.plus(fault_contract(now.diagnosed().lazy()).collect())
     causes = tally.causes()
     programs, arenas = (now.tables[table].lazy() for table in ("programs", "arenas"))
     live = {
         "programs": program_rows(programs, tally.counts("prog_index"), causes),
-        "arenas": arena_rows(arenas, tally.counts("arena"), recent.operations.lazy()),
+        "arenas": arena_rows(arenas, tally.counts("arena"), recent.activity.lazy()),
         "causes": cause_counts(causes),
         "signatures": tally.signatures(),
     }
@@ -80,23 +80,23 @@ def test_live_recording_and_finished_trace_doubt_the_same_faults_after_a_loss(
     trace = open_trace(builder.write(tmp_path / "t"))
     finished = diagnosed_faults(trace)
     assert finished["confidence"].to_list() == ["certain"]
-    live = fed(trace, 3).held()
+    live = fed(trace, 3).snapshot()
     assert _contract(live.diagnosed()).equals(_contract(finished))
     assert lost(live.trace()) == lost(trace) == 5
 
 
 def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retained, "FAULTS", 50)
-    monkeypatch.setattr(retained, "FRESH", 100)
+    monkeypatch.setattr(retained, "MAX_FAULTS", 50)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 100)
     trace = open_trace(_SAMPLES / "one-program.atrace")
     recent = fed(trace, 60)
-    now = recent.held()
-    unlisted = now.kept.unlisted
+    now = recent.snapshot()
+    unlisted = now.retained.evicted_faults
     rows = fault_contract(now.diagnosed().lazy()).collect()
     assert len(rows) + unlisted == 379
     assert unlisted >= 250
     assert rows["fault"].to_list() == list(range(unlisted + 1, 380))
-    every = now.kept.tally.plus(rows)
+    every = now.retained.tally.plus(rows)
     whole = summary(trace)
     assert sum(cause_counts(every.causes()).values()) == 379
     assert sum(row["count"] for row in every.signatures()) == 379
@@ -113,15 +113,15 @@ def test_what_was_let_go_makes_an_arena_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A page whose only allocation was let go is unknown, not never allocated."""
-    monkeypatch.setattr(retained, "OPERATIONS", 3)
-    monkeypatch.setattr(retained, "FRESH", 4)
+    monkeypatch.setattr(retained, "MAX_OPERATIONS", 3)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 4)
     builder = TraceBuilder()
     arena = builder.arena()
     for page in range(20):
         builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
     builder.prog_fault(arena=arena)
-    now = fed(open_trace(builder.write(tmp_path / "t")), 5).held()
-    assert now.kept.forgotten_ns is not None
+    now = fed(open_trace(builder.write(tmp_path / "t")), 5).snapshot()
+    assert now.retained.evicted_until_ns is not None
     assert now.diagnosed()["cause"].to_list() == ["unknown"]
 
 
@@ -144,10 +144,10 @@ def test_drains_are_held_as_long_as_what_they_freed() -> None:
 
 
 def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fault_tally, "KINDS", 10)
+    monkeypatch.setattr(fault_tally, "MAX_GROUPS", 10)
     trace = open_trace(_SAMPLES / "one-program.atrace")
     faults = fault_contract(diagnosed_faults(trace).lazy()).collect()
-    tally = Tally()
+    tally = FaultTally()
     for start in range(0, len(faults), 20):
         tally = tally.plus(faults.slice(start, 20))
     assert tally.groups is not None
@@ -183,9 +183,9 @@ def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also while a look at what was there before is being worked out."""
-    monkeypatch.setattr(recent, "_JOINED", 50)
-    monkeypatch.setattr(retained, "FRESH", 300)
-    now = recent.Recent(_SAMPLES, sample_meta())
+    monkeypatch.setattr(recent, "_MIN_BATCH_ROWS", 50)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 300)
+    now = recent.LiveWindow(_SAMPLES, sample_meta())
     sent, before = 0, None
     seen: list[int] = []
     for number in range(120):
@@ -196,23 +196,23 @@ def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
         ]  # fmt: skip
         now.add("events", frame_of(record_batch("events", rows)))
         sent += 7
-        if before is None and now.due:
-            before = now.held()
+        if before is None and now.needs_compaction:
+            before = now.snapshot()
         elif before is not None and number % 5 == 0:
-            seen += [seq for part in before.fresh for seq in part["seq"]]
-            now.adopt(before, before.settled(before.diagnosed()))
+            seen += [seq for part in before.new_operations for seq in part["seq"]]
+            now.adopt(before, before.compacted(before.diagnosed()))
             before = None
-    assert len(now.held().fresh) <= 600 // 50
-    assert max(map(len, now.held().fresh)) < 2 * 50
-    seen += [seq for part in now.held().fresh for seq in part["seq"]]
+    assert len(now.snapshot().new_operations) <= 600 // 50
+    assert max(map(len, now.snapshot().new_operations)) < 2 * 50
+    seen += [seq for part in now.snapshot().new_operations for seq in part["seq"]]
     assert len(seen) > 300
     assert seen == list(range(sent))
 
 
 def test_what_is_held_is_one_frame_to_polars() -> None:
     """It reads each of many frames in a thread of its own, hundreds at once."""
-    now = fed(open_trace(_SAMPLES / "one-program.atrace"), 5).held()
-    for trace in (now.trace(), now.states()):
+    now = fed(open_trace(_SAMPLES / "one-program.atrace"), 5).snapshot()
+    for trace in (now.trace(), now.state_trace()):
         plan = trace.scan("events").explain(optimized=False)
         assert plan.count("DF [") == 1
         assert "UNION" not in plan
