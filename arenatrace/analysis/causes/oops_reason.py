@@ -67,7 +67,8 @@ def with_oops_reason(
                 ),
                 pl.when(oops & in_lower_guard).then(
                     pl.lit(
-                        "the kernel recovers faults in the guard above an arena, not in the guard below it"
+                        "the kernel recovers faults in the guard above an arena, not in the "
+                        "guard below it"
                     )
                 ),
             ).list.drop_nulls()
