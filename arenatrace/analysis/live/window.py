@@ -14,8 +14,8 @@ from arenatrace.analysis.live.snapshot import WindowSnapshot
 from arenatrace.analysis.totals import arena_totals, event_totals
 from arenatrace.schema import FAULT_KINDS, KEYED, TABLES, Kind
 from arenatrace.trace.losses import label_of
-from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
+from arenatrace.trace.tables import merge_rows
 
 #: Marks of losses in memory. Losses whose mark is evicted count as undated.
 MAX_LOSSES = 1_000
