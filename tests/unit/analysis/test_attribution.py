@@ -130,7 +130,7 @@ def test_the_innermost_of_nested_programs_is_the_stacks_answer(
         "inner",
         inner,
     )
-    assert "no answer of the kernel is recorded" in row["evidence"][0]
+    assert "the kernel's blame is not recorded" in row["evidence"][0]
 
 
 def test_a_dispute_keeps_the_kernels_answer_and_its_own_frame(
@@ -158,7 +158,7 @@ def test_the_kernel_alone_and_nobody(builder: TraceBuilder, tmp_path: Path) -> N
     assert (no_stack["attribution"], no_stack["source"]) == ("kernel-only", None)
     assert no_stack["evidence"][:-1] == ["no stack was recorded"]
     assert other_stack["evidence"][:-1] == [
-        "no frame of the stack is a BPF program known at that time"
+        "no frame of the stack belongs to a BPF program known at that time"
     ]
     assert (nobody["attribution"], nobody["prog"]) == ("none", None)
     assert nobody["title"] == "unknown program: read"
@@ -184,7 +184,7 @@ def test_a_blamed_program_without_an_arena_names_the_one_probably_meant(
     assert (row["attribution"], row["prog"]["name"]) == ("agreed", "helper")
     assert row["evidence"][:-1] == [
         "not recovered: the program that the kernel found on the stack has no arena",
-        "helper uses no arena; alpha, on the same stack, does and was probably meant",
+        "helper uses no arena; alpha, on the same stack, does and probably caused the fault",
     ]
     # The probe had no arena to go by; the address says which it was.
     assert (row["arena"], row["band"], row["page"]) == (0, "user-range", 1)

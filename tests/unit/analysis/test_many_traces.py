@@ -242,7 +242,7 @@ def test_windows_that_overlap_tell_of_a_fault_once(
     assert found["signatures"][0]["count"] == 4
     assert found["boots"][0]["overlaps"][0]["duration_ns"] == 300_000_000
     assert found["boots"][0]["recorded_ns"] == 2 * _S
-    assert "2 faults are in an earlier trace too, counted once" in err
+    assert "2 faults are also in an earlier trace; they count once" in err
     rows = _run(capsys, "faults", tmp_path, "--json")[1].splitlines()
     assert [json.loads(row)["ts_ns"] // 1_000_000 for row in rows] == [1500, 2100, 2200, 2600]
 
