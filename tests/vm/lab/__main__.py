@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.vm.lab.errors import LabError
 from tests.vm.lab.images.cache import Cache, cache_root
 from tests.vm.lab.images.image import image_is_ready
+from tests.vm.lab.images.kernel_choice import TESTED
 from tests.vm.lab.job import command_line
 from tests.vm.lab.lab import CHECKOUT, TIMEOUT, Lab
 from tests.vm.lab.machine import Machine, RunFiles, qemu_command
@@ -65,8 +66,10 @@ def _build(args: argparse.Namespace) -> int:
     began = time.monotonic()
     lab = _lab(args)
     accel = lab.accel(lab.machine)
+    images = [lab.image_of(kernel) for kernel in TESTED] if args.all else [lab.image]
     took = time.monotonic() - began
-    print(f"{lab.image.disk.parent}: Linux {lab.image.release}, {accel} ({took:.1f} s)")
+    for image in images:
+        print(f"{image.disk.parent}: Linux {image.release}, {accel} ({took:.1f} s)")
     return 0
 
 
@@ -129,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     build = subcommands.add_parser("build", help="build what is missing of the guest")
     _add_kernel(build)
     build.add_argument("--fresh", action="store_true", help="from nothing, with today's packages")
+    build.add_argument("--all", action="store_true", help="the guests of all tested kernels")
     build.set_defaults(run_subcommand=_build)
     run = subcommands.add_parser("run", help="run one command in a fresh guest")
     _add_guest_options(run)

@@ -9,6 +9,8 @@ from tests.vm.lab.images.kernel_image import release_version
 IMAGE = "linux-image-"
 HEADERS = "linux-headers-"
 FLAVOUR = "-cloud-amd64"
+#: Version prefixes of the kernels that the toolkit is tested on.
+TESTED = ("6.12", "7.2", "7.3")
 
 
 def is_meant(release: str, wanted: str) -> bool:
