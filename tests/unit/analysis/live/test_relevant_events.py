@@ -14,7 +14,7 @@ from arenatrace.analysis.live import retained
 from arenatrace.analysis.live.relevant_events import in_order
 from arenatrace.analysis.live.snapshot import WindowSnapshot
 from arenatrace.trace.reader import open_trace
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.random_histories import RandomTrace, random_trace
 
 
@@ -29,7 +29,7 @@ def test_random_histories_in_pieces(
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 60)
     monkeypatch.setattr(retained, "MAX_FAULTS", 40)
     case = RandomTrace(random_trace(random.Random(seed), arenas=12, most=40))  # noqa: S311
-    now = fed(open_trace(case.write(str(tmp_path))), 37).snapshot()
+    now = feed(open_trace(case.write(str(tmp_path))), 37).snapshot()
     every = diagnosed_faults(now.trace(), first=now.retained.evicted_faults + 1)
     assert now.retained.last_diagnosed
     assert len(now.new_faults)

@@ -22,7 +22,7 @@ from arenatrace.errors import TraceError
 from arenatrace.schema import Kind
 from arenatrace.trace.follow import follow, frame_of
 from arenatrace.trace.reader import open_trace
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.trace_builder import USER, TraceBuilder, record_batch, sample_meta
 from tests.paths import ROOT
 
@@ -41,14 +41,14 @@ def test_every_answer_is_that_of_the_whole_trace(
 ) -> None:
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", fresh)
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 1000)
+    recent = feed(trace, 1000)
     assert _contract(recent.snapshot().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
 @pytest.mark.parametrize("name", ["one-program", "two-programs", "clean"])
 def test_live_rows_equal_the_summary_of_the_finished_trace(name: str) -> None:
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 1000)
+    recent = feed(trace, 1000)
     now = recent.snapshot()
     tally = now.retained.tally.plus(fault_contract(now.diagnosed().lazy()).collect())
     causes = tally.causes()
@@ -80,7 +80,7 @@ def test_live_recording_and_finished_trace_doubt_the_same_faults_after_a_loss(
     trace = open_trace(builder.write(tmp_path / "t"))
     finished = diagnosed_faults(trace)
     assert finished["confidence"].to_list() == ["certain"]
-    live = fed(trace, 3).snapshot()
+    live = feed(trace, 3).snapshot()
     assert _contract(live.diagnosed()).equals(_contract(finished))
     assert lost(live.trace()) == lost(trace) == 5
 
@@ -89,7 +89,7 @@ def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(retained, "MAX_FAULTS", 50)
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 100)
     trace = open_trace(_SAMPLES / "one-program.atrace")
-    recent = fed(trace, 60)
+    recent = feed(trace, 60)
     now = recent.snapshot()
     unlisted = now.retained.evicted_faults
     rows = fault_contract(now.diagnosed().lazy()).collect()
@@ -120,7 +120,7 @@ def test_what_was_let_go_makes_an_arena_old(
     for page in range(20):
         builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
     builder.prog_fault(arena=arena)
-    now = fed(open_trace(builder.write(tmp_path / "t")), 5).snapshot()
+    now = feed(open_trace(builder.write(tmp_path / "t")), 5).snapshot()
     assert now.retained.evicted_until_ns is not None
     assert now.diagnosed()["cause"].to_list() == ["unknown"]
 
@@ -211,7 +211,7 @@ def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
 
 def test_what_is_held_is_one_frame_to_polars() -> None:
     """It reads each of many frames in a thread of its own, hundreds at once."""
-    now = fed(open_trace(_SAMPLES / "one-program.atrace"), 5).snapshot()
+    now = feed(open_trace(_SAMPLES / "one-program.atrace"), 5).snapshot()
     for trace in (now.trace(), now.state_trace()):
         plan = trace.scan("events").explain(optimized=False)
         assert plan.count("DF [") == 1
