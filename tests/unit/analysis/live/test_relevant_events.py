@@ -1,4 +1,4 @@
-"""Diagnosing with only the events that it asks for gives what diagnosing with all of them gives."""
+"""A diagnosis from the relevant events equals the diagnosis from all events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _new(now: WindowSnapshot, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_histories_in_pieces(
+def test_relevant_events_give_the_diagnosis_of_all_events(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 60)
@@ -36,7 +36,7 @@ def test_random_histories_in_pieces(
     assert_frame_equal(_new(now, now.diagnosed()), _new(now, every))
 
 
-def test_what_is_in_order_is_not_sorted_and_what_is_not_is() -> None:
+def test_in_order_sorts_only_unsorted_rows() -> None:
     one = pl.DataFrame({"ts_ns": [1, 2, 2], "seq": [5, 6, 7]})
     two = pl.DataFrame({"ts_ns": [2, 3], "seq": [7, 1]})
     late = pl.DataFrame({"ts_ns": [2], "seq": [0]})
