@@ -1,4 +1,4 @@
-"""Boots that several test files share: one for each kernel, one for the command line.
+"""Boot that several test files share: one for each kernel, one for the command line.
 
 A boot of the emulated guest and the imports of its first command take half a minute, so tests
 that can run one after the other in one guest do.

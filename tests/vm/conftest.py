@@ -69,8 +69,8 @@ def pytest_terminal_summary(
             f"lab: {boots} boots, {minutes:.1f} minutes of guests, {cpu:.1f} minutes of CPU"
         )
     for one in used:
-        for death in one["deaths"]:
-            terminalreporter.write_line(f"lab: booted again, {death}")
+        for reason in one["lost"]:
+            terminalreporter.write_line(f"lab: booted again, {reason}")
 
 
 _finished_workers: list[dict[str, Any]] = []
@@ -95,7 +95,7 @@ def _usage(lab: Lab) -> dict[str, Any]:
         "boots": usage.boots,
         "seconds": usage.seconds,
         "cpu_seconds": usage.cpu_seconds,
-        "deaths": lab.deaths,
+        "lost": lab.lost_guests,
     }
 
 
