@@ -1,10 +1,10 @@
 """How fast every fault of a large trace is explained, against other ways on the same data.
 
     pip install -r bench/requirements.txt
-    python bench/analysis_bench.py [--sizes 1e6 1e7] [--data DIRECTORY]
+    python -m bench.analysis_bench [--sizes 1e6 1e7] [--data DIRECTORY]
 
-Sizes are events; 1e8 needs about 1 GB of disk. Traces are made by ``generate_trace.py`` and kept
-in DIRECTORY. The answer that all contenders give, and that is held against the generator's truth:
+Sizes are events; 1e8 needs about 1 GB of disk. ``tests/data/generate_trace.py`` makes the traces;
+they stay in DIRECTORY. Every contender must give this answer, the generator's ground truth:
 
     of each fault, in order of time: its cause (use-after-free, out-of-bounds, never-allocated or
     outside-user-range); the last allocation and the last free that covered its page before it,
@@ -43,8 +43,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 _PANDAS_LIMIT = 10_000_000
 
@@ -97,28 +95,28 @@ def _check(answer: list[dict[str, object]], trace: Path) -> None:
 
 def duckdb(trace: Path) -> None:
     """The latest allocation and free of each page by aggregation."""
-    from analysis_duckdb import by_aggregation
+    from bench.analysis_duckdb import by_aggregation
 
     _check(by_aggregation(trace), trace)
 
 
 def duckdb_asof(trace: Path) -> None:
     """The latest allocation and free of each page by ASOF joins."""
-    from analysis_duckdb import by_asof
+    from bench.analysis_duckdb import by_asof
 
     _check(by_asof(trace), trace)
 
 
 def pandas(trace: Path) -> None:
     """The latest allocation and free of each page by merge_asof."""
-    from analysis_pandas import answer
+    from bench.analysis_pandas import answer
 
     _check(answer(trace), trace)
 
 
 def pandas_loop(trace: Path) -> None:
     """A filter for each fault."""
-    from analysis_pandas import answer_in_a_loop
+    from bench.analysis_pandas import answer_in_a_loop
 
     _check(answer_in_a_loop(trace), trace)
 
@@ -151,7 +149,7 @@ def _one(name: str, trace: Path) -> None:
 
 def _run(name: str, trace: Path, threads: int) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, __file__, "--one", name, str(trace)],
+        [sys.executable, "-m", "bench.analysis_bench", "--one", name, str(trace)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -199,7 +197,7 @@ def main() -> None:
     if options.one:
         _one(options.one[0], Path(options.one[1]))
         return
-    from generate_trace import generate
+    from tests.data.generate_trace import generate
 
     for size in map(int, options.sizes):
         trace = options.data / f"{size}.atrace"

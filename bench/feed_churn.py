@@ -1,10 +1,10 @@
 """Write a recorded trace over and over as a recorder would, everything in it new each time.
 
-    python bench/feed_churn.py TRACE DIRECTORY EVENTS_PER_SECOND SECONDS
+    python -m bench.feed_churn TRACE DIRECTORY EVENTS_PER_SECOND SECONDS
 
 Each round has arenas, programs, stacks, symbols and task names of its own, and the arenas and
 programs of the round before are gone: what a test suite does to a recorder in hours. The trace
-is one of ``generate_trace.py``. It is never sealed.
+is one of ``tests/data/generate_trace.py``. It is never sealed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from feed_trace import append, later, paced, tables_of
 
 from arenatrace.schema import Kind
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.meta import read_meta
 from arenatrace.trace.writer import TraceWriter
+from bench.feed_trace import append, later, paced, tables_of
 
 #: Frames above the program's own, each known by a symbol of its own.
 _CALLER = 0xFFFF_FFFF_8100_0000

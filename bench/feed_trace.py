@@ -1,6 +1,6 @@
 """Write a recorded trace anew as a recorder would: unsealed, so many events a second.
 
-    python bench/feed_trace.py TRACE DIRECTORY EVENTS_PER_SECOND [SECONDS]
+    python -m bench.feed_trace TRACE DIRECTORY EVENTS_PER_SECOND [SECONDS]
 
 The events are repeated, with later times, until the seconds are over; then the trace is sealed.
 """

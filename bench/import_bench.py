@@ -1,6 +1,6 @@
 """Importing a long log: rate and memory, beside `grep -c` over the same file.
 
-    python bench/import_bench.py --gib 10 --dir /var/tmp
+    python -m bench.import_bench --gib 10 --dir /var/tmp
 
 Writes a kernel log of that size (1 GiB by default) to a temporary directory: lines of no
 interest, and every 2,000 lines an arena report of a real capture with another address. Then

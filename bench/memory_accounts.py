@@ -51,7 +51,7 @@ def process() -> dict[str, float]:
 
 
 def held(recent: Any, rows: pl.DataFrame | None) -> dict[str, float]:
-    """Rows and MiB of every frame that ``Recent`` holds, and of the diagnosed faults."""
+    """Rows and MiB of every frame that ``LiveWindow`` holds, and of the diagnosed faults."""
     told: dict[str, float] = {}
     for name, frame in _frames(recent, rows):
         told[f"{name} rows"] = told.get(f"{name} rows", 0) + len(frame)
@@ -63,15 +63,15 @@ def _frames(recent: Any, rows: pl.DataFrame | None) -> Iterator[tuple[str, pl.Da
     for name, value in vars(recent).items():
         if isinstance(value, pl.DataFrame):
             yield name.strip("_"), value
-    kept = recent._kept  # noqa: SLF001 - nobody else needs to know
-    for one in fields(kept):
-        value = getattr(kept, one.name)
+    retained = recent._retained  # noqa: SLF001 - only this benchmark needs it
+    for one in fields(retained):
+        value = getattr(retained, one.name)
         if isinstance(value, pl.DataFrame):
-            yield f"kept {one.name}", value
-    if kept.tally.groups is not None:
-        yield "tally", kept.tally.groups
-    for frame in list(recent._fresh):  # noqa: SLF001
-        yield "fresh", frame
+            yield f"retained {one.name}", value
+    if retained.tally.groups is not None:
+        yield "tally", retained.tally.groups
+    for frame in list(recent._new_operations):  # noqa: SLF001
+        yield "new operations", frame
     for name, frame in dict(recent._tables).items():  # noqa: SLF001
         yield name, frame
     if rows is not None:

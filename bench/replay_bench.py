@@ -1,6 +1,6 @@
 """How fast a trace is replayed, against the bare cost of looping over its columns in Python.
 
-    python bench/replay_bench.py [EVENTS ...]
+    python -m bench.replay_bench [EVENTS ...]
 
 Two workloads, both made by the model: ``heap`` is what a program with an arena allocator does,
 nearly all single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
+from arenatrace.model.synth.event_log import EventLog, Plan, SynthEvent
 from arenatrace.model.synth.synthesize import workloads
 from arenatrace.model.synth.workload import Workload
 from arenatrace.replay.encode import COLUMNS
@@ -70,29 +70,29 @@ def write(path: Path, name: str, events: int) -> None:
     pages, step = _WORKLOADS[name]
     plan = Plan(seed=1, events=min(events, _BLOCK), arenas=2, profile=_PROFILE, max_entries=pages)
     rng = random.Random(plan.seed)  # noqa: S311 -- the same workload in every run
-    recorder = Recorder(plan, rng)
-    arenas = workloads(plan, rng, recorder.record)
+    log = EventLog(plan, rng)
+    arenas = workloads(plan, rng, log.record)
     for work in arenas:
         work.begin()
-    begun = recorder.taken()
+    begun = log.take_events()
     block: list[SynthEvent] = []
     while len(block) < plan.events:
         step(rng.choice(arenas))
         # scratch outside the user range would still be there in the next block
         block += [
-            one for one in recorder.taken() if one.kind not in _FAULTS or _inside(one, arenas)
+            one for one in log.take_events() if one.kind not in _FAULTS or _inside(one, arenas)
         ]
     for work in arenas:
         work.drain()
         work.free(0, work.arena.max_entries)
-    block += recorder.taken()
+    block += log.take_events()
     numbered = [SynthEvent(**{**vars(one), "seq": seq}) for seq, one in enumerate([*begun, *block])]
-    facts = [work.facts for work in arenas]
+    infos = [work.info for work in arenas]
     if events <= _BLOCK:
-        write_trace(path, facts, numbered, profile=_PROFILE, note="benchmark")
+        write_trace(path, infos, numbered, profile=_PROFILE, note="benchmark")
         return
     once = path.with_suffix(".once")
-    write_trace(once, facts, numbered, profile=_PROFILE, note="benchmark")
+    write_trace(once, infos, numbered, profile=_PROFILE, note="benchmark")
     _repeat(open_trace(once), path, len(begun), events)
 
 

@@ -1,6 +1,6 @@
 """Where the process time of a cold ``arenatrace summary`` of a small trace goes.
 
-    python bench/startup_bench.py [TRACE]
+    python -m bench.startup_bench [TRACE]
 
 Each step is a process of its own that does all of the steps before it as well; the least user
 and system time of ``ROUNDS`` processes counts, in turns. What a step adds is what it costs. The

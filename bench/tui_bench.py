@@ -1,9 +1,9 @@
 """How soon the terminal interface shows something, opens a fault, and keeps up with a recording.
 
-    python bench/tui_bench.py [--sizes 2e6 1e7] [--data DIRECTORY] [--rate 1e5] [--seconds 30]
+    python -m bench.tui_bench [--sizes 2e6 1e7] [--data DIRECTORY] [--rate 1e5] [--seconds 30]
 
-Traces are made by ``generate_trace.py`` and kept in DIRECTORY. Each measurement runs in a process
-of its own, without a terminal, at 120 x 40; imports are left out of the times:
+``tests/data/generate_trace.py`` makes the traces; they stay in DIRECTORY. Each measurement runs in
+a process of its own, without a terminal, at 120 x 40; imports are left out of the times:
 
 - ``first screen``: from the start of the application until kernel, health and tables are drawn;
   ``full``: until every cause is known; ``open a fault``: from the key until the whole report is
@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
+_SAMPLE = Path(__file__).resolve().parents[1] / "sample_traces" / "clean.atrace"
 _SIZE = (120, 40)
 
 
@@ -148,7 +148,15 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "live.atrace"
-        command = [sys.executable, HERE / "feed_trace.py", trace, path, str(rate), str(seconds * 3)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.feed_trace",
+            trace,
+            path,
+            str(rate),
+            str(seconds * 3),
+        ]
         feeder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while not (path / "events.arrows").exists():
             time.sleep(0.05)
@@ -165,7 +173,10 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
 
 def _in_child(*words: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.tui_bench", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return told
@@ -193,11 +204,10 @@ def main() -> None:
         trace = options.data / f"{int(size)}.atrace"
         if not trace.exists():
             subprocess.run(
-                [sys.executable, HERE / "generate_trace.py", str(size), trace], check=True
+                [sys.executable, "-m", "tests.data.generate_trace", str(size), trace], check=True
             )
         _print(f"{size:,.0f} events", _in_child("--look", str(trace)))
-    sample = HERE.parent / "sample_traces" / "clean.atrace"
-    for trace in (sample, options.data / f"{int(options.sizes[0])}.atrace"):
+    for trace in (_SAMPLE, options.data / f"{int(options.sizes[0])}.atrace"):
         rate = ("--rate", str(options.rate), "--seconds", str(options.seconds))
         _print(f"live, {trace.name}", _in_child("--live", str(trace), *rate))
 

@@ -1,6 +1,6 @@
 """Whether the memory of a screen that follows a recording stays what it is, for hours.
 
-    python bench/tui_soak.py [--minutes 45] [--rate 1e5] [--data DIRECTORY] [--trace TRACE]
+    python -m bench.tui_soak [--minutes 45] [--rate 1e5] [--data DIRECTORY] [--trace TRACE]
         [--accounts FILE]
 
 At 100,000 events a second 45 minutes are 270 million events, what a machine with 10,000 a second
@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from tui_bench import rss_mib
 
-HERE = Path(__file__).resolve().parent
+from bench.tui_bench import rss_mib
+
 _SIZE = (120, 40)
 _LINE_S = 60.0
 _HEADING = "   min       events  MiB (least-most)  snapshots/s  frames/s  worst wait"
@@ -137,7 +137,9 @@ class Soak:
         self._worst_s = 0.0
 
     def _account(self, app: Any, at_s: float) -> None:
-        import memory_accounts  # polars, which is not to come before run() has set allocators
+        from bench import (
+            memory_accounts,  # polars, which is not to come before run() has set allocators
+        )
 
         following = app._source._inner  # noqa: SLF001 - LiveSource tells nobody what it follows
         recent = getattr(following, "_recent", None)
@@ -187,11 +189,13 @@ def main() -> None:
     options = parser.parse_args()
     trace = options.trace or options.data / "2000000.atrace"
     if not trace.exists():
-        subprocess.run([sys.executable, HERE / "generate_trace.py", "2e6", trace], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "tests.data.generate_trace", "2e6", trace], check=True
+        )
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory).resolve() / "soak.atrace"
-        command = [sys.executable, HERE / "feed_churn.py", trace, path]
+        command = [sys.executable, "-m", "bench.feed_churn", trace, path]
         feeder = subprocess.Popen([*command, str(options.rate), str(seconds + 60)])
         try:
             while not (path / "events.arrows").exists():

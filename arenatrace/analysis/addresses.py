@@ -1,4 +1,4 @@
-"""Where in its arena does an address lie?"""
+"""Position of an address in its arena: page, offset and band."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ def _u64(value: int) -> pl.Expr:
 
 
 def with_addresses(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
-    """``faults`` with ``kaddr``, ``uaddr``, ``page``, ``offset`` and ``band`` added.
+    """Add ``kaddr``, ``uaddr``, ``page``, ``offset`` and ``band`` to ``faults``.
 
-    ``faults`` needs ``arena`` (index) and ``addr`` (kernel address). ``uaddr`` is the address
-    as ``__bpf_prog_report_arena_violation`` prints it: clear_lo32(user_vm_start) plus the
-    offset from kern_vm_start, modulo 2^64. ``page`` is ``compute_pgoff`` of it, in pages, null
-    in the guards; ``offset`` is bytes into the page. ``band`` is ``user-range``,
-    ``kernel-band``, ``upper-guard`` or ``lower-guard``, and null for an unknown arena or an
-    address outside its vm area.
+    ``uaddr`` is the address as ``__bpf_prog_report_arena_violation`` prints it:
+    clear_lo32(user_vm_start) plus the offset from kern_vm_start, modulo 2^64. ``page`` is its
+    ``compute_pgoff``, null in the guards. ``offset`` is the byte offset in the page. ``band`` is
+    ``user-range``, ``kernel-band``, ``upper-guard`` or ``lower-guard``; null for an unknown arena
+    or an address outside its vm area.
+
+    Args:
+        faults: rows with ``arena`` (index) and ``addr`` (kernel address).
+        arenas: the table ``arenas``.
     """
-    places = arenas.select("arena", "kern_vm_start", "user_vm_start", "max_entries")
+    areas = arenas.select("arena", "kern_vm_start", "user_vm_start", "max_entries")
     kaddr = pl.col("addr")
     user = pl.col("user_vm_start")
     # u64 subtraction wraps in polars as it does in C: below kern_vm_start this is huge.
@@ -34,7 +37,7 @@ def with_addresses(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
     upper = ~in_band & (distance < _u64(BAND_SZ + _HALF_GUARD))
     lower = distance >= _u64((1 << 64) - _HALF_GUARD)
     return (
-        faults.join(places, on="arena", how="left")
+        faults.join(areas, on="arena", how="left")
         .with_columns(
             kaddr=kaddr,
             offset=(kaddr & _u64(PAGE_SIZE - 1)).cast(pl.UInt16),

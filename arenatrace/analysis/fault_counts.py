@@ -1,10 +1,10 @@
-"""How are the faults spread over programs, arenas, causes and signatures?"""
+"""Fault counts by program, arena, cause and signature."""
 
 from __future__ import annotations
 
 import polars as pl
 
-#: What is counted about every group of faults.
+#: Conditions that are counted in each group of faults.
 COUNTS = {
     "scratch_installs": pl.col("outcome") == "scratch-installed",
     "prog_faults": pl.col("side") == "prog",
@@ -13,13 +13,13 @@ COUNTS = {
 
 
 def fault_counts(faults: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """One row per value of the column ``key``: ``faults`` and the members of ``COUNTS``."""
+    """Return one row per value of the column ``key``: ``faults`` and the members of ``COUNTS``."""
     sums = {name: condition.fill_null(value=False).sum() for name, condition in COUNTS.items()}
     return faults.filter(pl.col(key).is_not_null()).group_by(key).agg(faults=pl.len(), **sums)
 
 
 def causes(faults: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per program index (null: unknown) and cause: ``count``, most frequent first."""
+    """Return one row per program index (null: unknown) and cause, most frequent first."""
     return (
         faults.group_by("prog_index", "cause")
         .agg(count=pl.len())

@@ -1,4 +1,4 @@
-"""Which faults does the user want to see?"""
+"""Selection of faults by program, arena, cause, side, task and time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ _NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True)
 class FaultFilter:
-    """What faults must be; an empty member does not restrict. Values of one member are "or".
+    """Conditions on faults. All members must match; any value of one member may match.
 
-    ``program`` is a name or id, ``arena`` a map name or map id, ``task`` a task name, pid or
-    tid; ``since_s`` and ``until_s`` are seconds after the start of the recording, inclusive. A
-    fault whose time is not known is in no time window.
+    An empty member does not restrict. A fault of unknown time matches no time range.
+
+    Attributes:
+        program: program names or ids.
+        arena: map names or map ids.
+        cause: values of ``schema.Cause``.
+        side: ``kernel`` or ``prog``.
+        task: task names, pids or tids.
+        since_s: seconds after the start of the recording, inclusive.
+        until_s: likewise.
     """
 
     program: tuple[str, ...] = ()
@@ -27,11 +34,11 @@ class FaultFilter:
     until_s: float | None = None
 
     def restricts(self) -> bool:
-        """Whether anything is asked for."""
+        """Return whether any member restricts."""
         return any(getattr(self, field.name) not in ((), None) for field in fields(self))
 
     def apply(self, faults: pl.DataFrame, arenas: pl.DataFrame, start_ts_ns: int) -> pl.DataFrame:
-        """Those of ``faults``, rows of the contract, that match."""
+        """Return the rows of ``faults`` that match."""
         conditions = [
             *self._names(arenas),
             *(
@@ -62,7 +69,7 @@ class FaultFilter:
 
 
 def _is_one(values: tuple[str, ...], *columns: pl.Expr) -> pl.Expr:
-    """One of the columns, as text, is one of the values."""
+    """Whether any of the columns, as text, has one of the values."""
     return pl.any_horizontal(
         column.cast(pl.String).is_in(list(values)).fill_null(value=False) for column in columns
     )

@@ -1,4 +1,4 @@
-"""What faulted, where, and whose fault was it? One row per fault."""
+"""Faults of a trace, one row each: location, blamed program, cause."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from arenatrace.analysis.attribution.callees import with_callee
 from arenatrace.analysis.causes.diagnosis import with_diagnosis
 from arenatrace.analysis.causes.kernel_memory import with_kernel_memory
 from arenatrace.analysis.causes.oops_reason import with_oops_reason
-from arenatrace.analysis.pages.coverage import knowledge
-from arenatrace.analysis.reported_addresses import known_time, real_code, with_told_addresses
+from arenatrace.analysis.pages.coverage import read_coverage
+from arenatrace.analysis.reported_addresses import known_time, real_code, with_reported_addresses
 from arenatrace.analysis.signatures import with_signature
 from arenatrace.schema import FAULT_SIDES, Kind, Outcome
 from arenatrace.trace.reader import Trace
@@ -22,70 +22,74 @@ _SIDES = {int(kind): side for kind, side in FAULT_SIDES.items()}
 
 
 def faults(trace: Trace, *, evidence: bool = True) -> pl.LazyFrame:
-    """The faults of ``trace`` in time order, numbered from 1, with the members of the contract.
+    """Return the faults of ``trace`` in time order, numbered from 1.
 
-    Members are those of one ``faults --json`` object, with addresses as unsigned integers
-    and ``callee``, ``prog``, ``source`` and ``task`` as structs (null where nothing is known);
-    added to them are ``prog_index``, an index into programs, and ``title``. Times are
-    CLOCK_MONOTONIC ns, ``page`` counts arena pages, ``offset`` bytes into the page. The trace
-    is read here, not when the result is collected: call it inside ``trace.reading()``.
+    Columns are the members of a ``faults --json`` object, with addresses as unsigned integers and
+    ``callee``, ``prog``, ``source`` and ``task`` as structs (null if nothing is known), plus
+    ``prog_index``, an index into programs, and ``title``. Times are CLOCK_MONOTONIC ns, ``page``
+    is an arena page, ``offset`` a byte offset in the page.
+
+    The trace is read by this call, not when the result is collected: call it inside
+    ``trace.reading()``. Raises polars errors for a damaged table.
     """
     return fault_contract(diagnosed_faults(trace, evidence=evidence).lazy())
 
 
 def diagnosed_faults(trace: Trace, first: int = 1, *, evidence: bool = True) -> pl.DataFrame:
-    """The faults of ``trace`` with everything that is known about them, ``faults`` and more.
+    """Return the faults of ``trace`` with all columns of the diagnosis.
 
-    ``first`` is the number of the first one. Without ``evidence`` the sentences about causes
-    are left out, for one who only counts.
+    Args:
+        trace: the trace.
+        first: number of the first fault.
+        evidence: whether to add the sentences about causes; counting does not need them.
     """
     rows = located_faults(trace, first).collect()
-    known = knowledge(trace.meta, trace.lost, trace.scan("events"))
-    diagnosed = with_diagnosis(rows, trace, known, evidence=evidence)
+    coverage = read_coverage(trace.meta, trace.lost, trace.scan("events"))
+    diagnosed = with_diagnosis(rows, trace, coverage, evidence=evidence)
     return with_signature(diagnosed.lazy()).sort("fault").collect()
 
 
 def placed_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
-    """The faults of ``trace``, numbered from ``first``, with arena and page, and no more yet."""
-    return _placed(_seen(trace), trace.scan("arenas").collect().lazy(), first)
+    """Return the faults of ``trace``, numbered from ``first``, with arena and page only."""
+    return _placed(_fault_events(trace), trace.scan("arenas").collect().lazy(), first)
 
 
-def _seen(trace: Trace) -> pl.LazyFrame:
-    seen = pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)])
-    return trace.scan("events").filter(seen).collect(engine="streaming").lazy()
+def _fault_events(trace: Trace) -> pl.LazyFrame:
+    wanted = pl.col("kind").is_in([*_SIDES, int(Kind.KERNEL_ALLOC)])
+    return trace.scan("events").filter(wanted).collect(engine="streaming").lazy()
 
 
-def _placed(seen: pl.LazyFrame, arenas: pl.LazyFrame, first: int) -> pl.LazyFrame:
+def _placed(events: pl.LazyFrame, arenas: pl.LazyFrame, first: int) -> pl.LazyFrame:
     rows = (
-        seen.filter(pl.col("kind").is_in(list(_SIDES)))
+        events.filter(pl.col("kind").is_in(list(_SIDES)))
         .sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("fault", offset=first)
         .with_columns(pl.col("comm").cast(pl.String))
-        .rename({"uaddr": "told"})
+        .rename({"uaddr": "reported"})
     )
     rows = with_addresses(with_arena(rows, arenas), arenas)
-    return with_told_addresses(rows, arenas).collect().lazy()
+    return with_reported_addresses(rows, arenas).collect().lazy()
 
 
 def located_faults(trace: Trace, first: int = 1) -> pl.LazyFrame:
-    """The faults of ``trace`` with who and where, before anything is said about why."""
-    # The questions below ask for all of this many times over: it is read once. One plan of all
-    # questions together would take longer to make than to carry out.
+    """Return the faults of ``trace`` with location and blamed program, without causes."""
+    # The steps below use these tables several times, so they are collected once. A single lazy
+    # plan of all steps would take longer to optimise than to run.
     arenas, programs = (trace.scan(table).collect().lazy() for table in ("arenas", "programs"))
-    seen = _seen(trace)
-    rows = _placed(seen, arenas, first)
+    events = _fault_events(trace)
+    rows = _placed(events, arenas, first)
     rows = with_attribution(rows, trace.scan("stacks"), programs).collect().lazy()
     rows = with_callee(rows, trace.scan("symbols"))
     rows = with_oops_reason(rows, programs, arenas, trace.meta.profile)
-    rows = with_kernel_memory(rows, seen.filter(pl.col("kind") == int(Kind.KERNEL_ALLOC)))
-    return rows.join(_program_facts(programs), on="prog", how="left").with_columns(
+    rows = with_kernel_memory(rows, events.filter(pl.col("kind") == int(Kind.KERNEL_ALLOC)))
+    return rows.join(_program_columns(programs), on="prog", how="left").with_columns(
         side=pl.col("kind").replace_strict(_SIDES, default=None, return_dtype=pl.String),
         outcome=pl.col("outcome").replace_strict(_OUTCOMES, default=None, return_dtype=pl.String),
         access=pl.when("write").then(pl.lit("write")).when(~pl.col("write")).then(pl.lit("read")),
     )
 
 
-def _program_facts(programs: pl.LazyFrame) -> pl.LazyFrame:
+def _program_columns(programs: pl.LazyFrame) -> pl.LazyFrame:
     return programs.select("prog", *(pl.col(c).alias(f"prog_{c}") for c in _PROG))
 
 
@@ -93,13 +97,13 @@ _PROG = ("id", "name", "tag", "type")
 
 
 def _struct_or_null(**members: str) -> pl.Expr:
-    """A struct of columns, null if all of them are."""
+    """Return a struct of columns, null if all of them are null."""
     known = pl.any_horizontal(pl.col(column).is_not_null() for column in members.values())
     return pl.when(known).then(pl.struct(*(pl.col(c).alias(n) for n, c in members.items())))
 
 
 def fault_contract(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The members of ``faults`` of rows of ``diagnosed_faults``."""
+    """Return the columns of ``faults`` from rows of ``diagnosed_faults``."""
     return rows.select(
         "fault",
         known_time("ts_ns"),

@@ -1,4 +1,4 @@
-"""Are two faults the same bug?"""
+"""Signatures that group faults of the same bug."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HEX_DIGITS = 12
 
 
 def with_signature(faults: pl.LazyFrame) -> pl.LazyFrame:
-    """``faults`` with ``signature`` (12 hex digits) and ``title`` added.
+    """Add ``signature`` (12 hex digits) and ``title`` to ``faults``.
 
-    The signature is a BLAKE2 hash of program name, function, source file without its
-    directory, source text, callee symbol and cause. It has no address, id, tag or line
-    number in it, so it stays the same over reloads, reboots and edits elsewhere in the file.
-    ``title`` is one line for people and may differ within a signature by its line number.
+    The signature is a BLAKE2 hash of program name, function, source file without its directory,
+    source text, callee symbol and cause. It contains no address, id, tag or line number, so it
+    survives reloads, reboots and edits elsewhere in the file. ``title`` is one line of text; within
+    a signature it may differ in its line number.
     """
     base = pl.col("file").str.split("/").list.last()
     parts = pl.struct("prog_name", "function", base.alias("file"), "text", "symbol", "cause")
@@ -27,26 +27,26 @@ def with_signature(faults: pl.LazyFrame) -> pl.LazyFrame:
         "prog_name", formatted("program {}", pl.col("prog_id")), pl.lit("unknown program")
     )
     callee = pl.coalesce(formatted(" in {}", pl.col("symbol")), pl.lit(""))
-    place = pl.coalesce(
+    where = pl.coalesce(
         formatted(" from {}() {}:{}", pl.col("function"), base, pl.col("line")),
         formatted(" from {}()", pl.col("function")),
         pl.lit(""),
     )
     # A program-side fault has no callee: "read in touch()", not "read from touch()".
-    place = (
+    where = (
         pl.when(pl.col("side") == "prog")
-        .then(place.str.replace(" from ", " in ", literal=True))
-        .otherwise(place)
+        .then(where.str.replace(" from ", " in ", literal=True))
+        .otherwise(where)
     )
     access = pl.col("access").fill_null("access")
     return faults.with_columns(
         signature=parts.map_batches(_hashes, return_dtype=pl.String),
-        title=formatted("{}: {}{}{}", actor, access, callee, place),
+        title=formatted("{}: {}{}{}", actor, access, callee, where),
     )
 
 
 def _hashes(parts: pl.Series) -> pl.Series:
-    """The hash of each struct; faults repeat, so each distinct struct is hashed once."""
+    """Return the hash of each struct; each distinct struct is hashed once."""
     known: dict[tuple[Any, ...], str] = {}
     hashes = []
     for row in parts:

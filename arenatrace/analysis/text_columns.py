@@ -1,4 +1,4 @@
-"""Text made of columns."""
+"""Text columns from a template."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import polars as pl
 
 
 def formatted(template: str, *parts: pl.Expr | str) -> pl.Expr:
-    """``template`` with each ``{}`` replaced by a column, null where one of them is.
+    """Replace each ``{}`` in ``template`` by a column; null where one of them is null.
 
-    What ``pl.format`` does. That panics once in many thousand times, on rows that are whole:
-    https://github.com/pola-rs/polars/issues/25525.
+    ``pl.format`` does the same but panics once in many thousand calls on valid rows:
+    https://github.com/pola-rs/polars/issues/25525. Raises ValueError if the numbers differ.
     """
     texts = template.split("{}")
     if len(texts) != len(parts) + 1:
-        raise ValueError(f"{template!r} has not {len(parts)} places")
+        raise ValueError(f"{template!r} needs {len(texts) - 1} columns, not {len(parts)}")
     pieces: list[pl.Expr] = []
     for text, part in zip(texts, (*parts, None), strict=True):
         if text:

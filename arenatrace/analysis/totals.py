@@ -1,4 +1,4 @@
-"""How much of everything is in a trace?"""
+"""Counts of events in a trace."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def _outcome(outcome: Outcome) -> pl.Expr:
 
 
 def event_totals(events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row of counts. All count events; ``pages_*`` count pages.
+    """Return one row of event counts.
 
-    ``allocs`` are page_alloc events that gave an address, ``allocs_refused`` those that gave
-    0; ``reserves`` and ``reserves_refused`` likewise by errno. One whose result was not
-    recorded is in neither. ``events`` leaves out the marks of a loss.
-    ``last_ts_ns`` is the time of the last event, null if there is none.
+    ``allocs`` are page_alloc events that returned an address, ``allocs_refused`` those that
+    returned 0; ``reserves`` and ``reserves_refused`` likewise by errno. An event without a
+    recorded result is in neither. ``events`` excludes marks of losses. ``last_ts_ns`` is the time
+    of the last event, null if there is none.
     """
     return events.select(_counts())
 
 
 def arena_totals(events: pl.LazyFrame) -> pl.LazyFrame:
-    """The members of ``event_totals``, one row per arena index and one for events of none."""
+    """Return ``event_totals`` per arena index, with one row for events without an arena."""
     return events.group_by("arena").agg(_counts())
 
 
 def sum_of_arenas(totals: pl.DataFrame) -> pl.DataFrame:
-    """The row of ``event_totals`` from the rows of ``arena_totals``."""
+    """Return the row of ``event_totals`` from the rows of ``arena_totals``."""
     return totals.drop("arena").select(pl.exclude("last_ts_ns").sum(), pl.col("last_ts_ns").max())
 
 
@@ -62,16 +62,16 @@ def _counts() -> list[pl.Expr]:
 
 
 def lost(trace: Trace) -> int:
-    """How many events the trace lost at least.
+    """Return how many events the trace lost at least.
 
-    Some losses are known only at the end, some only as marks among the events (the meta.json
-    of a killed recorder is behind): the larger number is right in both cases.
+    Some losses are known only from meta.json, some only from marks among the events, because the
+    meta.json of a killed recorder is behind. The larger number is right in both cases.
     """
     marked: int = trace.scan("events").select(_lost_marked()).collect(engine="streaming").item()
     return max(marked, sum(trace.lost.values()))
 
 
 def _lost_marked() -> pl.Expr:
-    # A mark of a loss carries how many events it stands for in ``pages``; at least one.
+    # ``pages`` of a mark is the number of lost events, at least one.
     each = pl.col("pages").fill_null(1).cast(pl.Int64)
     return pl.when(_kind(Kind.LOST)).then(each).sum()

@@ -37,7 +37,7 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     """
     from arenatrace.analysis.pages.arenas import arenas_at
     from arenatrace.analysis.totals import lost
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
     from arenatrace.errors import ExitCode
     from arenatrace.report.arenas_text import arenas_line, nothing_matches, print_arenas
     from arenatrace.report.screen import screen
@@ -46,7 +46,7 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     if at is not None and not abs(at) < _MAX_SECONDS:
         raise click.UsageError("--at takes a number of seconds")
     opened = open_trace(trace)
-    print_notices(opened.notices)
+    print_warnings(opened.notices)
     start = opened.meta.start_ts_ns
     with opened.reading():
         told = arenas_at(opened, None if at is None else start + round(at * 1e9), arena)
@@ -57,5 +57,5 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     else:
         print_arenas(told, start, lost_events, screen(sys.stdout))
     if not told["arenas"]:
-        print_notices([nothing_matches(arena, every) if every else "no arenas in this trace"])
+        print_warnings([nothing_matches(arena, every) if every else "no arenas in this trace"])
     return ExitCode.OK

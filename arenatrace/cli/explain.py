@@ -27,14 +27,14 @@ def explain(trace: Path, number: int) -> int:
     are shown as they were just before the fault.
     """
     from arenatrace.analysis.explanation import explanation
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
     from arenatrace.errors import ExitCode, UsageError
     from arenatrace.report.explain_text import print_explanation
     from arenatrace.report.screen import screen
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_notices(opened.notices)
+    print_warnings(opened.notices)
     with opened.reading():
         told = explanation(opened, number)
     if told is None:

@@ -88,7 +88,7 @@ def faults(
     --since and --until, are those of each trace.
     """
     from arenatrace.analysis.fault_filter import FaultFilter
-    from arenatrace.cli.several import several
+    from arenatrace.cli.common import several
 
     if as_json + as_csv + (parquet is not None) > 1:
         raise click.UsageError("--json, --csv and --parquet exclude each other")
@@ -118,11 +118,11 @@ class _Seen:
 def _one(path: Path, chosen: FaultFilter) -> _Seen:
     from arenatrace.analysis.faults import faults as fault_rows
     from arenatrace.analysis.totals import lost
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(path)
-    print_notices(opened.notices)
+    print_warnings(opened.notices)
     start = opened.meta.start_ts_ns
     with opened.reading():
         every = fault_rows(opened).collect()
@@ -135,12 +135,12 @@ def _several(found: Collection, chosen: FaultFilter) -> _Seen:
     import polars as pl
 
     from arenatrace.analysis.summary.many_traces import parts
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
 
     matching: list[pl.DataFrame] = []
     starts: dict[str | None, int] = {}
     every = lost_events = 0
-    for part in parts(found, print_notices):
+    for part in parts(found, print_warnings):
         path, start = str(part.trace.path), part.trace.meta.start_ts_ns
         with part.trace.reading():
             rows = chosen.apply(part.faults, part.trace.scan("arenas").collect(), start)
@@ -156,21 +156,19 @@ def _several(found: Collection, chosen: FaultFilter) -> _Seen:
 
 def _end(seen: _Seen, shown: int, chosen: FaultFilter, found: Collection | None, form: str) -> int:
     """Say on stderr what was not shown; the exit code."""
-    from arenatrace.cli.findings import findings_code
-    from arenatrace.cli.notices import print_notices
-    from arenatrace.cli.several import tell_unreadable
+    from arenatrace.cli.common import findings_code, print_unreadable, print_warnings
     from arenatrace.errors import ExitCode
 
     rows, where = len(seen.rows), "this trace" if found is None else "these traces"
     nothing = chosen.restricts() and seen.every and not rows
     if nothing:
-        print_notices([f"none of the {seen.every:,} faults in {where} matches"])
+        print_warnings([f"none of the {seen.every:,} faults in {where} matches"])
     elif not seen.every and form in ("text", "parquet"):
-        print_notices([f"no arena faults in {where}"])
+        print_warnings([f"no arena faults in {where}"])
     if shown < rows:
-        print_notices([f"{rows - shown:,} more faults are not shown (--limit)"])
+        print_warnings([f"{rows - shown:,} more faults are not shown (--limit)"])
     if found is not None and found.unreadable:
-        tell_unreadable(found)
+        print_unreadable(found)
         return ExitCode.INPUT
     return ExitCode.OK if nothing else findings_code(rows, seen.lost, sealed=seen.sealed)
 

@@ -72,7 +72,7 @@ def import_(
     format is found by looking. What a text does not tell, such as times in
     a stream, is unknown in the trace.
     """
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
     from arenatrace.importers.importing import import_texts
 
     path = output or Path(_default_name(files[0]))
@@ -83,7 +83,7 @@ def import_(
             user_vm_start=user_vm_start,
             on_unparsed=_print_unparsed if show_unparsed else None,
         )
-    print_notices([*result.notices, *_closing_lines(result)])
+    print_warnings([*result.notices, *_closing_lines(result)])
 
 
 def _default_name(file: str) -> str:

@@ -40,13 +40,13 @@ def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_
     predicts the address of every allocation and the outcome of every
     fault, and reports each event that cannot have happened as recorded.
     """
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import print_warnings
     from arenatrace.replay.run import replay_trace
     from arenatrace.report.replay_text import replay_lines, what_if_lines
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_notices(opened.notices)
+    print_warnings(opened.notices)
     with opened.reading():
         result = replay_trace(opened, profile, jobs)
         other = None

@@ -35,16 +35,15 @@ def summary(traces: tuple[Path, ...], as_json: bool) -> int:
     Faults are grouped by signature: the same program, function, source
     line and kernel function give the same signature in every trace.
     """
-    from arenatrace.cli.notices import print_notices
-    from arenatrace.cli.several import several, several_code, tell_unreadable
+    from arenatrace.cli.common import print_unreadable, print_warnings, several, several_code
 
     found = several(traces)
     if found is None:
         return show_summary(traces[0], as_json=as_json)
     from arenatrace.analysis.summary.combined import combined_summary
 
-    combined = combined_summary(found, print_notices)
-    tell_unreadable(found)
+    combined = combined_summary(found, print_warnings)
+    print_unreadable(found)
     _show(combined, as_json=as_json)
     totals = combined["totals"]
     return several_code(found, _faults(totals), totals["lost"])
@@ -53,12 +52,11 @@ def summary(traces: tuple[Path, ...], as_json: bool) -> int:
 def show_summary(trace: Path, *, as_json: bool) -> int:
     """Print the summary of ``trace``; the exit code of a look at it. ArenatraceError."""
     from arenatrace.analysis.summary.one_trace import summary as summarise
-    from arenatrace.cli.findings import findings_code
-    from arenatrace.cli.notices import print_notices
+    from arenatrace.cli.common import findings_code, print_warnings
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_notices(opened.notices)
+    print_warnings(opened.notices)
     with opened.reading():
         found = summarise(opened)
     _show(found, as_json=as_json)

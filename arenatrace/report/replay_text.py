@@ -10,14 +10,14 @@ from arenatrace.report.sanitize import harmless
 
 if TYPE_CHECKING:
     from arenatrace.model.replay.arena_replay import Divergence
-    from arenatrace.model.replay.verdict import Replay
+    from arenatrace.model.replay.verdict import ReplayResult
     from arenatrace.model.what_if import WhatIf
 
 #: Divergences and differences shown in full; --json has them all.
 MAX_SHOWN = 20
 
 
-def replay_lines(result: Replay) -> Iterator[str]:
+def replay_lines(result: ReplayResult) -> Iterator[str]:
     """The verdict, what it rests on, and each divergence."""
     tally = result.tally
     yield f"{result.verdict.upper()}  profile {result.profile}"
@@ -44,7 +44,7 @@ def replay_lines(result: Replay) -> Iterator[str]:
     yield from _divergences(result)
 
 
-def _divergences(result: Replay) -> Iterator[str]:
+def _divergences(result: ReplayResult) -> Iterator[str]:
     for divergence in result.divergences[:MAX_SHOWN]:
         yield ""
         yield from _divergence(divergence)

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.columns import misfit
 from arenatrace.trace.recover import conform, fields
+from arenatrace.trace.tables import misfit
 
 #: Seconds between two looks at a file that has not grown.
 POLL_S = 0.05

@@ -16,9 +16,9 @@ import pyarrow as pa
 from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.losses import TORN
-from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta, read_meta
 from arenatrace.trace.recover import Tail, batches, torn_notice
+from arenatrace.trace.tables import merge_rows
 from arenatrace.trace.writer import TraceWriter
 
 #: Column that says since when an object of a keyed table was there.

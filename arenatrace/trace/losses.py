@@ -22,6 +22,8 @@ UNDATED_REACH_NS = 5_000_000_000
 #: Label of the torn end of the events. Events are written in order, so every event before the
 #: end is there.
 TORN = "torn tail"
+#: Label of events that another program removed from a sealed trace.
+REMOVED = "removed by another program"
 #: Label prefix of skipped runs of a probe that sends no event of its own; the probe's name follows.
 MISSED_BY = "missed by "
 

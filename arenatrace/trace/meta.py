@@ -59,18 +59,25 @@ class ImportedText:
 
 @dataclass(frozen=True)
 class Meta:
-    """The facts of one recording.
+    """Facts about one recording.
 
-    Times are CLOCK_MONOTONIC ns; adding ``wall_offset_ns`` gives UNIX time in ns.
-    ``page_size`` is in bytes. ``lost`` counts events by what lost them. ``command`` is the
-    argv that was run under the recorder and ``command_status`` its exit status, both null
-    if there was none. ``features`` says what the probed kernel can do. ``profile`` is the
-    behaviour of the kernel where it is known, else null. ``checksums`` are the CRC-32 of each
-    file of a sealed trace, in hex. ``imported`` lists the texts the trace
-    was made from, none if it was recorded. ``end_ts_ns`` is null until the
-    recording has ended. ``filters`` names what alone was recorded, by kind: ``arena``, ``program``,
-    ``cgroup``; empty if all was. ``nr_node_ids`` is how many NUMA nodes the machine can have,
-    ``online_nodes`` are those online at the start; both null where not recorded.
+    Attributes:
+        kernel: release of the recorded kernel, as uname prints it.
+        page_size: bytes.
+        wall_offset_ns: added to a time of the trace (CLOCK_MONOTONIC, ns) gives UNIX time in ns.
+        end_ts_ns: null until the recording has ended.
+        lost: number of lost events by the label of the loss.
+        notices: warnings about the trace.
+        command: argv of the recorded command; null if there was none.
+        command_status: its exit status; null if there was none.
+        checksums: CRC-32 in hex of each file of a sealed trace.
+        rows: number of rows of each table of a sealed trace.
+        features: features of the probed kernel.
+        profile: behaviour of the kernel's arena; null if unknown.
+        imported: texts that the trace was made from; empty if it was recorded.
+        filters: what the recording was restricted to, by kind: ``arena``, ``program``, ``cgroup``.
+        nr_node_ids: number of NUMA nodes that the machine can have; null if not recorded.
+        online_nodes: nodes online at the start; null if not recorded.
     """
 
     kernel: str
@@ -89,6 +96,7 @@ class Meta:
     command_status: int | None = None
     sealed: bool = False
     checksums: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
     hostname: str | None = None
     tool_version: str = __version__
     features: Mapping[str, bool] = field(default_factory=dict)
@@ -234,6 +242,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "command_status": _or_null(_int),
     "sealed": _bool,
     "checksums": _named_texts,
+    "rows": _counts,
     "hostname": _or_null(_text),
     "tool_version": _text,
     "features": _flags,

@@ -10,16 +10,12 @@ import polars as pl
 
 from arenatrace.errors import TraceError
 from arenatrace.schema import TABLES
-from arenatrace.trace.checksum import check
-from arenatrace.trace.columns import Field, misfit
+from arenatrace.trace.checksum import check, crc32
 from arenatrace.trace.folder import trace_directories
-from arenatrace.trace.losses import TORN
-from arenatrace.trace.merge import merge_rows
+from arenatrace.trace.losses import REMOVED, TORN
 from arenatrace.trace.meta import Meta, read_meta
-from arenatrace.trace.parquet_footer import columns
 from arenatrace.trace.polars_schema import polars_schema
-
-_DAMAGED = "the file is damaged; copy or record the trace again"
+from arenatrace.trace.tables import DAMAGED, is_rewritten, merge_rows, open_parquet
 
 
 class Trace:
@@ -66,7 +62,7 @@ class Trace:
             yield
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise TraceError(
-                f"{self.path}: cannot be read: {_first_line(error)}", _DAMAGED
+                f"{self.path}: cannot be read: {_first_line(error)}", DAMAGED
             ) from error
 
     def _open_table(self, table: str) -> pl.LazyFrame:
@@ -78,16 +74,42 @@ class Trace:
             if file.exists():
                 if file == stream:
                     return self._recovered(table, file)
-                checksum = self.meta.checksums.get(file.name)
-                check(file, checksum)
-                rows = _sealed(table, file)
-                # With a checksum the file is as the recorder or the importer sealed it.
-                return rows if checksum or table != "events" else self._put_right(rows)
+                return self._open_parquet(table, file)
         if self.meta.sealed:
             self.notices.append(f"{table}: the file is missing, the table is taken as empty")
             if table == "events":
                 self.lost["file missing"] = 1
         return pl.LazyFrame(schema=polars_schema(table))
+
+    def _open_parquet(self, table: str, file: Path) -> pl.LazyFrame:
+        checksum = self.meta.checksums.get(file.name)
+        rewritten = checksum is not None and crc32(file) != checksum and is_rewritten(file)
+        if not rewritten:
+            check(file, checksum)
+        rows = open_parquet(table, file)
+        if rewritten:
+            self.notices.append(
+                f"{table}: another program rewrote the file after it was sealed; its content "
+                "cannot be verified"
+            )
+        if table != "events" or (checksum and not rewritten):
+            return rows
+        if rewritten:
+            self._count_removed(rows)
+        return self._put_right(rows)
+
+    def _count_removed(self, events: pl.LazyFrame) -> None:
+        """Count events that a rewritten table lacks: by the sealed number of rows, else by seq.
+
+        Recorders number events from 0 without gaps, so a missing number is a missing event.
+        """
+        with self.reading():
+            seq = pl.col("seq")
+            rows, numbered = events.select(pl.len(), seq.max() + 1).collect().row(0)
+        removed = self.meta.rows.get("events", numbered or 0) - rows
+        if removed > 0:
+            self.lost[REMOVED] = removed
+            self.notices.append(f"{removed:,} events were removed: answers may rest on them")
 
     def _put_right(self, events: pl.LazyFrame) -> pl.LazyFrame:
         from arenatrace.trace.disorder import UNKNOWN_KINDS, put_right
@@ -126,7 +148,7 @@ def open_trace(path: str | Path) -> Trace:
         return Trace(*_find(directory))
     except (OSError, ValueError) as error:
         # ValueError: a path with a NUL byte in it.
-        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", _DAMAGED) from error
+        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", DAMAGED) from error
 
 
 def find_trace(path: str | Path) -> Path:
@@ -135,7 +157,7 @@ def find_trace(path: str | Path) -> Path:
     try:
         return _find(directory)[0]
     except (OSError, ValueError) as error:
-        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", _DAMAGED) from error
+        raise TraceError(f"{directory}: cannot be read: {_first_line(error)}", DAMAGED) from error
 
 
 def _find(directory: Path) -> tuple[Path, Meta]:
@@ -148,32 +170,6 @@ def _find(directory: Path) -> tuple[Path, Meta]:
             f"give one of them, or look at all with summary and faults: {names}{more}",
         )
     return inside[0], read_meta(inside[0])
-
-
-def _sealed(table: str, file: Path) -> pl.LazyFrame:
-    expected = polars_schema(table)
-    try:
-        # read_parquet_schema() would take brackets in the name for a pattern
-        dtypes = pl.scan_parquet(file, glob=False).collect_schema()
-        found = [Field(name, dtypes.get(name), null) for name, null in columns(file)]
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as error:
-        raise TraceError(f"{file}: not a whole Parquet file", _DAMAGED) from error
-    reason = misfit(
-        found,
-        [Field(column.name, expected[column.name], column.nullable) for column in TABLES[table]],
-    )
-    if reason is not None:
-        raise TraceError(
-            f"{file}: its columns are not those of this version's table: it {reason}", _DAMAGED
-        )
-    rows = pl.scan_parquet(file, glob=False)
-    names = [field.name for field in found]
-    if names == expected.names():
-        return rows
-    return rows.select(
-        pl.col(name) if name in names else pl.lit(None, dtype).alias(name)
-        for name, dtype in expected.items()
-    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.columns import Field, misfit
+from arenatrace.trace.tables import Field, misfit
 
 #: What is at the end of a stream that was closed.
 _END = b"\xff\xff\xff\xff\0\0\0\0"

@@ -23,9 +23,9 @@ from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
 from arenatrace.trace.losses import TORN
-from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.recover import Tail, batches, torn_notice
+from arenatrace.trace.tables import merge_rows
 
 #: Rows in a Parquet row group: large enough to compress, small enough to skip by time.
 ROW_GROUP = 128 * 1024
@@ -59,6 +59,7 @@ def seal(directory: Path) -> None:
                 lost=lost,
                 notices=(*meta.notices, *notices),
                 checksums={file.name: crc32(file) for file in sorted(directory.glob("*.parquet"))},
+                rows={table: _row_count(directory / f"{table}.parquet") for table in TABLES},
             )
             write_meta(directory, sealed)
         for table in TABLES:
@@ -93,6 +94,10 @@ def _write_tables(directory: Path) -> dict[str, Tail]:
             temporary.unlink(missing_ok=True)
         raise
     return torn
+
+
+def _row_count(file: Path) -> int:
+    return int(pq.read_metadata(file).num_rows)
 
 
 def _write_table(table: str, source: Path, temporary: Path, tail: Tail) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arenatrace.analysis.pages.positions import END, Moment
+from arenatrace.analysis.pages.positions import END, Position
 
 #: States in the order of their codes; a page outside of the arena has none.
 STATES = ("free", "allocated", "reserved", "scratched", "unknown")
@@ -41,7 +41,7 @@ class Picture:
     """
 
     arena: int
-    moment: Moment
+    moment: Position
     states: npt.NDArray[np.uint8]
     faulted: npt.NDArray[np.int64]
 
@@ -92,7 +92,7 @@ def _look(shares: Sequence[int], hit: bool) -> str:
 
 
 def picture_of(
-    arena: int, moment: Moment, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
+    arena: int, moment: Position, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
 ) -> Picture:
     """The picture of the rows of ``address_space`` and the pages that had faulted."""
     codes, lengths = [], []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.paths import ROOT
+from tests.data.generate_trace import generate
 
 EVENTS = 2_000_000
 
@@ -17,6 +15,5 @@ EVENTS = 2_000_000
 def big_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two million events, ten thousand faults."""
     path = tmp_path_factory.mktemp("big") / "big.atrace"
-    generator = ROOT / "bench" / "generate_trace.py"
-    subprocess.run([sys.executable, generator, str(EVENTS), path], check=True)
+    generate(EVENTS, path)
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from arenatrace.analysis.live.retained import Held
+from arenatrace.analysis.live.snapshot import WindowSnapshot
 from arenatrace.errors import ArenatraceError
 from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.sources.following import FollowSource
@@ -25,15 +25,15 @@ def _until(condition: threading.Event) -> None:
 def _held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
     """Diagnosing of faults says that it began, and waits to be told to go on."""
     busy, go_on = threading.Event(), threading.Event()
-    whole = Held.diagnosed
+    whole = WindowSnapshot.diagnosed
 
-    def slow(held: Held) -> pl.DataFrame:
+    def slow(held: WindowSnapshot) -> pl.DataFrame:
         if held.fault_count:
             busy.set()
             _until(go_on)
         return whole(held)
 
-    monkeypatch.setattr(Held, "diagnosed", slow)
+    monkeypatch.setattr(WindowSnapshot, "diagnosed", slow)
     return busy, go_on
 
 
@@ -77,7 +77,7 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     growing = Growing(tmp_path / "run.atrace")
-    monkeypatch.setattr("arenatrace.analysis.live.retained.FRESH", 10)
+    monkeypatch.setattr("arenatrace.analysis.live.retained.MAX_NEW_OPERATIONS", 10)
     came = threading.Event()
     _busy, go_on = _held_up(monkeypatch)
     seen: list[Snapshot] = []
@@ -118,7 +118,7 @@ def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     said = threading.Event()
     last: list[Snapshot] = []
 
-    def broken(_held: Held) -> pl.DataFrame:
+    def broken(_held: WindowSnapshot) -> pl.DataFrame:
         raise ValueError("made to fail")
 
     def publish(snapshot: Snapshot) -> None:
@@ -126,7 +126,7 @@ def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if snapshot.error:
             said.set()
 
-    monkeypatch.setattr(Held, "diagnosed", broken)
+    monkeypatch.setattr(WindowSnapshot, "diagnosed", broken)
     source = FollowSource(tmp_path / "run.atrace")
     source.start(publish)
     growing.use_after_free()
@@ -151,7 +151,7 @@ def test_a_panic_while_diagnosing_is_shown(tmp_path: Path, monkeypatch: pytest.M
     growing.flush()
     shown, told = threading.Event(), []
 
-    def panics(_held: Held) -> pl.DataFrame:
+    def panics(_held: WindowSnapshot) -> pl.DataFrame:
         raise pl.exceptions.PanicException("index out of bounds")
 
     def publish(snapshot: Snapshot) -> None:
@@ -159,7 +159,7 @@ def test_a_panic_while_diagnosing_is_shown(tmp_path: Path, monkeypatch: pytest.M
             told.append(snapshot.error)
             shown.set()
 
-    monkeypatch.setattr(Held, "diagnosed", panics)
+    monkeypatch.setattr(WindowSnapshot, "diagnosed", panics)
     source = FollowSource(tmp_path / "run.atrace")
     source.start(publish)
     _until(shown)
@@ -170,9 +170,9 @@ def test_one_panic_is_tried_again_and_said(tmp_path: Path, monkeypatch: pytest.M
     growing = Growing(tmp_path / "run.atrace")
     growing.use_after_free()
     growing.flush()
-    whole, panics, shown = Held.diagnosed, [1], threading.Event()
+    whole, panics, shown = WindowSnapshot.diagnosed, [1], threading.Event()
 
-    def panics_once(held: Held) -> pl.DataFrame:
+    def panics_once(held: WindowSnapshot) -> pl.DataFrame:
         if panics:
             raise pl.exceptions.PanicException(panics.pop())
         return whole(held)
@@ -182,7 +182,7 @@ def test_one_panic_is_tried_again_and_said(tmp_path: Path, monkeypatch: pytest.M
         if listed and any("polars failed 1 time(s)" in notice for notice in snapshot.notices):
             shown.set()
 
-    monkeypatch.setattr(Held, "diagnosed", panics_once)
+    monkeypatch.setattr(WindowSnapshot, "diagnosed", panics_once)
     source = FollowSource(tmp_path / "run.atrace")
     source.start(publish)
     _until(shown)

@@ -20,7 +20,7 @@ from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.sources.recorded import TraceSource
 from tests.paths import ROOT
 from tests.tui.drive import SAMPLES, Driver, drive
-from tests.vm.lab.skipping import do_without
+from tests.vm.lab.skipping import skip_or_fail
 
 TRACE = SAMPLES / "one-program.atrace"
 #: Says its process id in the file that it is given, and stays.
@@ -89,7 +89,7 @@ def test_a_stopped_replay_says_so_and_begins_none_any_more(tmp_path: Path) -> No
 
 def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
     if shutil.which("setpriv") is None:
-        do_without("setpriv missing (Debian package util-linux)")
+        skip_or_fail("setpriv missing (Debian package util-linux)")
     file = tmp_path / "pid"
     asks = (
         "import sys; from pathlib import Path; from arenatrace.replay.child import ReplayChild;"

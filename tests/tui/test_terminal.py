@@ -16,7 +16,7 @@ import pytest
 from tests.paths import ROOT
 from tests.tui.drive import SAMPLES
 from tests.tui.terminal import Terminal
-from tests.vm.lab.skipping import do_without
+from tests.vm.lab.skipping import skip_or_fail
 
 TRACE = SAMPLES / "two-programs.atrace"
 COMMAND = f"{shlex.quote(sys.executable)} -m arenatrace.cli tui {shlex.quote(str(TRACE))}"
@@ -25,7 +25,7 @@ COMMAND = f"{shlex.quote(sys.executable)} -m arenatrace.cli tui {shlex.quote(str
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     if shutil.which("tmux") is None:
-        do_without("tmux missing (Debian package tmux)")
+        skip_or_fail("tmux missing (Debian package tmux)")
     environment = {"PYTHONPATH": str(ROOT), "TERM": "tmux-256color", "LANG": "C.UTF-8"}
     with Terminal(tmp_path / "tmux", (100, 30), environment) as terminal:
         terminal.see("ready>")
@@ -93,7 +93,7 @@ def test_no_color_draws_without_colour(terminal: Terminal) -> None:
 
 def test_live_without_privileges_says_what_record_says(terminal: Terminal, tmp_path: Path) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        do_without("setpriv missing (Debian package util-linux)")
+        skip_or_fail("setpriv missing (Debian package util-linux)")
     drop = "setpriv --reuid=65534 --regid=65534 --clear-groups " if os.geteuid() == 0 else ""
     live = f"{drop}{shlex.quote(sys.executable)} -P -m arenatrace.cli"
     terminal.type(f"cd {tmp_path} && {live} tui --live")

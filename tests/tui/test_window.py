@@ -16,7 +16,7 @@ from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.sources.following import FollowSource
 from arenatrace.tui.views.map import MapView
 from arenatrace.tui.widgets.histogram import Histogram
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.trace_builder import USER
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
@@ -27,14 +27,14 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the scratch pages of faults that are not listed any more."""
-    monkeypatch.setattr(retained, "FAULTS", 5)
-    monkeypatch.setattr(retained, "FRESH", fresh)
+    monkeypatch.setattr(retained, "MAX_FAULTS", 5)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", fresh)
     trace = open_trace(SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 4)
-    now = recent.held()
-    since_ns = now.kept.since_ns
+    recent = feed(trace, 4)
+    now = recent.snapshot()
+    since_ns = now.retained.complete_since_ns
     assert since_ns is not None
-    assert now.kept.unlisted
+    assert now.retained.evicted_faults
     times = trace.scan("events").collect()["ts_ns"].to_numpy()
     later = np.unique(times[times >= since_ns])
     assert len(later) >= 3
@@ -43,7 +43,7 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
         for ts_ns in [*later[:: max(1, len(later) // 10)], int(times[-1]) + 1]:
             moment = (int(ts_ns), 0)
             whole = address_space(trace, arena, moment)
-            assert address_space(now.states(), arena, moment).equals(whole)
+            assert address_space(now.state_trace(), arena, moment).equals(whole)
             looked_at += len(whole)
     assert looked_at > 8
 
@@ -51,7 +51,7 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
 def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retained, "FRESH", 4)
+    monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 4)
     path = tmp_path / "run.atrace"
     growing = Growing(path)
 

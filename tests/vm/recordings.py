@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arenatrace.schema import Level
-from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.lab.lab import WORKLOAD, Lab, VmResult
 from tests.vm.workloads.faults.check_truth import STREAM_FILE, Report, parse_stream
 
 #: Everything the guest records in one boot, modes of the workload: at level ``pages``, and
@@ -71,13 +71,19 @@ def status_of(*words: str | Path) -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
+def require_success(result: VmResult) -> None:
+    """Fail with the guest's output unless its command exited with status 0."""
+    console = result.console[-3000:]
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{console}"
+
+
 def record_modes(lab: Lab, modes: tuple[str, ...]) -> dict[str, Recording]:
     """Record the workload's modes in one boot of the lab."""
     built = lab.prepare(WORKLOAD, BUILD)
     words = " ".join(modes)
     job = f"sh files/{JOB.name} files/{built.name}/build {words}"
     result = lab.run(job, files=[built, JOB], timeout=TIMEOUT)
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
+    require_success(result)
     return {mode: read_recording(result.out_dir, mode) for mode in modes}
 
 

@@ -12,36 +12,27 @@ import pytest
 
 from arenatrace.schema import Kind
 from arenatrace.trace.reader import Trace, open_trace
-from tests.vm.lab.lab import WORKLOAD, Lab
+from tests.vm.boots import CommandsRun
 from tests.vm.recordings import arenatrace, status_of
 
-_JOB = Path(__file__).parent / "guest_jobs" / "capture-features.sh"
-_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
-_TIMEOUT = 420.0
 _FAULTS = (int(Kind.KERNEL_FAULT), int(Kind.PROG_FAULT))
 
 
 @pytest.fixture(scope="module")
-def left(lab: Lab) -> Path:
-    """What one boot left."""
-    built = lab.prepare(WORKLOAD, _BUILD)
-    result = lab.run(
-        f"bash files/{_JOB.name} files/{built.name}/build", files=[built, _JOB], timeout=_TIMEOUT
-    )
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
-    print(f"\n{result.seconds:.0f} s for the whole guest")
-    return result.out_dir
+def out(commands: CommandsRun) -> Path:
+    """The directory with the traces, logs and accounts of the workload."""
+    return commands.out("capture")
 
 
-def _trace(left: Path, name: str) -> Trace:
-    log = (left / f"{name}.log").read_text()
-    assert (left / f"{name}.rc").read_text() == "0\n", log
+def _trace(out: Path, name: str) -> Trace:
+    log = (out / f"{name}.log").read_text()
+    assert (out / f"{name}.rc").read_text() == "0\n", log
     assert "nothing lost" in log
-    return open_trace(left / f"{name}.atrace")
+    return open_trace(out / f"{name}.atrace")
 
 
-def _truth(left: Path, name: str) -> list[dict[str, Any]]:
-    faults: list[dict[str, Any]] = json.loads((left / f"{name}.json").read_text())["faults"]
+def _truth(out: Path, name: str) -> list[dict[str, Any]]:
+    faults: list[dict[str, Any]] = json.loads((out / f"{name}.json").read_text())["faults"]
     return faults
 
 
@@ -65,10 +56,10 @@ def _arenas(trace: Trace, *kinds: Kind) -> set[str]:
 _PAGES = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT, Kind.FREE_DRAIN)
 
 
-def test_capabilities_are_enough_and_one_arena_is_all_there_is(left: Path) -> None:
-    trace = _trace(left, "arena")
+def test_capabilities_are_enough_and_one_arena_is_all_there_is(out: Path) -> None:
+    trace = _trace(out, "arena")
     assert trace.meta.filters == {"arena": ("alpha_arena",)}
-    wanted = _wanted(_truth(left, "all"), "alpha")
+    wanted = _wanted(_truth(out, "all"), "alpha")
     assert sum(wanted.values()) > 100
     assert _found(trace.path) == wanted
     assert _arenas(trace, *_PAGES) == {"alpha_arena"}
@@ -79,9 +70,9 @@ def test_capabilities_are_enough_and_one_arena_is_all_there_is(left: Path) -> No
     assert (replay["verdict"], replay["divergences"]) == ("consistent", [])
 
 
-def test_one_program_and_the_pages_of_its_arena(left: Path) -> None:
-    trace = _trace(left, "program")
-    assert _found(trace.path) == _wanted(_truth(left, "all"), "beta")
+def test_one_program_and_the_pages_of_its_arena(out: Path) -> None:
+    trace = _trace(out, "program")
+    assert _found(trace.path) == _wanted(_truth(out, "all"), "beta")
     assert _arenas(trace, *_PAGES) == {"beta_arena"}
     notice = "filtered when it was recorded: --program beta"
     assert notice in trace.notices
@@ -89,8 +80,8 @@ def test_one_program_and_the_pages_of_its_arena(left: Path) -> None:
     assert (replay["verdict"], replay["divergences"]) == ("inconclusive", [])
 
 
-def test_a_cgroup_in_which_nothing_happens(left: Path) -> None:
-    trace = _trace(left, "cgroup")
+def test_a_cgroup_in_which_nothing_happens(out: Path) -> None:
+    trace = _trace(out, "cgroup")
     assert trace.meta.filters == {"cgroup": ("/other",)}
     kinds = set(trace.scan("events").collect()["kind"].to_list())
     assert kinds.isdisjoint({int(kind) for kind in _PAGES if kind is not Kind.FREE_DRAIN})
@@ -98,22 +89,22 @@ def test_a_cgroup_in_which_nothing_happens(left: Path) -> None:
     assert int(Kind.ARENA_CREATE) in kinds
 
 
-def test_a_program_that_is_not_there_is_named(left: Path) -> None:
-    said = (left / "typo.log").read_text()
-    assert (left / "typo.rc").read_text() == "2\n"
+def test_a_program_that_is_not_there_is_named(out: Path) -> None:
+    said = (out / "typo.log").read_text()
+    assert (out / "typo.rc").read_text() == "2\n"
     assert "error: --program nobody: there is no such program" in said
     assert "--later" in said
-    assert not (left / "typo.atrace").exists()
+    assert not (out / "typo.atrace").exists()
 
 
-def test_a_flight_recorder_keeps_the_time_around_faults(left: Path) -> None:
-    log = (left / "flight.log").read_text()
-    assert (left / "flight.rc").read_text() == "0\n", log
-    (window,) = (left / "flight").glob("*.atrace")
-    assert f"1 window(s) around faults in {Path('/job/out/flight')}" in log
+def test_a_flight_recorder_keeps_the_time_around_faults(out: Path) -> None:
+    log = (out / "flight.log").read_text()
+    assert (out / "flight.rc").read_text() == "0\n", log
+    (window,) = (out / "flight").glob("*.atrace")
+    assert f"1 window(s) around faults in {Path('/job/out/capture/flight')}" in log
     trace = open_trace(window)
     assert trace.meta.sealed
-    truth = _truth(left, "flight")
+    truth = _truth(out, "flight")
     assert _found(window) == _wanted(truth, *{fault["program"] for fault in truth})
     events = trace.scan("events").collect()
     first = events.filter(pl.col("kind").is_in(_FAULTS))["ts_ns"].min()
@@ -126,18 +117,18 @@ def test_a_flight_recorder_keeps_the_time_around_faults(left: Path) -> None:
     assert allocs["stack"].null_count() == 0
     stacks = set(trace.scan("stacks").collect()["stack"].to_list())
     assert set(events["stack"].drop_nulls().to_list()) <= stacks
-    assert sorted(path.name for path in (left / "flight" / ".segments").iterdir()) == ["lock"]
+    assert sorted(path.name for path in (out / "flight" / ".segments").iterdir()) == ["lock"]
 
 
-def test_what_a_killed_flight_recorder_had_is_sealed_by_the_next(left: Path) -> None:
-    log = (left / "again.log").read_text()
-    assert (left / "again.rc").read_text() == "0\n", log
-    (window,) = (left / "cut").glob("interrupted-*.atrace")
+def test_what_a_killed_flight_recorder_had_is_sealed_by_the_next(out: Path) -> None:
+    log = (out / "again.log").read_text()
+    assert (out / "again.rc").read_text() == "0\n", log
+    (window,) = (out / "cut").glob("interrupted-*.atrace")
     assert f"the last recorder here was cut off: {window.name}" in log
     trace = open_trace(window)
     assert trace.meta.sealed
     assert "the recorder was killed, or the machine went down" in trace.notices
-    truth = _truth(left, "flight")
+    truth = _truth(out, "flight")
     # it was killed a second after the last fault: what was flushed by then is there
     found, wanted = _found(window), _wanted(truth, *{fault["program"] for fault in truth})
     assert found

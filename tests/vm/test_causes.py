@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -11,8 +12,8 @@ import pytest
 
 from arenatrace.schema import PAGE_SIZE, Kind
 from arenatrace.trace.reader import open_trace
-from tests.vm.expected_causes import expected_causes
 from tests.vm.recordings import MODES, Recording
+from tests.vm.workloads.faults.expected_causes import expected_causes
 
 Row = dict[str, Any]
 
@@ -57,7 +58,9 @@ def _times(recording: Recording, pairs: list[tuple[Row, Row]]) -> dict[int, Row]
     return times
 
 
-def test_every_cause_and_how_sure_it_is(recording: Recording) -> None:
+def test_every_cause_and_how_sure_it_is(
+    recording: Recording, figures: Callable[[str], None]
+) -> None:
     pairs = _pairs(recording)
     expected = expected_causes(recording.truth, recording.level, _times(recording, pairs))
     wrong = [
@@ -66,7 +69,7 @@ def test_every_cause_and_how_sure_it_is(recording: Recording) -> None:
         if (row["cause"], row["confidence"]) != expected[fault["seq"]]
     ]
     counts = Counter((row["cause"], row["confidence"]) for _, row in pairs)
-    print(f"\n{recording.mode}: {len(pairs)} faults, {len(wrong)} differ: {dict(counts)}")
+    figures(f"{recording.mode}: {len(pairs)} faults, {len(wrong)} differ: {dict(counts)}")
     assert len(pairs) == len(recording.truth["faults"])
     assert not wrong
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def _cuts(directory: Path) -> list[Cut]:
 
 
 @pytest.fixture(scope="module")
-def guest(lab: Lab) -> tuple[list[Cut], Path]:
+def crashes(lab: Lab) -> tuple[list[Cut], Path]:
     """The killed recorders, and where the results are, of one boot."""
     built = lab.prepare(STORM, BUILD)
     storm = f"files/{built.name}/build/storm"
@@ -97,35 +98,34 @@ def _check(cut: Cut) -> tuple[int, float]:
 
 
 def test_whatever_the_moment_the_trace_opens_and_has_all_that_was_flushed(
-    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+    crashes: tuple[list[Cut], Path], figures: Callable[[str], None]
 ) -> None:
-    cuts = [cut for cut in guest[0] if cut.name.startswith("kill-")]
+    cuts = [cut for cut in crashes[0] if cut.name.startswith("kill-")]
     assert len(cuts) == ROUNDS
     lost = [(cut, *_check(cut)) for cut in cuts]
     recording = [(events, seconds) for cut, events, seconds in lost if not cut.sealing]
     sealing = [cut for cut in cuts if cut.sealing]
-    with capsys.disabled():
-        print(f"\nkilled at {len(recording)} moments while recording, seed {SEED}: lost at most")
-        print(f"  {max(s for _, s in recording):.2f} s, {max(e for e, _ in recording):,} events;")
-        print(f"  {sum(s for _, s in recording) / len(recording):.2f} s on average")
-        done = sum(cut.trace().meta.sealed for cut in sealing)
-        print(f"killed at {len(sealing)} moments while sealing: {done} were sealed all the same")
+    figures(f"killed at {len(recording)} moments while recording, seed {SEED}: lost at most")
+    figures(f"  {max(s for _, s in recording):.2f} s, {max(e for e, _ in recording):,} events;")
+    figures(f"  {sum(s for _, s in recording) / len(recording):.2f} s on average")
+    done = sum(cut.trace().meta.sealed for cut in sealing)
+    figures(f"killed at {len(sealing)} moments while sealing: {done} were sealed all the same")
     for _, seconds in recording:
         assert seconds < KILL_LOSES_S + SLACK_S
 
 
 def test_what_was_recorded_is_all_there_when_it_is_killed_while_sealing(
-    guest: tuple[list[Cut], Path],
+    crashes: tuple[list[Cut], Path],
 ) -> None:
-    for cut in guest[0]:
+    for cut in crashes[0]:
         if cut.sealing:
             assert len(cut.kept(cut.trace())) >= cut.flushed > 0
 
 
 def test_a_recorder_that_was_killed_in_a_write_leaves_a_torn_end_which_is_dropped(
-    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+    crashes: tuple[list[Cut], Path], figures: Callable[[str], None]
 ) -> None:
-    cut = guest[0][-1]
+    cut = crashes[0][-1]
     assert cut.name.startswith("write-")
     file = cut.path / "events.arrows"
     dropped = file.stat().st_size - _whole_bytes(file)
@@ -135,8 +135,7 @@ def test_a_recorder_that_was_killed_in_a_write_leaves_a_torn_end_which_is_droppe
     with pa.ipc.open_stream(file.read_bytes()[:-dropped]) as stream:
         whole = sum(batch.num_rows for batch in stream)
     assert len(cut.kept(cut.trace())) == whole >= cut.flushed
-    with capsys.disabled():
-        print(f"\nkilled in a write: {dropped:,} of {file.stat().st_size:,} bytes torn")
+    figures(f"killed in a write: {dropped:,} of {file.stat().st_size:,} bytes torn")
 
 
 def _whole_bytes(file: Path) -> int:
@@ -160,9 +159,9 @@ def _torn(trace: Trace) -> dict[str, int]:
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_command(
-    guest: tuple[list[Cut], Path], capsys: pytest.CaptureFixture[str]
+    crashes: tuple[list[Cut], Path], figures: Callable[[str], None]
 ) -> None:
-    left = guest[1]
+    left = crashes[1]
     said = (left / "full.err").read_text().splitlines()
     assert int((left / "full.rc").read_text()) == 4, said
     why = "/tmp/small/full.atrace: no space left on the device, recording stopped"  # noqa: S108
@@ -181,11 +180,10 @@ def test_a_full_disk_ends_the_recording_and_not_the_command(
     assert any("no space left" in notice for notice in trace.notices), trace.notices
     assert trace.meta.command_status == 7
     assert status_of("summary", left / "full.atrace", "--json")[0] in (0, 1, 4)
-    with capsys.disabled():
-        print(f"\na disk of 4 MiB: {len(rows):,} events kept")
+    figures(f"a disk of 4 MiB: {len(rows):,} events kept")
 
 
-def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_panic_costs_the_last_seconds(lab: Lab, figures: Callable[[str], None]) -> None:
     built = lab.prepare(STORM, BUILD)
     with pytest.raises(VmLost) as caught:
         lab.run(
@@ -193,7 +191,7 @@ def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[
             files=[built, _DRIVER],
             append="oops=panic",
             timeout=300,
-            survivor=True,
+            keep_disk=True,
         )
     lost = caught.value
     assert "sysrq triggered crash" in lost.reason, str(lost)
@@ -213,7 +211,6 @@ def test_a_panic_costs_the_last_seconds(lab: Lab, capsys: pytest.CaptureFixture[
     assert _torn(trace) == torn
     assert status_of("summary", cut.path, "--json")[0] in (0, 1, 4)
     seconds = (cut.ended_ns - rows["ts_ns"].to_list()[-1]) / 1e9
-    with capsys.disabled():
-        print(f"\na panic: {cut.produced - len(rows):,} events, {seconds:.2f} s lost")
-        print(f"  torn ends: {torn or 'none'}")
+    figures(f"a panic: {cut.produced - len(rows):,} events, {seconds:.2f} s lost")
+    figures(f"  torn ends: {torn or 'none'}")
     assert seconds < CRASH_LOSES_S + SLACK_S

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.lab.errors import BuildError, LabError, VmLost
+from tests.vm.lab.errors import BuildError, KernelUnavailable, LabError, VmLost
 from tests.vm.lab.lab import CHECKOUT, Lab
 from tests.vm.lab.machine import QEMU
 
@@ -119,8 +119,13 @@ def test_missing_file_is_named_before_anything_boots(lab: Lab, tmp_path: Path) -
         lab.run("true", files=[tmp_path / "absent"])
 
 
+def test_unavailable_kernel_is_named(lab: Lab) -> None:
+    with pytest.raises(KernelUnavailable, match=r"no kernel 1\.0: not among the packages of"):
+        lab.run("true", kernel="1.0")
+
+
 def test_qemu_dies_with_its_parent(lab: Lab) -> None:
-    command = [sys.executable, "-m", "tests.vm", "run", "--no-project", "--"]
+    command = [sys.executable, "-m", "tests.vm.lab", "run", "--no-project", "--"]
     with subprocess.Popen(
         [*command, "sh", "-c", "echo ready; sleep 1000"], cwd=CHECKOUT, stdout=subprocess.PIPE
     ) as parent:

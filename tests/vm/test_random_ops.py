@@ -8,6 +8,7 @@ import os
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,14 @@ from arenatrace.errors import ExitCode
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
 from tests.data.recorded_worlds import worlds
-from tests.unit.analysis.cause_oracle import judge
-from tests.unit.analysis.oracle_answers import difference
-from tests.vm.lab.lab import WORKLOAD, Lab
-from tests.vm.lab.skipping import need_kernel
+from tests.unit.analysis.oracle.comparison import difference
+from tests.unit.analysis.oracle.diagnosis import diagnose
+from tests.vm.boots import RANDOM_OPERATIONS, SEED, KernelRun
 from tests.vm.recordings import arenatrace
-from tests.vm.test_kernels import KERNELS
 
-RANDOM_OPS = Path(__file__).parent / "workloads" / "random_ops"
-SEED = int(os.environ.get("ARENATRACE_VM_SEED") or "1")
-COUNT = 25_000
 #: Faults of a recording whose cause is worked out again in the plainest way.
 ORACLE_FAULTS = int(os.environ.get("ARENATRACE_ORACLE_FAULTS", "300"))
-TIMEOUT = 400.0  # seconds, of which compiling the probes takes most
 
-_JOB = Path(__file__).parent / "guest_jobs" / "record-random-ops.sh"
-_BUILD_MODULE = "make module BUILD=/job/build KVER=$LAB_KERNEL"
-_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace:|Unable to handle")
 _USER_OUTCOMES = {
     "mapped": Outcome.MAPPED,
@@ -135,40 +127,27 @@ class Run:
         return None
 
 
-@pytest.fixture(scope="module", params=KERNELS)
-def run(request: pytest.FixtureRequest, lab: Lab) -> Run:
-    """A recording on each kernel."""
-    kernel: str = request.param
-    need_kernel(lab, kernel)
-    module = lab.prepare(WORKLOAD, _BUILD_MODULE, kernel=kernel)
-    program = lab.prepare(RANDOM_OPS, _BUILD, kernel=kernel)
-    files = f"files/{module.name}/build/arenapoke.ko files/{program.name}/build/random_ops"
-    result = lab.run(
-        f"sh files/{_JOB.name} {files} --seed {SEED} --count {COUNT} --bad-nodes",
-        files=[module, program, _JOB],
-        kernel=kernel,
-        timeout=TIMEOUT,
-    )
-    left = result.out_dir
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
-    log = (left / "random.log").read_text()
-    status = int((left / "random.rc").read_text())
+@pytest.fixture(scope="module")
+def run(kernel_run: KernelRun) -> Run:
+    """The recording of random operations on each kernel."""
+    kernel, out = kernel_run.kernel, kernel_run.out
+    log = (out / "random.log").read_text()
+    status = int((out / "random.rc").read_text())
     if kernel == "6.12" and status == ExitCode.UNSUPPORTED:
         pytest.skip(f"{kernel}: {log.splitlines()[0]}")
     assert status == 0, log
-    truth = json.loads((left / "random.json").read_text())
-    print(f"\n{truth['kernel']}: {result.seconds:.0f} s for the whole guest")
-    return Run(kernel, truth, left / "random.atrace", log, (left / "dmesg.txt").read_text())
+    truth = json.loads((out / "random.json").read_text())
+    return Run(kernel, truth, out / "random.atrace", log, (out / "random-dmesg.txt").read_text())
 
 
-def test_operations_are_many_and_of_every_kind(run: Run) -> None:
+def test_operations_are_many_and_of_every_kind(run: Run, figures: Callable[[str], None]) -> None:
     done = run.truth["operations"]
     counts = Counter(
         (one["op"], "sleepable" if one.get("sleepable", True) else "deferred") for one in done
     )
     shown = ", ".join(f"{op} {how} {count}" for (op, how), count in sorted(counts.items()))
-    print(f"\n{run.truth['kernel']}, seed {run.truth['seed']}: {len(done)} operations: {shown}")
-    assert len(done) >= COUNT
+    figures(f"{run.truth['kernel']}, seed {run.truth['seed']}: {len(done)} operations: {shown}")
+    assert len(done) >= RANDOM_OPERATIONS
     assert [one["seq"] for one in done] == list(range(len(done)))
     wanted = {"alloc", "free", "user-touch", "prog-touch"}
     if run.kernel != "6.12":
@@ -187,15 +166,15 @@ def test_nothing_was_lost(run: Run) -> None:
     assert Kind.LOST not in set(events["kind"])
 
 
-def test_every_operation_is_in_the_trace_in_order(run: Run) -> None:
+def test_every_operation_is_in_the_trace_in_order(run: Run, figures: Callable[[str], None]) -> None:
     expected, recorded = run.expected(), run.recorded()
     counts = Counter(operation[0].label for operation in recorded)
-    print(f"\n{run.truth['kernel']}: {sum(counts.values())} in the trace: {dict(counts)}")
+    figures(f"{run.truth['kernel']}: {sum(counts.values())} in the trace: {dict(counts)}")
     for number, (wanted, got) in enumerate(itertools.zip_longest(expected, recorded)):
         assert got == wanted, f"operation {number} of {len(expected)}"
 
 
-def test_replay_predicts_every_address(run: Run) -> None:
+def test_replay_predicts_every_address(run: Run, figures: Callable[[str], None]) -> None:
     replay = json.loads(arenatrace("replay", run.trace, "--json"))
     given = [
         one
@@ -204,14 +183,14 @@ def test_replay_predicts_every_address(run: Run) -> None:
     ]
     chosen = sum(not int(one["addr"], 16) for one in given)
     keys = ("profile", "verdict", "events", "checked", "predicted_addresses", "unknown")
-    print(f"\n{run.truth['kernel']}: { ({key: replay[key] for key in keys}) }")
-    print(f"{len(given)} allocations, {chosen} at an address of the kernel's choice")
+    figures(f"{run.truth['kernel']}: { ({key: replay[key] for key in keys}) }")
+    figures(f"{len(given)} allocations, {chosen} at an address of the kernel's choice")
     assert replay["divergences"] == []
     assert replay["verdict"] == "consistent"
     assert replay["predicted_addresses"] == len(given)
 
 
-def test_every_cause_is_what_a_plain_replay_says(run: Run) -> None:
+def test_every_cause_is_what_a_plain_replay_says(run: Run, figures: Callable[[str], None]) -> None:
     """The oracle of the unit tests, on real histories; slow, so some faults stand for all."""
     trace = open_trace(run.trace)
     of_arena = worlds(trace)
@@ -222,8 +201,8 @@ def test_every_cause_is_what_a_plain_replay_says(run: Run) -> None:
     for row in chosen:
         world = of_arena[row["arena"]]
         (index,) = (at for at, event in enumerate(world.events) if event["seq"] == row["seq"])
-        answer = judge(world, index)
+        answer = diagnose(world, index)
         causes[answer["cause"]] += 1
         assert not (different := difference(row, answer)), (row["fault"], different)
-    print(f"\n{run.truth['kernel']}: {len(chosen)} of {len(rows)} faults: {dict(causes)}")
+    figures(f"{run.truth['kernel']}: {len(chosen)} of {len(rows)} faults: {dict(causes)}")
     assert chosen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -90,7 +90,7 @@ def _where(row: Row) -> tuple[Any, ...]:
 
 
 def test_counts_of_every_kind_are_the_workloads(
-    recording: Recording, capsys: pytest.CaptureFixture[str]
+    recording: Recording, figures: Callable[[str], None]
 ) -> None:
     """Rows are counted by what they say; the truth tells which kind an access was."""
     rows = Counter(_where(row) for row in recording.faults())
@@ -104,8 +104,7 @@ def test_counts_of_every_kind_are_the_workloads(
         lines.append(f"  {kind}: {wanted.total()}, {found.total()}")
         assert found == wanted
         rows -= wanted
-    with capsys.disabled():
-        print("", *lines, sep="\n")
+    figures("\n".join(lines))
     assert rows.total() == 0
     counts: Counter[str] = Counter()
     for count in recording.truth["counts"]:
@@ -160,7 +159,7 @@ def _differences(row: Row, report: Report) -> list[str]:
 
 
 def test_kernel_side_rows_agree_with_the_kernels_own_text(
-    recording: Recording, capsys: pytest.CaptureFixture[str]
+    recording: Recording, figures: Callable[[str], None]
 ) -> None:
     rows = _by_thread(row for row in recording.faults() if row["side"] == "kernel")
     told: dict[tuple[int, int], list[Report]] = defaultdict(list)
@@ -170,8 +169,7 @@ def test_kernel_side_rows_agree_with_the_kernels_own_text(
                 told[prog_id, report.tid].append(report)
     seen = sum(map(len, rows.values()))
     wanted = sum(map(len, told.values()))
-    with capsys.disabled():
-        print(f"\n{recording.mode}: kernel-side: kernel's text {wanted}, faults --json {seen}")
+    figures(f"{recording.mode}: kernel-side: kernel's text {wanted}, faults --json {seen}")
     assert seen == wanted > 0
     assert rows.keys() == told.keys()
     for key, group in rows.items():
@@ -237,15 +235,14 @@ def test_allocations_and_frees_over_scratch(recordings: dict[str, Recording]) ->
 
 
 def test_nothing_is_missed_on_two_cpus_at_once(
-    recordings: dict[str, Recording], capsys: pytest.CaptureFixture[str]
+    recordings: dict[str, Recording], figures: Callable[[str], None]
 ) -> None:
     recording = recordings["both-cpus"]
     apart = [fault for fault in recording.truth["faults"] if fault["race"] is None]
     racing = [fault for fault in recording.truth["faults"] if fault["race"] is not None]
     rows = recording.faults()
     reports = [report for reports in recording.reports.values() for report in reports]
-    with capsys.disabled():
-        print(f"\nboth-cpus: kernel's text {len(reports)}, faults --json {len(rows)}")
+    figures(f"both-cpus: kernel's text {len(reports)}, faults --json {len(rows)}")
     assert len(rows) == len(reports)
     assert {fault["cpu"] for fault in apart} == {0, 1}
     programs_apart = {fault["program_id"] for fault in apart}

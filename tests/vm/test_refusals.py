@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from arenatrace.trace.reader import open_trace
-from tests.vm.lab.lab import Lab, VmResult
-
-_JOB = Path(__file__).parent / "guest_jobs" / "refuse.sh"
+from tests.vm.boots import CommandsRun
 
 # The paths are the guest's.
 # ruff: noqa: S108
@@ -36,46 +34,44 @@ _CASES = [
 
 
 @pytest.fixture(scope="module")
-def guest(lab: Lab) -> VmResult:
-    """All cases, tried in one boot."""
-    result = lab.run(f"bash files/{_JOB.name}", files=[_JOB], timeout=300)
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
-    return result
+def out(commands: CommandsRun) -> Path:
+    """The directory with the output of every case."""
+    return commands.out("refusals")
 
 
 @pytest.mark.parametrize(("case", "status", "error", "hint"), _CASES)
-def test_refusal(guest: VmResult, case: str, status: int, error: str, hint: str) -> None:
-    said = (guest.out_dir / f"{case}.err").read_text()
+def test_refusal(out: Path, case: str, status: int, error: str, hint: str) -> None:
+    said = (out / f"{case}.err").read_text()
     narration = "arenatrace: compiling and attaching probes"
     lines = [line for line in said.splitlines() if line not in ("", narration)]
-    assert int((guest.out_dir / f"{case}.rc").read_text()) == status, said
-    assert (guest.out_dir / f"{case}.out").read_text() == ""
+    assert int((out / f"{case}.rc").read_text()) == status, said
+    assert (out / f"{case}.out").read_text() == ""
     assert len(lines) == 2, said
     assert lines[0].startswith("arenatrace: error: ")
     assert error in lines[0]
     assert hint in lines[1]
 
 
-def test_a_duration_of_nothing_is_a_usage_error(guest: VmResult) -> None:
-    assert int((guest.out_dir / "no-duration.rc").read_text()) == 2
-    assert "--duration" in (guest.out_dir / "no-duration.err").read_text()
+def test_a_duration_of_nothing_is_a_usage_error(out: Path) -> None:
+    assert int((out / "no-duration.rc").read_text()) == 2
+    assert "--duration" in (out / "no-duration.err").read_text()
 
 
-def test_nothing_was_made_or_overwritten(guest: VmResult) -> None:
-    assert (guest.out_dir / "left").read_text() == "mine\nfile\n"
+def test_nothing_was_made_or_overwritten(out: Path) -> None:
+    assert (out / "left").read_text() == "mine\nfile\n"
 
 
-def test_a_command_killed_by_a_signal_is_reported_and_the_trace_kept(guest: VmResult) -> None:
-    assert int((guest.out_dir / "killed-command.rc").read_text()) == 0
-    assert "was ended by signal 9" in (guest.out_dir / "killed-command.err").read_text()
-    trace = open_trace(guest.out_dir / "killed.atrace")
+def test_a_command_killed_by_a_signal_is_reported_and_the_trace_kept(out: Path) -> None:
+    assert int((out / "killed-command.rc").read_text()) == 0
+    assert "was ended by signal 9" in (out / "killed-command.err").read_text()
+    trace = open_trace(out / "killed.atrace")
     assert trace.meta.sealed
     assert trace.meta.command_status == -9
 
 
-def test_interrupt_ends_cleanly(guest: VmResult) -> None:
-    said = (guest.out_dir / "interrupted.err").read_text()
-    assert int((guest.out_dir / "interrupted.rc").read_text()) == 0, said
+def test_interrupt_ends_cleanly(out: Path) -> None:
+    said = (out / "interrupted.err").read_text()
+    assert int((out / "interrupted.rc").read_text()) == 0, said
     assert "nothing lost" in said
-    assert open_trace(guest.out_dir / "interrupted.atrace").meta.sealed
-    assert (guest.out_dir / "modes").read_text().split() == ["700", "600"]
+    assert open_trace(out / "interrupted.atrace").meta.sealed
+    assert (out / "modes").read_text().split() == ["700", "600"]

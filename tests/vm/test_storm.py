@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,17 +93,16 @@ def storms(lab: Lab) -> dict[str, Storm]:
 
 
 def test_at_default_settings_nothing_is_lost(
-    storms: dict[str, Storm], capsys: pytest.CaptureFixture[str]
+    storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
     storm = storms["default"]
     captured, produced = storm.captured(), storm.produced()
     size = (storm.trace / "events.parquet").stat().st_size / len(storm.events())
     pace = sum(cpu["allocs"] * 1e9 / cpu["wall_ns"] for cpu in storm.truth["cpus"])
-    with capsys.disabled():
-        print(f"\n{PAIRS:,} pairs on {len(storm.truth['cpus'])} CPUs, {pace:,.0f} a second:")
-        for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE):
-            print(f"  {kind.label}: {produced[kind]:,} done, {captured[kind]:,} in the trace")
-        print(f"  {size:.1f} bytes of events.parquet per event")
+    figures(f"{PAIRS:,} pairs on {len(storm.truth['cpus'])} CPUs, {pace:,.0f} a second:")
+    for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE):
+        figures(f"  {kind.label}: {produced[kind]:,} done, {captured[kind]:,} in the trace")
+    figures(f"  {size:.1f} bytes of events.parquet per event")
     assert storm.status == 0, storm.log
     assert "nothing lost" in storm.log
     assert produced[Kind.PAGE_ALLOC] >= PAIRS
@@ -112,7 +112,7 @@ def test_at_default_settings_nothing_is_lost(
 
 
 def test_on_two_cpus_no_stack_is_another_ones(
-    storms: dict[str, Storm], capsys: pytest.CaptureFixture[str]
+    storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
     """Each CPU runs a copy of the program of its own, which does each thing in one place."""
     storm = storms["stacks"]
@@ -120,8 +120,7 @@ def test_on_two_cpus_no_stack_is_another_ones(
     said = re.search(r"stacks: ([\d,]+) recognised.*; ([\d,]+) others walked", storm.log)
     assert said is not None, storm.log
     recognised, walked = (int(number.replace(",", "")) for number in said.groups())
-    with capsys.disabled():
-        print(f"\nstacks on two CPUs: {recognised:,} recognised, {walked:,} others walked")
+    figures(f"stacks on two CPUs: {recognised:,} recognised, {walked:,} others walked")
     assert recognised > 10 * walked
     kinds = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
     rows = storm.events().filter(pl.col("kind").is_in([int(kind) for kind in kinds]))
@@ -162,14 +161,13 @@ def test_every_row_is_in_order_and_has_a_name(storms: dict[str, Storm]) -> None:
 
 
 def test_captured_and_lost_are_what_was_done(
-    storms: dict[str, Storm], capsys: pytest.CaptureFixture[str]
+    storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
     storm = storms["tiny"]
     produced, captured, lost = storm.produced(), storm.captured(), storm.lost()
-    with capsys.disabled():
-        print("\na ring of 64 KiB: kind, done, in the trace, lost")
-        for kind, count in produced.items():
-            print(f"  {kind.label}: {count:,}, {captured[kind]:,}, {lost[kind]:,}")
+    figures("a ring of 64 KiB: kind, done, in the trace, lost")
+    for kind, count in produced.items():
+        figures(f"  {kind.label}: {count:,}, {captured[kind]:,}, {lost[kind]:,}")
     for kind, count in produced.items():
         assert lost[kind] > 0
         assert captured[kind] + lost[kind] == count

@@ -8,46 +8,36 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from arenatrace.trace.reader import open_trace
-from tests.paths import ROOT
-from tests.vm.lab.lab import WORKLOAD, Lab, VmResult
+from tests.vm.boots import CommandsRun
 from tests.vm.recordings import arenatrace
-
-_JOB = Path(__file__).parent / "guest_jobs" / "drive_tui.py"
-_TERMINAL = ROOT / "tests" / "tui" / "terminal.py"
-_BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
 
 @pytest.fixture(scope="module")
-def guest(lab: Lab) -> VmResult:
-    """Both scenes in one boot."""
-    built = lab.prepare(WORKLOAD, _BUILD)
-    result = lab.run(
-        f"python files/{_JOB.name} files/{built.name}/build", files=[built, _JOB, _TERMINAL]
-    )
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
-    return result
+def out(commands: CommandsRun) -> Path:
+    """The directory with the screens and the traces."""
+    return commands.out("tui")
 
 
-def _screen(guest: VmResult, scene: str) -> str:
-    return (guest.out_dir / f"{scene}.txt").read_text(encoding="utf-8")
+def _screen(out: Path, scene: str) -> str:
+    return (out / f"{scene}.txt").read_text(encoding="utf-8")
 
 
-def test_the_fault_appears_while_the_recording_runs(guest: VmResult) -> None:
-    assert "● recording" in _screen(guest, "waiting")
-    overview = _screen(guest, "overview")
+def test_the_fault_appears_while_the_recording_runs(out: Path) -> None:
+    assert "● recording" in _screen(out, "waiting")
+    overview = _screen(out, "overview")
     assert "● recording" in overview
     assert "25 arena faults: 20 given the scratch page, 5 in BPF code" in overview
     assert "nothing lost" in overview
 
 
-def test_program_and_line_are_read_off_the_screen(guest: VmResult) -> None:
+def test_program_and_line_are_read_off_the_screen(out: Path) -> None:
     """What the screen says of the fault is what the workload says it did."""
-    screen = _screen(guest, "fault")
+    screen = _screen(out, "fault")
     number = int(screen.split("fault #")[1].split()[0])
-    truth = json.loads((guest.out_dir / "two.json").read_text())
+    truth = json.loads((out / "two.json").read_text())
     rows = [
         json.loads(line)
-        for line in arenatrace("faults", guest.out_dir / "live.atrace", "--json").splitlines()
+        for line in arenatrace("faults", out / "live.atrace", "--json").splitlines()
     ]
     row = next(row for row in rows if row["fault"] == number)
     done = [
@@ -64,15 +54,15 @@ def test_program_and_line_are_read_off_the_screen(guest: VmResult) -> None:
     assert " freed " in screen.splitlines()[3]
 
 
-def test_the_terminal_is_sane_and_the_trace_kept_and_whole(guest: VmResult) -> None:
-    assert "status 0-42" in _screen(guest, "after-quit")
-    assert "the trace is" in _screen(guest, "after-quit")
-    trace = open_trace(guest.out_dir / "live.atrace")
+def test_the_terminal_is_sane_and_the_trace_kept_and_whole(out: Path) -> None:
+    assert "status 0-42" in _screen(out, "after-quit")
+    assert "the trace is" in _screen(out, "after-quit")
+    trace = open_trace(out / "live.atrace")
     assert trace.meta.sealed
     assert trace.lost == {}
 
 
-def test_a_signal_ends_recorder_and_screen(guest: VmResult) -> None:
-    assert "status 143-42" in _screen(guest, "after-term")
-    assert _screen(guest, "recorders-left") == ""
-    assert open_trace(guest.out_dir / "killed" / "run.atrace").meta.sealed
+def test_a_signal_ends_recorder_and_screen(out: Path) -> None:
+    assert "status 143-42" in _screen(out, "after-term")
+    assert _screen(out, "recorders-left") == ""
+    assert open_trace(out / "killed" / "run.atrace").meta.sealed

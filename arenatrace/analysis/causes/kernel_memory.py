@@ -1,24 +1,26 @@
-"""Which faults are about pages in which the kernel itself keeps something?"""
+"""Faults on pages that sched_ext uses for its own memory."""
 
 from __future__ import annotations
 
 import polars as pl
 
 _EVIDENCE = (
-    "kernel-owned (sched_ext): sched_ext had taken memory in this page for itself, it was no "
-    "program's to free"
+    "kernel-owned (sched_ext): sched_ext had allocated memory in this page for itself; no program "
+    "may free it"
 )
 
 
-def with_kernel_memory(faults: pl.LazyFrame, taken: pl.LazyFrame) -> pl.LazyFrame:
-    """``faults``, with ``arena`` and ``page``, with ``kernel_evidence`` added, a list of sentences.
+def with_kernel_memory(faults: pl.LazyFrame, kernel_allocs: pl.LazyFrame) -> pl.LazyFrame:
+    """Add ``kernel_evidence``, a list of sentences, to ``faults``.
 
-    ``taken`` are the kernel_alloc events (scx_arena_alloc()): ``arena``, ``ts_ns``, ``pgoff`` and
-    ``pages`` that each piece touches. What was given back stays the kernel's: sched_ext keeps
-    its pages until the arena goes.
+    Freed memory stays kernel-owned: sched_ext keeps its pages until the arena is destroyed.
+
+    Args:
+        faults: rows with ``arena`` and ``page``.
+        kernel_allocs: kernel_alloc events (scx_arena_alloc()).
     """
-    places = (
-        taken.filter(pl.col("pgoff").is_not_null() & (pl.col("pages") > 0))
+    pages = (
+        kernel_allocs.filter(pl.col("pgoff").is_not_null() & (pl.col("pages") > 0))
         .select(
             "arena",
             "ts_ns",
@@ -32,11 +34,13 @@ def with_kernel_memory(faults: pl.LazyFrame, taken: pl.LazyFrame) -> pl.LazyFram
         .group_by("arena", "page")
         .agg(kernel_since=pl.col("ts_ns").min())
     )
-    owned = pl.col("kernel_since") <= pl.col("ts_ns")
+    is_owned = pl.col("kernel_since") <= pl.col("ts_ns")
     return (
-        faults.join(places, on=["arena", "page"], how="left", maintain_order="left")
+        faults.join(pages, on=["arena", "page"], how="left", maintain_order="left")
         .with_columns(
-            kernel_evidence=pl.concat_list(pl.when(owned).then(pl.lit(_EVIDENCE))).list.drop_nulls()
+            kernel_evidence=pl.concat_list(
+                pl.when(is_owned).then(pl.lit(_EVIDENCE))
+            ).list.drop_nulls()
         )
         .drop("kernel_since")
     )

@@ -1,4 +1,4 @@
-"""Why did the kernel not recover from a fault?"""
+"""Reason why the kernel did not recover from a fault."""
 
 from __future__ import annotations
 
@@ -10,45 +10,50 @@ from arenatrace.schema import BAND_SZ, GUARD_SZ, OopsReason, Outcome, ProfileNam
 _LABELS = {int(reason): reason.label for reason in OopsReason}
 _SENTENCES = {
     OopsReason.NO_PROGRAM.label: "the kernel found no BPF program on the stack",
-    OopsReason.NO_ARENA.label: "the program the kernel found on the stack has no arena",
-    OopsReason.OUTSIDE_ARENA.label: "the address lies outside the arena of the program the kernel "
-    "found on the stack",
-    OopsReason.PROTECTION.label: "the page was there: the access was not allowed, and no handler "
-    "is asked about that",
+    OopsReason.NO_ARENA.label: "the program that the kernel found on the stack has no arena",
+    OopsReason.OUTSIDE_ARENA.label: "the address lies outside the arena of the program that the "
+    "kernel found on the stack",
+    OopsReason.PROTECTION.label: "the page was mapped and the access not allowed; the kernel "
+    "calls no arena handler for that",
     OopsReason.NO_HANDLER.label: "this kernel does not recover from arena faults",
 }
 
-#: What ``bpf_arena_handle_page_fault`` looks after, from kern_vm_start on.
+#: Bytes from kern_vm_start on that ``bpf_arena_handle_page_fault`` recovers.
 _RECOVERED_BYTES = BAND_SZ + GUARD_SZ // 2
-#: ``X86_PF_PROT``: the page was there.
+#: ``X86_PF_PROT``: the page was mapped.
 _PF_PROT = 1
 
 
 def with_oops_reason(
     faults: pl.LazyFrame, programs: pl.LazyFrame, arenas: pl.LazyFrame, profile: str | None
 ) -> pl.LazyFrame:
-    """``faults`` with ``oops_reason``, a label, and ``oops_evidence``, a list of sentences.
+    """Add ``oops_reason``, a label, and ``oops_evidence``, a list of sentences, to ``faults``.
 
-    Where the reason of an oops was not recorded, it is the one that follows from the program
-    the kernel asks, ``prog``, its arena, and the stack; null if none does. ``faults`` are those
-    of ``with_attribution``, ``profile`` is that of the trace.
+    An unrecorded reason is derived from the blamed program, its arena and the stack; it is null
+    if none follows.
+
+    Args:
+        faults: rows of ``with_attribution``.
+        programs: the table ``programs``.
+        arenas: the table ``arenas``.
+        profile: profile of the trace, None if not known.
     """
     recorded = pl.col("oops_reason").replace_strict(_LABELS, default=None, return_dtype=pl.String)
-    own = programs.select(
+    blamed = programs.select(
         "prog",
-        asked_arena="arena",
-        # a program whose own note was lost has no type, and nothing is known of its arena
-        asked_known=pl.col("type").is_not_null() | pl.col("arena").is_not_null(),
+        blamed_arena="arena",
+        # A program whose note was lost has no type, and its arena is not known.
+        blamed_known=pl.col("type").is_not_null() | pl.col("arena").is_not_null(),
     ).join(
-        arenas.select(asked_arena="arena", asked_start="kern_vm_start"),
-        on="asked_arena",
+        arenas.select(blamed_arena="arena", blamed_start="kern_vm_start"),
+        on="blamed_arena",
         how="left",
     )
     oops = (pl.col("outcome") == int(Outcome.OOPS)).fill_null(value=False)
-    below = pl.col("asked_start") - pl.col("addr")
+    below = pl.col("blamed_start") - pl.col("addr")
     in_lower_guard = below.is_between(1, GUARD_SZ // 2).fill_null(value=False)
     return (
-        faults.join(own, on="prog", how="left", maintain_order="left")
+        faults.join(blamed, on="prog", how="left", maintain_order="left")
         .with_columns(
             oops_reason=pl.coalesce(recorded, pl.when(oops).then(_derived(profile))),
         )
@@ -61,18 +66,21 @@ def with_oops_reason(
                     ),
                 ),
                 pl.when(oops & in_lower_guard).then(
-                    pl.lit("the kernel does not look after the guard below an arena, only above")
+                    pl.lit(
+                        "the kernel recovers faults in the guard above an arena, not in the "
+                        "guard below it"
+                    )
                 ),
             ).list.drop_nulls()
         )
-        .drop("asked_arena", "asked_known", "asked_start")
+        .drop("blamed_arena", "blamed_known", "blamed_start")
     )
 
 
 def _derived(profile: str | None) -> pl.Expr:
-    """The label of what makes the kernel's handler give up, in the order it looks."""
-    # u64 subtraction wraps: below the start this is huge
-    distance = pl.col("addr") - pl.col("asked_start")
+    """Return the label of the first check of the kernel's handler that fails."""
+    # u64 subtraction wraps: below the start this is huge.
+    distance = pl.col("addr") - pl.col("blamed_start")
     return (
         pl.when(pl.lit(profile == ProfileName.PRE_SCRATCH))
         .then(pl.lit(OopsReason.NO_HANDLER.label))
@@ -80,7 +88,7 @@ def _derived(profile: str | None) -> pl.Expr:
         .then(pl.lit(OopsReason.PROTECTION.label))
         .when((pl.col("attribution") == "none") & pl.col("stack").is_not_null())
         .then(pl.lit(OopsReason.NO_PROGRAM.label))
-        .when(pl.col("asked_known") & pl.col("asked_arena").is_null())
+        .when(pl.col("blamed_known") & pl.col("blamed_arena").is_null())
         .then(pl.lit(OopsReason.NO_ARENA.label))
         .when(distance >= _RECOVERED_BYTES)
         .then(pl.lit(OopsReason.OUTSIDE_ARENA.label))

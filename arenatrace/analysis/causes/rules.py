@@ -1,4 +1,4 @@
-"""Why was the page not there? A cause for every fault, and how sure it is.
+"""Cause and confidence of every fault.
 
 The rules, their order and their limits are described in docs/causes.md.
 """
@@ -7,32 +7,36 @@ from __future__ import annotations
 
 import polars as pl
 
-from arenatrace.analysis.pages.coverage import Knowledge
+from arenatrace.analysis.causes.reasons import Reason, cause_of_reason, reason_is
+from arenatrace.analysis.pages.coverage import Coverage
 from arenatrace.analysis.pages.operations import LIVE_OPS, Op
 from arenatrace.schema import BAND_SZ, PAGE_SIZE, Cause
 
-#: Two things that happen to a page within this many ns are taken as concurrent. A fault is
-#: stamped when the kernel looks at the page's entry, an allocation when ``arena_alloc_pages``
-#: returns, a free when ``arena_free_pages`` begins: each up to the time it takes apart.
+#: Two events on a page within this many ns count as concurrent. A fault is stamped when the kernel
+#: reads the page table entry, an allocation when ``arena_alloc_pages`` returns, a free when
+#: ``arena_free_pages`` begins. Each stamp is off by up to the duration of the call.
 RACE_NS = 1_000_000
 
-#: How long a CPU may be kept between an access that faults and the report of it, in ns: the
-#: host of a virtual machine may take the CPU away. Only allocations and faults that filled the
-#: page are looked for so far back.
+#: Longest stall of a CPU between a faulting access and its report, in ns: a hypervisor may
+#: deschedule the virtual CPU. Only allocations and scratch installs are searched this far back.
 STALL_NS = 100_000_000
 
-#: How many pages past or before a live allocation count as its bounds overrun.
+#: Pages past or before a live allocation that count as out of its bounds.
 OUT_OF_BOUNDS_PAGES = 1
 
 
-def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, known: Knowledge) -> pl.DataFrame:
-    """``faults`` with ``cause``, ``reason``, ``confidence`` and ``doubt`` added.
+def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, coverage: Coverage) -> pl.DataFrame:
+    """Add ``cause``, ``reason``, ``confidence``, ``doubt`` and ``twin`` to ``faults``.
 
-    ``faults`` has the columns of ``page_history`` and ``near_allocations`` (null where there is
-    no history) beside ``ts_ns``, ``side``, ``outcome``, ``tid``, ``uaddr``, ``page`` and ``band``.
-    ``confidence`` is ``certain``, ``likely`` or ``unknown``; ``doubt`` is a list of sentences
-    on what the trace cannot know; ``reason`` is the rule that applied and ``twin`` says that
-    another fault filled the page while this one ran.
+    ``cause`` is a ``schema.Cause``; ``reason`` is the rule that applied; ``confidence`` is
+    ``certain``, ``likely`` or ``unknown``; ``doubt`` is a list of sentences about the limits of the
+    trace; ``twin`` is true if another fault installed the scratch page during this one.
+
+    Args:
+        faults: rows with ``ts_ns``, ``side``, ``outcome``, ``tid``, ``uaddr``, ``page``, ``band``
+            and the columns of ``page_history`` and ``near_allocations``, null without a history.
+        arenas: the table ``arenas``.
+        coverage: the coverage of the trace.
     """
     rows = faults.join(
         arenas.select("arena", "create_ts_ns", "preexisting"), on="arena", how="left"
@@ -42,42 +46,22 @@ def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, known: Knowledge) -> 
         twin=_twin(),
     )
     rows = rows.with_columns(
-        from_start=~pl.col("preexisting")
-        & ~known.gaps_since(rows["create_ts_ns"], rows["ts_ns"])
-        & pl.lit(known.partial is None),
-        birth_gap=known.gaps_since(
-            rows.select(_fact("birth", "ts_ns").alias("ns"))["ns"], rows["ts_ns"]
+        is_complete=~pl.col("preexisting")
+        & ~coverage.has_gap(rows["create_ts_ns"], rows["ts_ns"])
+        & pl.lit(coverage.partial is None),
+        has_birth_gap=coverage.has_gap(
+            rows.select(_member("birth", "ts_ns").alias("ns"))["ns"], rows["ts_ns"]
         ),
     )
-    rows = rows.with_columns(reason=_reason(blind=known.blind is not None))
-    rows = rows.with_columns(cause=pl.col("reason").replace(_CAUSE_OF), since_ns=_decided_by_ns())
-    rows = rows.with_columns(gap=known.gaps_since(rows["since_ns"], rows["ts_ns"]))
-    return rows.with_columns(confidence=_confidence(known), doubt=_doubt(known)).drop(
-        "gap", "since_ns", "from_start", "birth_gap"
+    rows = rows.with_columns(reason=_reason(has_history=coverage.no_history is None))
+    rows = rows.with_columns(cause=cause_of_reason(), since_ns=_decisive_ns())
+    rows = rows.with_columns(has_gap=coverage.has_gap(rows["since_ns"], rows["ts_ns"]))
+    return rows.with_columns(confidence=_confidence(coverage), doubt=_doubt(coverage)).drop(
+        "has_gap", "since_ns", "is_complete", "has_birth_gap"
     )
 
 
-#: Finer reasons than causes: which rule applied.
-_CAUSE_OF = {
-    "no-place": Cause.UNKNOWN.value,
-    "no-history": Cause.UNKNOWN.value,
-    "too-old": Cause.UNKNOWN.value,
-    "contradiction": Cause.UNKNOWN.value,
-    "mapped-meanwhile": Cause.ALLOC_RACE.value,
-    "mapped-by-something": Cause.ALLOC_RACE.value,
-    "just-mapped": Cause.ALLOC_RACE.value,
-    "mapped-next": Cause.ALLOC_RACE.value,
-    "stale": Cause.REFAULT.value,
-    "scratch-freed": Cause.REFAULT.value,
-    "free-queued": Cause.FREE_RACE.value,
-    "just-freed": Cause.FREE_RACE.value,
-    "freed": Cause.USE_AFTER_FREE.value,
-    "freed-only": Cause.USE_AFTER_FREE.value,
-    "reserved": Cause.RESERVED_GUARD.value,
-}
-
-
-def _fact(role: str, member: str) -> pl.Expr:
+def _member(role: str, member: str) -> pl.Expr:
     return pl.col(role).struct.field(member)
 
 
@@ -90,13 +74,13 @@ def _live() -> pl.Expr:
 
 
 def _other_task(role: str) -> pl.Expr:
-    return (_fact(role, "tid") != pl.col("tid")).fill_null(value=False)
+    return (_member(role, "tid") != pl.col("tid")).fill_null(value=False)
 
 
 def _twin() -> pl.Expr:
-    """Another fault filled the page with the scratch page while this one was under way.
+    """Whether another fault installed the scratch page during this one.
 
-    What it found mapped had been empty when the CPU looked, however long ago that was.
+    The entry was empty when the CPU walked it, although the handler found it filled.
     """
     since = pl.col("ts_ns") - pl.col("scratched_ts_ns")
     before = (since <= STALL_NS).fill_null(value=False)
@@ -104,156 +88,179 @@ def _twin() -> pl.Expr:
 
 
 def is_null_page() -> pl.Expr:
-    """The address lies in the page of 32-bit offset 0, which a NULL arena pointer reaches."""
+    """Whether the address lies in the page of 32-bit offset 0, where a NULL pointer points."""
     low = pl.col("uaddr") & pl.lit(BAND_SZ - 1, pl.UInt64)
-    # Without an arena, as in imported text, it may also be the first page of the upper guard.
+    # Without an arena, as in imported text, the first page of the upper guard has offset 0 too.
     inside = pl.col("page").is_not_null() | pl.col("band").is_null()
     return inside & (low < PAGE_SIZE).fill_null(value=False)
 
 
-def _reason(*, blind: bool) -> pl.Expr:
+def _reason(*, has_history: bool) -> pl.Expr:
     band = pl.col("band")
-    already = (pl.col("outcome") == "already-mapped").fill_null(value=False)
-    alone = already & ~pl.col("twin")
-    age = pl.col("ts_ns") - _fact("birth", "ts_ns")
-    # A program-side fault is not looked at again: what is seen is when it was reported.
-    stalled = (pl.col("side") == "prog") & (age <= STALL_NS) & ~pl.col("birth_gap")
-    born = (_within(age) | stalled.fill_null(value=False)) & _live()
-    next_born = _within(_fact("next_map", "ts_ns") - pl.col("ts_ns"))
-    just_freed = _within(pl.col("ts_ns") - _fact("death", "ts_ns")) & _other_task("death")
+    is_mapped = (pl.col("outcome") == "already-mapped").fill_null(value=False)
+    alone = is_mapped & ~pl.col("twin")
+    age = pl.col("ts_ns") - _member("birth", "ts_ns")
+    # The kernel does not check the entry again on a program-side fault; only its report is seen.
+    may_have_stalled = (pl.col("side") == "prog") & (age <= STALL_NS) & ~pl.col("has_birth_gap")
+    just_mapped = (_within(age) | may_have_stalled.fill_null(value=False)) & _live()
+    mapped_next = _within(_member("next_map", "ts_ns") - pl.col("ts_ns"))
+    just_freed = _within(pl.col("ts_ns") - _member("death", "ts_ns")) & _other_task("death")
     was_live = pl.col("birth").is_not_null()
     return (
-        # Page 0 of an arena can be the NULL page; where it was in use, its history counts.
+        # Page 0 of an arena can be the NULL page. If it was in use, its history decides.
         pl.when(is_null_page() & ~was_live)
-        .then(pl.lit(Cause.NULL_PAGE.value))
+        .then(pl.lit(Reason.NULL_PAGE.value))
         .when(band.is_in(["upper-guard", "lower-guard"]))
-        .then(pl.lit(Cause.GUARD_BAND.value))
+        .then(pl.lit(Reason.GUARD_BAND.value))
         .when(band == "kernel-band")
-        .then(pl.lit(Cause.OUTSIDE_USER_RANGE.value))
+        .then(pl.lit(Reason.OUTSIDE_USER_RANGE.value))
         .when(band.is_null())
-        .then(pl.lit("no-place"))
-        # The entry was empty when the CPU looked and full when the handler did.
-        .when(alone & (_live() | next_born))
-        .then(pl.lit("mapped-meanwhile"))
+        .then(pl.lit(Reason.UNKNOWN_ARENA.value))
+        # The entry was empty when the CPU walked it and filled when the handler read it.
+        .when(alone & (_live() | mapped_next))
+        .then(pl.lit(Reason.MAPPED_DURING_FAULT.value))
         .when(alone & pl.col("scratched_by").is_not_null())
-        .then(pl.lit("stale"))
+        .then(pl.lit(Reason.STALE_TRANSLATION.value))
         .when(alone)
-        .then(pl.lit("mapped-by-something"))
-        .when(pl.lit(blind))
-        .then(pl.lit("no-history"))
+        .then(pl.lit(Reason.MAPPED_UNRECORDED.value))
+        .when(pl.lit(not has_history))
+        .then(pl.lit(Reason.NO_HISTORY.value))
         .when(_live() & pl.col("queued").is_not_null())
-        .then(pl.lit("free-queued"))
-        .when(born)
-        .then(pl.lit("just-mapped"))
+        .then(pl.lit(Reason.FREE_QUEUED.value))
+        .when(just_mapped)
+        .then(pl.lit(Reason.JUST_MAPPED.value))
         .when(_live())
-        .then(pl.lit("contradiction"))
+        .then(pl.lit(Reason.CONTRADICTION.value))
         .when((pl.col("last") == int(Op.RESERVE)).fill_null(value=False))
-        .then(pl.lit("reserved"))
+        .then(pl.lit(Reason.RESERVED.value))
         .when(pl.col("cleared").is_not_null())
-        .then(pl.lit("scratch-freed"))
+        .then(pl.lit(Reason.SCRATCH_FREED.value))
         .when(was_live & just_freed)
-        .then(pl.lit("just-freed"))
+        .then(pl.lit(Reason.JUST_FREED.value))
         .when(was_live)
-        .then(pl.lit("freed"))
-        .otherwise(_reason_never_live(next_born))
+        .then(pl.lit(Reason.FREED.value))
+        .otherwise(_reason_never_live(mapped_next))
     )
 
 
-def _reason_never_live(next_born: pl.Expr) -> pl.Expr:
-    """For a page that nothing in the trace ever mapped."""
+def _reason_never_live(mapped_next: pl.Expr) -> pl.Expr:
+    """Return the reason for a page that nothing in the trace ever mapped."""
     close = pl.min_horizontal(
-        _fact("below", "distance") // PAGE_SIZE, (_fact("above", "distance") - 1) // PAGE_SIZE
+        _member("below", "distance") // PAGE_SIZE, (_member("above", "distance") - 1) // PAGE_SIZE
     )
     return (
-        pl.when((pl.col("side") == "prog") & next_born & _other_task("next_map"))
-        .then(pl.lit("mapped-next"))
-        .when(pl.col("freed").is_not_null() & ~pl.col("from_start"))
-        .then(pl.lit("freed-only"))
+        pl.when((pl.col("side") == "prog") & mapped_next & _other_task("next_map"))
+        .then(pl.lit(Reason.MAPPED_NEXT.value))
+        .when(pl.col("freed").is_not_null() & ~pl.col("is_complete"))
+        .then(pl.lit(Reason.FREED_UNRECORDED_MAPPING.value))
         .when("preexisting")
-        .then(pl.lit("too-old"))
+        .then(pl.lit(Reason.PREEXISTING_ARENA.value))
         .when((close < OUT_OF_BOUNDS_PAGES).fill_null(value=False))
-        .then(pl.lit(Cause.OUT_OF_BOUNDS.value))
-        .otherwise(pl.lit(Cause.NEVER_ALLOCATED.value))
+        .then(pl.lit(Reason.OUT_OF_BOUNDS.value))
+        .otherwise(pl.lit(Reason.NEVER_ALLOCATED.value))
     )
 
 
-def _decided_by_ns() -> pl.Expr:
-    """Since when the history must be whole for the reason to hold; null: since long ago."""
-    by = pl.col("reason")
+def _decisive_ns() -> pl.Expr:
+    """Return the time since which the history must be complete for the reason to hold, ns."""
     return (
-        pl.when(by.is_in(["freed", "just-freed"]))
-        .then(_fact("death", "ts_ns"))
-        .when(by == "freed-only")
-        .then(_fact("freed", "ts_ns"))
-        .when(by == "scratch-freed")
-        .then(_fact("cleared", "ts_ns"))
-        .when(by == "stale")
+        pl.when(reason_is(Reason.FREED, Reason.JUST_FREED))
+        .then(_member("death", "ts_ns"))
+        .when(reason_is(Reason.FREED_UNRECORDED_MAPPING))
+        .then(_member("freed", "ts_ns"))
+        .when(reason_is(Reason.SCRATCH_FREED))
+        .then(_member("cleared", "ts_ns"))
+        .when(reason_is(Reason.STALE_TRANSLATION))
         .then(pl.col("scratched_ts_ns"))
-        .when(by == "mapped-meanwhile")
-        .then(pl.coalesce(pl.when(_live()).then(_fact("birth", "ts_ns")), "ts_ns"))
-        .when(by == "reserved")
-        .then(_fact("reserved", "ts_ns"))
-        .when(by == "free-queued")
-        .then(_fact("queued", "ts_ns"))
+        .when(reason_is(Reason.MAPPED_DURING_FAULT))
+        .then(pl.coalesce(pl.when(_live()).then(_member("birth", "ts_ns")), "ts_ns"))
+        .when(reason_is(Reason.RESERVED))
+        .then(_member("reserved", "ts_ns"))
+        .when(reason_is(Reason.FREE_QUEUED))
+        .then(_member("queued", "ts_ns"))
         .otherwise("create_ts_ns")
     )
 
 
-#: Reasons that need no history.
-_AT_SIGHT = (Cause.NULL_PAGE.value, Cause.GUARD_BAND.value, Cause.OUTSIDE_USER_RANGE.value)
-#: Reasons that a trace without allocations and frees can give, if less surely.
-_FROM_THE_OUTCOME = ("mapped-meanwhile", "stale", "mapped-by-something")
-_NEEDS_START = (Cause.NEVER_ALLOCATED.value, Cause.OUT_OF_BOUNDS.value)
-_INFERRED = ("just-mapped", "mapped-by-something", "mapped-next", "just-freed", "freed-only")
+#: Reasons that follow from the address alone.
+_FROM_THE_ADDRESS = (Reason.NULL_PAGE, Reason.GUARD_BAND, Reason.OUTSIDE_USER_RANGE)
+#: Reasons that follow from the outcome, without allocations and frees in the trace.
+_FROM_THE_OUTCOME = (
+    Reason.MAPPED_DURING_FAULT,
+    Reason.STALE_TRANSLATION,
+    Reason.MAPPED_UNRECORDED,
+)
+#: Reasons that need the history of the page since the creation of its arena.
+_NEEDS_CREATION = (Reason.NEVER_ALLOCATED, Reason.OUT_OF_BOUNDS)
+#: Reasons that are likely at most.
+_INFERRED = (
+    Reason.JUST_MAPPED,
+    Reason.MAPPED_UNRECORDED,
+    Reason.MAPPED_NEXT,
+    Reason.JUST_FREED,
+    Reason.FREED_UNRECORDED_MAPPING,
+    Reason.OUT_OF_BOUNDS,
+)
 
 
-def _confidence(known: Knowledge) -> pl.Expr:
-    by = pl.col("reason")
-    incomplete = by.is_in(_NEEDS_START) & pl.lit(known.partial is not None)
-    # A page of the user range may have been meant, unless it is known never to have been used.
+def _confidence(coverage: Coverage) -> pl.Expr:
+    is_incomplete = reason_is(*_NEEDS_CREATION) & pl.lit(coverage.partial is not None)
+    # The access may have meant a page of the user range, unless that page was never used.
     outside = pl.col("band") == "kernel-band"
-    unused = pl.col("from_start") & (pl.col("band") == "user-range") & pl.lit(known.blind is None)
-    ambiguous = is_null_page() & ~(outside | unused & (by == Cause.NULL_PAGE.value)).fill_null(
+    unused = (
+        pl.col("is_complete")
+        & (pl.col("band") == "user-range")
+        & pl.lit(coverage.no_history is None)
+    )
+    is_ambiguous = is_null_page() & ~(outside | unused & reason_is(Reason.NULL_PAGE)).fill_null(
         value=False
     )
-    unseen = by.is_in(_FROM_THE_OUTCOME) & pl.lit(known.blind is not None)
-    sure = ~(pl.col("gap") & ~by.is_in(_AT_SIGHT)) & ~incomplete & ~ambiguous & ~unseen
+    has_no_operations = reason_is(*_FROM_THE_OUTCOME) & pl.lit(coverage.no_history is not None)
+    is_sure = (
+        ~(pl.col("has_gap") & ~reason_is(*_FROM_THE_ADDRESS))
+        & ~is_incomplete
+        & ~is_ambiguous
+        & ~has_no_operations
+    )
     return (
         pl.when(pl.col("cause") == Cause.UNKNOWN.value)
         .then(pl.lit("unknown"))
-        .when(by.is_in(_INFERRED) | (by == Cause.OUT_OF_BOUNDS.value))
+        .when(reason_is(*_INFERRED))
         .then(pl.lit("likely"))
-        .when(sure)
+        .when(is_sure)
         .then(pl.lit("certain"))
         .otherwise(pl.lit("likely"))
     )
 
 
-def _doubt(known: Knowledge) -> pl.Expr:
-    by = pl.col("reason")
+def _doubt(coverage: Coverage) -> pl.Expr:
     return pl.concat_list(
-        pl.when(by == "no-place").then(
-            pl.lit("the address lies in no arena whose place and size are known")
+        pl.when(reason_is(Reason.UNKNOWN_ARENA)).then(
+            pl.lit("the address lies in no arena with a known address and size")
         ),
-        pl.when(by.is_in(["no-history", *_FROM_THE_OUTCOME])).then(pl.lit(known.blind)),
-        pl.when(by.is_in(["too-old", "freed-only"]) & pl.col("preexisting")).then(
+        pl.when(reason_is(Reason.NO_HISTORY, *_FROM_THE_OUTCOME)).then(pl.lit(coverage.no_history)),
+        pl.when(
+            reason_is(Reason.PREEXISTING_ARENA, Reason.FREED_UNRECORDED_MAPPING)
+            & pl.col("preexisting")
+        ).then(
             pl.lit(
-                "the arena is older than the recording, or its creation was lost: what it held "
-                "before is not known"
-                if known.losses or known.unmarked
-                else "the arena is older than the recording: what it held before is not known"
+                "the arena is older than the recording, or its creation was lost: its earlier "
+                "contents are unknown"
+                if coverage.has_losses
+                else "the arena is older than the recording: its earlier contents are unknown"
             )
         ),
-        pl.when((by == "freed-only") & ~pl.col("preexisting")).then(
-            pl.lit("what had mapped the page before that free was not recorded")
+        pl.when(reason_is(Reason.FREED_UNRECORDED_MAPPING) & ~pl.col("preexisting")).then(
+            pl.lit("the operation that mapped the page before that free was not recorded")
         ),
-        pl.when(by == "contradiction").then(
-            pl.lit("the records say that the page was mapped: the end of that was not recorded")
+        pl.when(reason_is(Reason.CONTRADICTION)).then(
+            pl.lit("the trace says that the page was mapped: its unmapping was not recorded")
         ),
-        pl.when(pl.col("gap") & ~by.is_in((*_AT_SIGHT, "no-place", "no-history"))).then(
-            pl.lit("events were lost before the fault: the history of the page may have a gap")
-        ),
-        pl.when(by.is_in(_NEEDS_START) & pl.lit(known.partial is not None)).then(
-            pl.lit(known.partial)
+        pl.when(
+            pl.col("has_gap")
+            & ~reason_is(*_FROM_THE_ADDRESS, Reason.UNKNOWN_ARENA, Reason.NO_HISTORY)
+        ).then(pl.lit("events were lost before the fault: the history of the page may have a gap")),
+        pl.when(reason_is(*_NEEDS_CREATION) & pl.lit(coverage.partial is not None)).then(
+            pl.lit(coverage.partial)
         ),
     ).list.drop_nulls()

@@ -1,4 +1,4 @@
-"""Faults counted by what they are, so that the faults themselves can be let go."""
+"""Bounded fault counts, so that the faults themselves can be evicted."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import polars as pl
 
 from arenatrace.analysis import fault_counts
 
-#: Kinds of faults that are told apart; beyond it the rarest are counted together.
-KINDS = 2_000
+#: Groups above which the rarest are merged into one.
+MAX_GROUPS = 2_000
 _OTHERS = "other faults"
 
 _KEY = ["signature", "title", "cause", "prog_index", "arena"]
 _NUMBERS = ("count", *fault_counts.COUNTS)
 
 
-class Tally:
-    """Counts by signature, cause, program and arena, in bounded memory."""
+class FaultTally:
+    """Fault counts by signature, cause, program and arena, in bounded memory."""
 
     def __init__(self, groups: pl.DataFrame | None = None) -> None:
         self._groups = groups
 
-    def plus(self, faults: pl.DataFrame) -> Tally:
-        """This tally and rows of ``faults``."""
+    def plus(self, faults: pl.DataFrame) -> FaultTally:
+        """Return a tally of this one's faults and ``faults``, rows of ``faults.faults``."""
         sums = {
             name: condition.fill_null(value=False).sum().cast(pl.Int64)
             for name, condition in fault_counts.COUNTS.items()
@@ -37,12 +37,12 @@ class Tally:
             last_ts_ns=pl.col("ts_ns").max(),
         )
         if self._groups is None:
-            return Tally(new)
-        return Tally(_bounded(_summed(pl.concat([self._groups, new]), _KEY)))
+            return FaultTally(new)
+        return FaultTally(_bounded(_summed(pl.concat([self._groups, new]), _KEY)))
 
     @property
     def groups(self) -> pl.DataFrame | None:
-        """One row per kind of fault."""
+        """One row per group; None before the first fault."""
         return self._groups
 
     def signatures(self) -> list[dict[str, Any]]:
@@ -80,10 +80,10 @@ def _summed(groups: pl.DataFrame, key: Sequence[str], first: Sequence[str] = ())
 
 
 def _bounded(groups: pl.DataFrame) -> pl.DataFrame:
-    if len(groups) <= KINDS:
+    if len(groups) <= MAX_GROUPS:
         return groups
     groups = groups.sort("count", descending=True)
-    rest = groups.slice(KINDS // 2).with_columns(
+    rest = groups.slice(MAX_GROUPS // 2).with_columns(
         signature=pl.lit(""), title=pl.lit(_OTHERS), prog_index=None, arena=None
     )
-    return pl.concat([groups.head(KINDS // 2), _summed(rest, _KEY)], how="vertical_relaxed")
+    return pl.concat([groups.head(MAX_GROUPS // 2), _summed(rest, _KEY)], how="vertical_relaxed")

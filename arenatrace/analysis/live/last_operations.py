@@ -1,4 +1,4 @@
-"""Of the operations on pages those that the state of a page still depends on."""
+"""Retention of page operations: the last few of each kind on each range of pages."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ _DRAIN = int(Kind.FREE_DRAIN)
 _RANGE = ["arena", "kind", "pgoff", "pages", "sleepable", "failed"]
 
 
-def last_operations(rows: pl.DataFrame, each: int) -> pl.DataFrame:
-    """The last ``each`` operations of a kind on a range of pages, and the drains they need.
+def last_operations(rows: pl.DataFrame, per_range: int) -> pl.DataFrame:
+    """Return the last ``per_range`` operations of a kind on a range, and the drains they need.
 
-    ``rows`` are in order of (ts_ns, seq), and so is the result.
+    ``rows`` are in (ts_ns, seq) order, and so is the result.
     """
-    numbered = rows.with_row_index("place")
+    numbered = rows.with_row_index("index")
     operations = numbered.lazy().filter(pl.col("kind") != _DRAIN)
-    # only places are gathered by group: thirty columns of lists take four times as long
-    kept = (
-        operations.select("place", *_RANGE[:-1], failed=pl.col("ret") == 0)
+    # Group indices, not rows: grouping thirty columns of lists takes four times as long.
+    retained = (
+        operations.select("index", *_RANGE[:-1], failed=pl.col("ret") == 0)
         .group_by(_RANGE)
-        .agg(pl.col("place").tail(each))
-        .select(pl.col("place").explode())
-        .collect()["place"]
+        .agg(pl.col("index").tail(per_range))
+        .select(pl.col("index").explode())
+        .collect()["index"]
         .sort()
     )
-    drains = numbered.filter(pl.col("kind") == _DRAIN).select("place", "arena", drain="place")
+    drains = numbered.filter(pl.col("kind") == _DRAIN).select("index", "arena", drain="index")
     queued = (
-        numbered[kept]
+        numbered[retained]
         .lazy()
         .filter(
             (pl.col("kind") == int(Kind.PAGE_FREE)) & ~pl.col("sleepable").fill_null(value=True)
         )
-        .select("place", "arena")
+        .select("index", "arena")
         .collect()
     )
     needed = (
         queued.join_asof(
-            drains, on="place", by="arena", strategy="forward", check_sortedness=False
+            drains, on="index", by="arena", strategy="forward", check_sortedness=False
         )["drain"]
         .drop_nulls()
         .unique()
     )
-    return rows[pl.concat([kept, needed]).sort()]
+    return rows[pl.concat([retained, needed]).sort()]

@@ -1,4 +1,4 @@
-"""The events that diagnosing faults asks for, without those that have nothing to do with them."""
+"""Selection of the events that a diagnosis of given faults needs."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ from collections.abc import Sequence
 import polars as pl
 
 from arenatrace.analysis.pages.neighbours import near_targets
-from arenatrace.analysis.pages.page_set import Places
+from arenatrace.analysis.pages.page_set import PageSet
 from arenatrace.schema import Kind
 
 _ORDER = ["ts_ns", "seq"]
 
 
-def near_faults(
+def relevant_operations(
     parts: Sequence[pl.DataFrame], faults: pl.DataFrame, arenas: pl.DataFrame
 ) -> pl.DataFrame:
-    """What of ``parts``, operations on pages, ``diagnosed_faults`` needs for ``faults``.
+    """Return the page operations in ``parts`` that ``diagnosed_faults`` needs for ``faults``.
 
-    These are operations that may cover pages of ``faults`` or pages near them, drains of
-    deferred frees, and allocations that were refused. ``faults`` are rows of ``placed_faults``.
-    The order is that of (ts_ns, seq). Most events are never copied, let alone sorted.
+    These may cover pages of ``faults`` or pages near them; drains of deferred frees and refused
+    allocations are always included. The result is in (ts_ns, seq) order. Most events are neither
+    copied nor sorted.
+
+    Args:
+        parts: events, in any number of frames.
+        faults: rows of ``placed_faults``.
+        arenas: the table ``arenas``.
     """
     targets = near_targets(faults, arenas)
     pages = faults.filter(pl.col("band") == "user-range").select("arena", "page")
     around = targets.select("arena", page="near")
     key = pl.col("arena", "page").cast(pl.UInt32)
-    places = Places(pl.concat([pages.select(key), around.select(key)]))
-    drain = pl.col("kind") == int(Kind.FREE_DRAIN)
-    refused = (pl.col("kind") == int(Kind.PAGE_ALLOC)) & (pl.col("ret") == 0)
-    wanted = places.sieve(always=(drain | refused).fill_null(value=False))
+    page_set = PageSet(pl.concat([pages.select(key), around.select(key)]))
+    is_drain = pl.col("kind") == int(Kind.FREE_DRAIN)
+    is_refused = (pl.col("kind") == int(Kind.PAGE_ALLOC)) & (pl.col("ret") == 0)
+    wanted = page_set.prefilter(always=(is_drain | is_refused).fill_null(value=False))
     return in_order([pl.concat(parts).filter(wanted)])
 
 
 def in_order(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """``parts`` as one, in the order of (ts_ns, seq); what is in order already is not sorted."""
+    """Concatenate ``parts`` in (ts_ns, seq) order; rows already in order are not sorted."""
     rows = pl.concat(parts)
     ts, seq = (rows[name].to_numpy() for name in _ORDER)
-    later, same = ts[1:] > ts[:-1], ts[1:] == ts[:-1]
-    if (later | (same & (seq[1:] >= seq[:-1]))).all():
+    later, same_time = ts[1:] > ts[:-1], ts[1:] == ts[:-1]
+    if (later | (same_time & (seq[1:] >= seq[:-1]))).all():
         return rows
     return rows.sort(_ORDER)

@@ -1,4 +1,4 @@
-"""The events of a recording under way, as far as faults need them, in bounded memory."""
+"""Bounded in-memory window over a live recording."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.analysis.explanation import EXPLAINING
+from arenatrace.analysis.explanation import OPERATION_COLUMNS
 from arenatrace.analysis.live import eviction, retained
-from arenatrace.analysis.live.retained import Held, Kept, empty, nothing_kept
+from arenatrace.analysis.live.retained import Retained, empty_table, nothing_retained
+from arenatrace.analysis.live.snapshot import WindowSnapshot
 from arenatrace.analysis.totals import arena_totals, event_totals
 from arenatrace.schema import FAULT_KINDS, KEYED, TABLES, Kind
 from arenatrace.trace.losses import label_of
-from arenatrace.trace.merge import merge_rows
 from arenatrace.trace.meta import Meta
+from arenatrace.trace.tables import merge_rows
 
-#: Marks of losses that are held. Those beyond it put all that is known into doubt.
-LOSSES = 1_000
+#: Marks of losses in memory. Losses whose mark is evicted count as undated.
+MAX_LOSSES = 1_000
 
-#: Batches of fewer rows are joined: a window of small ones would be thousands of frames.
-_JOINED = 10_000
+#: Smaller batches are joined, so that the window does not consist of thousands of frames.
+_MIN_BATCH_ROWS = 10_000
 
 _FAULT_KINDS = [int(kind) for kind in FAULT_KINDS]
 _PAGE_KINDS = [
@@ -28,17 +29,21 @@ _PAGE_KINDS = [
 ]
 _KERNEL_KINDS = [int(Kind.KERNEL_ALLOC), int(Kind.KERNEL_FREE)]
 #: Columns of faults that are keys of other tables.
-_POINTERS = ["arena", "prog", "stack", "ip"]
+_REFERENCES = ["arena", "prog", "stack", "ip"]
 _DRAIN, _LOST = int(Kind.FREE_DRAIN), int(Kind.LOST)
 
 
-class Recent:
-    """Takes batches of all tables, as fast as they come; ``held`` is what is left of them.
+class LiveWindow:
+    """The last events of a live recording and the table rows that they reference.
 
-    ``totals`` count everything that ever came, ``let_go`` what its table no longer lists, of
-    stacks only those that something held points at. While
-    ``due`` somebody must settle: work out ``held().settled(...)``, which takes long and may be
-    done in another thread, and give it to ``adopt``. While ``full`` no batch may be added.
+    ``add`` takes batches as they arrive. While ``needs_compaction`` is true, a caller computes
+    ``snapshot().compacted(...)``, which is slow and may run in another thread, and passes the
+    result to ``adopt``. While ``is_full`` is true, no batch may be added.
+
+    Attributes:
+        totals: counts of all events so far, by the names of ``event_totals``.
+        last_ts_ns: time of the newest event, ns.
+        evicted: rows evicted so far, by table. Of stacks only referenced ones count.
     """
 
     def __init__(self, path: Path, meta: Meta) -> None:
@@ -46,19 +51,19 @@ class Recent:
         self.meta = meta
         self.totals: dict[str, int] = {}
         self.last_ts_ns: int | None = None
-        self.let_go: dict[str, int] = {"arenas": 0, "programs": 0, "stacks": 0}
-        self._kept: Kept = nothing_kept()
-        self._fresh: list[pl.DataFrame] = []
-        self._fresh_rows = 0
-        self._faults = empty("events")
-        self._losses = empty("events")
+        self.evicted: dict[str, int] = {"arenas": 0, "programs": 0, "stacks": 0}
+        self._retained: Retained = nothing_retained()
+        self._new_operations: list[pl.DataFrame] = []
+        self._new_operation_count = 0
+        self._new_faults = empty_table("events")
+        self._losses = empty_table("events")
         self._lost: dict[str, int] = {}
-        self._kernel = empty("events")
-        self._operations = arena_totals(self._faults.lazy()).collect()
-        self._tables = {name: empty(name) for name in TABLES if name != "events"}
+        self._kernel_memory = empty_table("events")
+        self._activity = arena_totals(self._new_faults.lazy()).collect()
+        self._tables = {name: empty_table(name) for name in TABLES if name != "events"}
 
     def add(self, table: str, rows: pl.DataFrame) -> None:
-        """Take a batch."""
+        """Add a batch of ``table``."""
         if table == "events":
             self._add_events(rows)
             return
@@ -66,19 +71,19 @@ class Recent:
         if table == "symbols":
             merged = merged.unique(["addr", "name", "module"], keep="first", maintain_order=True)
         needed = self._needed()
-        if table == "stacks" and len(merged) > eviction.ROWS:
+        if table == "stacks" and len(merged) > eviction.MAX_ROWS:
             needed = pl.concat([needed, *self._stacks_of_operations()], how="diagonal")
-        kept = eviction.kept_rows(table, {**self._tables, table: merged}, needed)
-        if table in self.let_go and len(kept) < len(merged):
-            gone = merged.join(kept, on=KEYED[table], how="anti")
+        left = eviction.retained_rows(table, {**self._tables, table: merged}, needed)
+        if table in self.evicted and len(left) < len(merged):
+            gone = merged.join(left, on=KEYED[table], how="anti")
             if table == "stacks":
                 gone = gone.join(needed, on="stack", how="semi")
-            self.let_go[table] += len(gone)
-        self._tables[table] = kept
+            self.evicted[table] += len(gone)
+        self._tables[table] = left
 
-    def held(self) -> Held:
-        """What is held by now."""
-        return Held(
+    def snapshot(self) -> WindowSnapshot:
+        """Return a snapshot of everything in memory."""
+        return WindowSnapshot(
             path=self.path,
             meta=self.meta,
             lost={
@@ -86,53 +91,63 @@ class Recent:
                 for label, count in self._lost.items()
             },
             tables=dict(self._tables),
-            kept=self._kept,
-            fresh=tuple(self._fresh),
-            faults=self._faults,
-            beside=(self._kernel, self._losses),
+            retained=self._retained,
+            new_operations=tuple(self._new_operations),
+            new_faults=self._new_faults,
+            related=(self._kernel_memory, self._losses),
         )
 
-    def adopt(self, before: Held, kept: Kept) -> None:
-        """Hold ``kept``, worked out from ``before``, and what came since; one at a time."""
-        if before.moves_on:
-            gone = sum(map(len, before.fresh))
-            self._fresh = [rest for rest in _without_first(gone, self._fresh) if len(rest)]
-            self._fresh_rows -= gone
-        self._faults = self._faults.slice(len(before.faults)).rechunk()
-        self._kept = kept
+    def adopt(self, before: WindowSnapshot, compacted: Retained) -> None:
+        """Replace the events of ``before`` by ``compacted``; newer events stay.
 
-    def settle(self) -> None:
-        """Diagnose the faults for good, and let go of what is not needed any more."""
-        before = self.held()
-        self.adopt(before, before.settled(before.diagnosed()))
+        Only one compaction may be under way at a time.
+        """
+        if before.can_advance:
+            gone = sum(map(len, before.new_operations))
+            rest = _without_first(gone, self._new_operations)
+            self._new_operations = [frame for frame in rest if len(frame)]
+            self._new_operation_count -= gone
+        self._new_faults = self._new_faults.slice(len(before.new_faults)).rechunk()
+        self._retained = compacted
+
+    def compact(self) -> None:
+        """Diagnose the faults in memory for good, and evict what is no longer needed."""
+        before = self.snapshot()
+        self.adopt(before, before.compacted(before.diagnosed()))
 
     @property
-    def due(self) -> bool:
-        """Whether enough has come to settle."""
-        return len(self._faults) > retained.FAULTS or self._fresh_rows > retained.FRESH
+    def needs_compaction(self) -> bool:
+        """Whether enough events are new for a compaction."""
+        return self._exceeds(1)
 
     @property
-    def full(self) -> bool:
-        """Whether so much has come that it must be settled before more is taken."""
-        return len(self._faults) > 2 * retained.FAULTS or self._fresh_rows > 2 * retained.FRESH
+    def is_full(self) -> bool:
+        """Whether a compaction must come before the next batch."""
+        return self._exceeds(2)
+
+    def _exceeds(self, factor: int) -> bool:
+        return (
+            len(self._new_faults) > factor * retained.MAX_FAULTS
+            or self._new_operation_count > factor * retained.MAX_NEW_OPERATIONS
+        )
 
     @property
     def fault_count(self) -> int:
-        """Faults that came so far."""
-        return self._kept.settled + len(self._faults)
+        """Faults so far, evicted ones included."""
+        return self._retained.last_diagnosed + len(self._new_faults)
 
     @property
-    def since_ns(self) -> int | None:
-        """From when on the states of all pages can be told, None: from the beginning."""
-        return self._kept.since_ns
+    def complete_since_ns(self) -> int | None:
+        """Time from which the state of every page is known; None: from the beginning."""
+        return self._retained.complete_since_ns
 
     @property
-    def operations(self) -> pl.DataFrame:
-        """By ``arena``: ``allocs``, ``frees`` and ``reserves`` so far."""
-        return self._operations
+    def activity(self) -> pl.DataFrame:
+        """Rows of ``arena_totals`` for all events so far."""
+        return self._activity
 
     def table(self, name: str) -> pl.DataFrame:
-        """One of the tables other than events."""
+        """Return a table other than events."""
         return self._tables[name]
 
     def _add_events(self, rows: pl.DataFrame) -> None:
@@ -143,52 +158,54 @@ class Recent:
             else:
                 self.totals[name] = self.totals.get(name, 0) + number
         kind = pl.col("kind")
-        lost = rows.filter(kind == _LOST)
-        if len(lost):
-            count = int(lost["pages"].fill_null(1).cast(pl.Int64).sum())
-            self.totals["lost"] = self.totals.get("lost", 0) + count
-            for code, number in lost.select("ret", pl.col("pages").fill_null(1)).iter_rows():
-                label = label_of(code or 0)
-                self._lost[label] = self._lost.get(label, 0) + number
-            self._losses = pl.concat([self._losses, lost]).tail(LOSSES).rechunk()
-        beside = rows.filter(kind.is_in(_KERNEL_KINDS))
-        if len(beside):
-            self._kernel = pl.concat([self._kernel, beside]).tail(retained.FAULTS).rechunk()
-        wrong = rows.filter(kind.is_in(_FAULT_KINDS))
-        if len(wrong):
-            self._faults = pl.concat([self._faults, wrong])
-        self._count_operations(rows)
-        fresh = rows.filter(kind.is_in([*_PAGE_KINDS, _DRAIN]))
-        if len(fresh):
-            self._fresh_rows += len(fresh)
-            if self._fresh and len(self._fresh[-1]) < _JOINED:
-                fresh = pl.concat([self._fresh.pop(), fresh]).rechunk()
-            self._fresh.append(fresh)
+        self._add_losses(rows.filter(kind == _LOST))
+        kernel = rows.filter(kind.is_in(_KERNEL_KINDS))
+        if len(kernel):
+            kernel = pl.concat([self._kernel_memory, kernel])
+            self._kernel_memory = kernel.tail(retained.MAX_FAULTS).rechunk()
+        faults = rows.filter(kind.is_in(_FAULT_KINDS))
+        if len(faults):
+            self._new_faults = pl.concat([self._new_faults, faults])
+        self._add_activity(rows)
+        operations = rows.filter(kind.is_in([*_PAGE_KINDS, _DRAIN]))
+        if len(operations):
+            self._new_operation_count += len(operations)
+            if self._new_operations and len(self._new_operations[-1]) < _MIN_BATCH_ROWS:
+                operations = pl.concat([self._new_operations.pop(), operations]).rechunk()
+            self._new_operations.append(operations)
+
+    def _add_losses(self, marks: pl.DataFrame) -> None:
+        if marks.is_empty():
+            return
+        counts = marks.select(pl.col("ret").fill_null(0), pl.col("pages").fill_null(1))
+        for code, count in counts.iter_rows():
+            self._lost[label_of(code)] = self._lost.get(label_of(code), 0) + count
+        self.totals["lost"] = self.totals.get("lost", 0) + int(counts["pages"].cast(pl.Int64).sum())
+        self._losses = pl.concat([self._losses, marks]).tail(MAX_LOSSES).rechunk()
 
     def _needed(self) -> pl.DataFrame:
-        """What the faults that are held, and what explains them, point at in other tables."""
-        faults = pl.concat([self._kept.faults, self._faults]).select(_POINTERS)
-        rows = self._kept.rows
+        """Return the references of faults in memory, and of the operations that explain them."""
+        faults = pl.concat([self._retained.faults, self._new_faults]).select(_REFERENCES)
+        rows = self._retained.rows
         if rows is None:
             return faults
         explaining = [
-            rows.select(pl.col(name).struct.field("stack", "prog")) for name in EXPLAINING
+            rows.select(pl.col(name).struct.field("stack", "prog")) for name in OPERATION_COLUMNS
         ]
         return pl.concat([faults, *explaining], how="diagonal")
 
     def _stacks_of_operations(self) -> list[pl.DataFrame]:
-        """The stacks of the operations that are held: any may turn out to explain a fault."""
-        parts = [self._kept.operations, self._kept.window, *self._fresh]
+        """Return the stacks of operations in memory: any of them may explain a later fault."""
+        parts = [self._retained.operations, self._retained.recent, *self._new_operations]
         return [part.select("stack").drop_nulls().unique() for part in parts]
 
-    def _count_operations(self, rows: pl.DataFrame) -> None:
-        both = pl.concat([self._operations, arena_totals(rows.lazy()).collect()])
-        if (
-            self.let_go["arenas"] or len(both) > 2 * eviction.LISTED
-        ):  # those that are not listed any more are counted as one
-            listed = pl.col("arena").is_in(self._tables["arenas"]["arena"].implode())
-            both = both.with_columns(arena=pl.when(listed).then("arena"))
-        self._operations = both.group_by("arena").sum()
+    def _add_activity(self, rows: pl.DataFrame) -> None:
+        both = pl.concat([self._activity, arena_totals(rows.lazy()).collect()])
+        if self.evicted["arenas"] or len(both) > 2 * eviction.MAX_LISTED:
+            # Evicted arenas are counted together.
+            is_listed = pl.col("arena").is_in(self._tables["arenas"]["arena"].implode())
+            both = both.with_columns(arena=pl.when(is_listed).then("arena"))
+        self._activity = both.group_by("arena").sum()
 
 
 def _without_first(rows: int, frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""The address space of an arena at one moment, as ranges of pages."""
+"""Address space of an arena at a given position, as ranges of pages."""
 
 from __future__ import annotations
 
@@ -6,50 +6,54 @@ from typing import Any
 
 import polars as pl
 
-from arenatrace.analysis.pages.coverage import Knowledge, knowledge
+from arenatrace.analysis.pages.coverage import Coverage, read_coverage
 from arenatrace.analysis.pages.history import REPLACED_BY, STICKY
-from arenatrace.analysis.pages.operations import LIVE_OPS, STATE_OPS, Op, operations, spread
-from arenatrace.analysis.pages.positions import END, Moment, is_before
+from arenatrace.analysis.pages.operations import LIVE_OPS, STATE_OPS, Op, explode_pages, operations
+from arenatrace.analysis.pages.positions import END, Position, is_before
 from arenatrace.schema import Kind, Outcome, ProfileName
 from arenatrace.trace.reader import Trace
 
-#: Room for a code of ``Op`` below the order of an event.
+#: Factor by which the order of an event is shifted to make room for a code of ``Op``.
 _CODES = 16
 
 
-def address_space(trace: Trace, arena: int, before: Moment) -> pl.DataFrame:
-    """Ranges of the user range of ``arena`` just before the event at ``before``, (ts_ns, seq).
+def address_space(trace: Trace, arena: int, before: Position) -> pl.DataFrame:
+    """Return the ranges of the user range of ``arena`` just before the event at ``before``.
 
-    One row per range: ``first`` (page), ``pages``, ``state`` and ``sure``. ``state`` is ``free``,
-    ``allocated`` (by a program or by a touch of user space), ``reserved``, ``scratched`` or
-    ``unknown``: nothing of the range is in the trace, and the arena is older than the
-    recording; or a deferred free of it may have been done before or after it was scratched.
-    ``sure`` is false where the state is the last one recorded, and events about pages were
-    lost since or are not recorded at all. Empty for an arena whose size is not known or that was
-    not there; at ``END`` an arena that was destroyed is as it was last. Works through the events
-    in one pass and holds a few numbers per page.
+    One row per range: ``first`` (page), ``pages``, ``state`` and ``sure``. ``state`` is one of:
+    ``free``; ``allocated``, by a program or by a touch of user space; ``reserved``; ``scratched``;
+    ``unknown``: no operation on the range is in the trace and the arena is older than the
+    recording, or a deferred free may have been drained before or after a scratch install.
+    ``sure`` is false where page operations were lost since the last recorded one, or are not
+    recorded at all.
+
+    The result is empty for an arena of unknown size and for one that did not exist. At ``END`` a
+    destroyed arena has its last states. One pass over the events, a few numbers per page.
     """
     rows = trace.scan("arenas").filter(pl.col("arena") == arena).collect()
-    if rows.is_empty() or not _was_there(rows.row(0, named=True), before):
+    if rows.is_empty() or not _existed(rows.row(0, named=True), before):
         return _ranges(pl.DataFrame(schema=_DTYPES))
-    facts = rows.row(0, named=True)
+    row = rows.row(0, named=True)
     events = trace.scan("events")
-    known = knowledge(trace.meta, trace.lost, events)
-    old = bool(facts["preexisting"]) or facts["create_ts_ns"] is None
-    pages = pl.DataFrame({"page": pl.int_range(facts["max_entries"], dtype=pl.UInt32, eager=True)})
+    coverage = read_coverage(trace.meta, trace.lost, events)
+    is_old = bool(row["preexisting"]) or row["create_ts_ns"] is None
+    untouched = "unknown" if is_old or coverage.no_history is not None else "free"
+    pages = pl.DataFrame({"page": pl.int_range(row["max_entries"], dtype=pl.UInt32, eager=True)})
     ends = STICKY if trace.meta.profile == ProfileName.SCRATCH_STICKY else REPLACED_BY
     last = _last_operations(_events_before(events, arena, before), pages, arena, ends)
     states = pages.join(last, on="page", how="left", maintain_order="left").with_columns(
-        state=_state("unknown" if old or known.blind is not None else "free"),
-        since_ns=pl.coalesce("since_ns", pl.lit(facts["create_ts_ns"], pl.Int64)),
+        state=_state(untouched),
+        since_ns=pl.coalesce("since_ns", pl.lit(row["create_ts_ns"], pl.Int64)),
     )
-    return _ranges(states.with_columns(sure=_sure(states, known, before[0])).select(list(_DTYPES)))
+    return _ranges(
+        states.with_columns(sure=_sure(states, coverage, before[0])).select(list(_DTYPES))
+    )
 
 
 _DTYPES = {"page": pl.UInt32, "state": pl.String, "sure": pl.Boolean}
 
 
-def _was_there(arena: dict[str, Any], before: Moment) -> bool:
+def _existed(arena: dict[str, Any], before: Position) -> bool:
     created, destroyed = arena["create_ts_ns"], arena["destroy_ts_ns"]
     return (
         arena["max_entries"] is not None
@@ -58,18 +62,20 @@ def _was_there(arena: dict[str, Any], before: Moment) -> bool:
     )
 
 
-def _events_before(events: pl.LazyFrame, arena: int, before: Moment) -> pl.LazyFrame:
+def _events_before(events: pl.LazyFrame, arena: int, before: Position) -> pl.LazyFrame:
     return events.filter((pl.col("arena") == arena) & is_before(before)).with_row_index("order")
 
 
 def _last_operations(
     events: pl.LazyFrame, pages: pl.DataFrame, arena: int, ends: tuple[Op, ...]
 ) -> pl.DataFrame:
-    """What last happened to each page: ``last``, ``last_fill``, ``since_ns`` and ``taken_early``.
+    """Return the last operations on each page.
 
-    ``last`` and ``last_fill`` are codes of ``Op``: of what decides whether a page is mapped, and
-    of what fills or empties its entry where the scratch page is concerned. ``taken_early``: the
-    frees after the scratch page came had all been asked for before.
+    ``last``: code of the last operation that determined whether the page is mapped.
+    ``last_fill``: code of the last operation that installed or removed a scratch page.
+    ``since_ns``: time of the last operation.
+    ``is_ambiguous``: every free after the scratch install was called before it; the drain may
+    have come before the install.
     """
     keys = pages.select(pl.lit(arena, pl.UInt32).alias("arena"), "page")
     within = pl.col("pgoff") < len(pages)
@@ -93,7 +99,7 @@ def _last_operations(
             done.filter((pl.col("pages") == 1) & within).select(
                 pl.col("pgoff").alias("page"), *columns[1:]
             ),
-            spread(done.filter(pl.col("pages") > 1), keys).select(columns),
+            explode_pages(done.filter(pl.col("pages") > 1), keys).select(columns),
             installs.select(columns),
         ]
     )
@@ -113,7 +119,7 @@ def _last_operations(
             mapped=pl.col("order").filter(live).max(),
         )
         .with_columns(
-            taken_early=(pl.col("called") < pl.col("install"))
+            is_ambiguous=(pl.col("called") < pl.col("install"))
             & ~(pl.col("mapped") > pl.col("install")).fill_null(value=False)
         )
         .collect(engine="streaming")
@@ -121,9 +127,9 @@ def _last_operations(
 
 
 def _with_drains(done: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """``done`` with each queued free as a free at the next drain, and gone if there was none.
+    """Replace each queued free by a free at the next drain; drop it if there was no drain.
 
-    ``order`` is when it took effect, ``called`` when it was asked for.
+    ``order`` is the order of the drain, ``called`` that of the call.
     """
     drains = (
         events.filter(pl.col("kind") == int(Kind.FREE_DRAIN))
@@ -155,7 +161,7 @@ def _state(untouched: str) -> pl.Expr:
     return (
         pl.when(pl.col("last_fill") == int(Op.INSTALL))
         .then(pl.lit("scratched"))
-        .when((pl.col("last_fill") == int(Op.FREE)) & pl.col("taken_early"))
+        .when((pl.col("last_fill") == int(Op.FREE)) & pl.col("is_ambiguous"))
         .then(pl.lit("unknown"))
         .when(pl.col("last").is_in([int(op) for op in LIVE_OPS]))
         .then(pl.lit("allocated"))
@@ -167,14 +173,14 @@ def _state(untouched: str) -> pl.Expr:
     )
 
 
-def _sure(states: pl.DataFrame, known: Knowledge, ts_ns: int) -> pl.Series:
+def _sure(states: pl.DataFrame, coverage: Coverage, ts_ns: int) -> pl.Series:
     until = pl.repeat(ts_ns, len(states), dtype=pl.Int64, eager=True)
-    lost = known.gaps_since(states["since_ns"], until)
-    return ~lost & (known.blind is None) & (states["state"] != "unknown")
+    has_gap = coverage.has_gap(states["since_ns"], until)
+    return ~has_gap & (coverage.no_history is None) & (states["state"] != "unknown")
 
 
 def _ranges(pages: pl.DataFrame) -> pl.DataFrame:
-    """Runs of pages of one state."""
+    """Merge consecutive pages of one state into ranges."""
     return (
         pages.with_columns(run=pl.struct("state", "sure").rle_id())
         .group_by("run", maintain_order=True)

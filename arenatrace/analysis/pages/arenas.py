@@ -1,4 +1,4 @@
-"""The arenas of a trace and what their pages held at one moment."""
+"""Arenas of a trace and the states of their pages at a given time."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ from arenatrace.trace.reader import Trace
 
 SCHEMA = "arenatrace.arenas/1"
 
-_FACTS = (
+_COLUMNS = (
     *("arena", "map_id", "name", "kern_vm_start", "user_vm_start", "max_entries"),
     *("preexisting", "create_ts_ns", "destroy_ts_ns"),
 )
 
 
 def arenas_at(trace: Trace, at_ns: int | None, wanted: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The object that ``arenas --json`` prints, with addresses as integers.
+    """Return the object that ``arenas --json`` prints, with addresses as integers.
 
-    ``at_ns`` is a CLOCK_MONOTONIC time in ns, everything of that very moment included; None is
-    the end, of each arena or of the recording. ``wanted`` are map names or ids, all if empty.
-    ``ranges`` are those of ``address_space``, ``pages`` sums them by state. An arena that was
-    not there at that time has none.
+    ``ranges`` are the rows of ``address_space``, and ``pages`` sums them by state. An arena that
+    did not exist at that time has none.
+
+    Args:
+        trace: the trace.
+        at_ns: CLOCK_MONOTONIC time in ns, events of that time included; None: the end of each
+            arena or of the recording.
+        wanted: map names or ids; empty: all arenas.
     """
-    rows = trace.scan("arenas").select(_FACTS).sort("arena").collect().iter_rows(named=True)
-    found = [row for row in rows if not wanted or _named(row) & set(wanted)]
-    return {"schema": SCHEMA, "at_ts_ns": at_ns, "arenas": [_told(trace, r, at_ns) for r in found]}
+    rows = trace.scan("arenas").select(_COLUMNS).sort("arena").collect().iter_rows(named=True)
+    found = [row for row in rows if not wanted or _names(row) & set(wanted)]
+    arenas = [_with_pages(trace, row, at_ns) for row in found]
+    return {"schema": SCHEMA, "at_ts_ns": at_ns, "arenas": arenas}
 
 
-def _named(row: dict[str, Any]) -> set[str]:
+def _names(row: dict[str, Any]) -> set[str]:
     return {str(row[name]) for name in ("name", "map_id") if row[name] is not None}
 
 
-def _told(trace: Trace, row: dict[str, Any], at_ns: int | None) -> dict[str, Any]:
+def _with_pages(trace: Trace, row: dict[str, Any], at_ns: int | None) -> dict[str, Any]:
     ranges = address_space(trace, row["arena"], END if at_ns is None else (at_ns + 1, 0))
     pages = ranges.group_by("state").agg(pl.col("pages").sum()).sort("state")
     return {**row, "pages": dict(pages.iter_rows()), "ranges": ranges.to_dicts()}

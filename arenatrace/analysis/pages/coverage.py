@@ -1,4 +1,4 @@
-"""How much does a trace know about the past of a page? What limits every answer about causes."""
+"""How much of the history of pages a trace holds: the limits of every answer about causes."""
 
 from __future__ import annotations
 
@@ -14,50 +14,60 @@ from arenatrace.trace.meta import Meta
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """What a trace can know.
+class Coverage:
+    """How much of the history of pages a trace holds.
 
-    ``blind`` says why nothing is known about pages, ``partial`` what part is not recorded; both
-    null if all is. ``losses`` are the stretches of time in ns, ascending and apart, in which
-    events about pages were lost; ``unmarked`` that some were lost nobody knows when;
-    ``user_faults`` whether faults of user space are recorded.
+    Attributes:
+        no_history: why the trace has no page history at all, as a sentence; None if it has.
+        partial: which operations or tasks are not recorded, as a sentence; None if all are.
+        losses: (first, last) times in ns of losses of page operations, ascending and disjoint.
+        has_undated_losses: page operations were lost at unknown times.
+        has_user_faults: user faults are recorded.
     """
 
-    blind: str | None = None
+    no_history: str | None = None
     partial: str | None = None
     losses: tuple[tuple[int, int], ...] = ()
-    unmarked: bool = False
-    user_faults: bool = True
+    has_undated_losses: bool = False
+    has_user_faults: bool = True
 
-    def gaps_since(self, since_ns: pl.Series, until_ns: pl.Series) -> pl.Series:
-        """Whether events about pages may be lost between two times; null ``since`` is long ago."""
-        # a stretch that is over before the first time does not count, nor does one that begins
-        # after the second; the stretches are apart, so the first of the others decides
+    @property
+    def has_losses(self) -> bool:
+        """Whether page operations were lost."""
+        return bool(self.losses) or self.has_undated_losses
+
+    def has_gap(self, since_ns: pl.Series, until_ns: pl.Series) -> pl.Series:
+        """Return for each row whether page operations may be lost between the two times.
+
+        A null ``since_ns`` is before the start of the trace.
+        """
+        # Losses are disjoint, so the first one that ends after ``since_ns`` decides: is its
+        # start before ``until_ns``?
         ends = np.asarray([last for _, last in self.losses], np.int64)
-        first = np.searchsorted(ends, since_ns.fill_null(-1).to_numpy(), side="right")
+        index = np.searchsorted(ends, since_ns.fill_null(-1).to_numpy(), side="right")
         never = np.iinfo(np.int64).max
-        begins = np.asarray([*(begin for begin, _ in self.losses), never], np.int64)[first]
-        reached = begins < until_ns.to_numpy()
-        return pl.Series(reached | self.unmarked, dtype=pl.Boolean)
+        starts = np.asarray([*(first for first, _ in self.losses), never], np.int64)[index]
+        is_reached = starts < until_ns.to_numpy()
+        return pl.Series(is_reached | self.has_undated_losses, dtype=pl.Boolean)
 
 
-def knowledge(meta: Meta, lost: Mapping[str, int], events: pl.LazyFrame) -> Knowledge:
-    """The ``Knowledge`` of a trace with these losses by label and these events."""
-    missing = losses(events, lost, PAGE_HISTORY)
-    return Knowledge(
-        _blind(meta),
+def read_coverage(meta: Meta, lost: Mapping[str, int], events: pl.LazyFrame) -> Coverage:
+    """Return the coverage of a trace; ``lost`` counts lost events by label (``Trace.lost``)."""
+    found = losses(events, lost, PAGE_HISTORY)
+    return Coverage(
+        _no_history(meta),
         _partial(meta),
-        missing.stretches,
-        missing.undated > 0,
+        found.stretches,
+        found.undated > 0,
         not meta.imported and not meta.filters.get("cgroup") and has_probe(meta, "user faults"),
     )
 
 
-def _blind(meta: Meta) -> str | None:
+def _no_history(meta: Meta) -> str | None:
     if meta.level == Level.FAULTS:
         return "recorded at level faults: allocations and frees of pages are not in the trace"
     if meta.filters.get("cgroup"):
-        return "recorded with --cgroup: what other tasks did is not in the trace"
+        return "recorded with --cgroup: operations of other tasks are not in the trace"
     for operation in ("allocations", "frees"):
         if not has_probe(meta, operation):
             return f"{operation} of pages could not be recorded on this kernel"
@@ -77,7 +87,7 @@ def _partial(meta: Meta) -> str | None:
     reasons = [f"not recorded on this kernel: {', '.join(parts)}"] if parts else []
     if meta.filters.get("program"):
         reasons.append(
-            "recorded with --program: faults of other programs and what happened before the "
-            "program was loaded are not in the trace"
+            "recorded with --program: faults of other programs, and events before the program was "
+            "loaded, are not in the trace"
         )
     return "; ".join(reasons) or None

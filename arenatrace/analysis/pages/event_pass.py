@@ -1,4 +1,4 @@
-"""What happened to the pages that faulted and to those near them, in one pass over the events."""
+"""One pass over the events for the pages that faulted and the pages near them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ import numpy as np
 import polars as pl
 
 from arenatrace.analysis.pages.arrays import Ints
-from arenatrace.analysis.pages.neighbour_states import NearStates
+from arenatrace.analysis.pages.neighbour_states import NeighbourStates
 from arenatrace.analysis.pages.operations import as_effective, batches, operations
-from arenatrace.analysis.pages.page_set import Places
-from arenatrace.analysis.pages.prefetch import ahead
+from arenatrace.analysis.pages.page_set import PageSet
+from arenatrace.analysis.pages.prefetch import prefetch
 from arenatrace.schema import Kind
 
 
 class _DisorderError(Exception):
-    """The events are not in the order of time."""
+    """The events are not in (ts_ns, seq) order."""
 
 
 def page_pass(
     events: pl.LazyFrame, pages: pl.DataFrame, targets: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """``page_operations`` of ``pages``, and the operations that ``near_allocations`` needs.
+    """Return ``page_operations`` of ``pages``, and the operations that ``near_allocations`` needs.
 
-    ``pages`` has ``arena`` and ``page``, ``targets`` is what ``near_targets`` gave. All that
-    happened to ``pages`` is held; of the pages of ``targets`` only what decides their state at
-    the time of the faults.
+    All operations on ``pages`` are in the result. Of the pages of ``targets`` it has only the
+    operations that determine their states at the time of the faults.
+
+    Args:
+        events: the table ``events``.
+        pages: pairs of ``arena`` and ``page``.
+        targets: rows of ``near_targets``.
     """
     try:
         return _pass(events, pages, targets)
@@ -40,36 +44,36 @@ def _pass(
     key = [pl.col("arena", "page").cast(pl.UInt32)]
     pages = pages.select(key).drop_nulls().unique()
     around = targets.select("arena", page="near").select(key)
-    places = Places(pl.concat([pages, around]))
-    wanted = np.zeros(len(places), np.bool_)
-    wanted[places.index(pages)] = True
-    near = NearStates(targets, places)
+    page_set = PageSet(pl.concat([pages, around]))
+    wanted = np.zeros(len(page_set), np.bool_)
+    wanted[page_set.index(pages)] = True
+    near = NeighbourStates(targets, page_set)
     found = []
-    for rows, row, page, drains in ahead(_covering(events, places)):
+    for rows, row, page, drains in prefetch(_covering(events, page_set)):
         near.add(rows, row, page, drains)
         row, page = row[wanted[page]], page[wanted[page]]
-        found.append(rows[row].drop("order").with_columns(page=pl.Series(places.pages[page])))
+        found.append(rows[row].drop("order").with_columns(page=pl.Series(page_set.pages[page])))
     return as_effective(found, events), near.operations()
 
 
 def _covering(
-    events: pl.LazyFrame, places: Places
+    events: pl.LazyFrame, page_set: PageSet
 ) -> Iterator[tuple[pl.DataFrame, Ints, Ints, pl.DataFrame]]:
-    """Operations, what ``Places.spread`` gives of them, and drains; _DisorderError."""
+    """Yield operations, their ``PageSet.explode``, and drains. Raises _DisorderError."""
     last = None
-    for batch in batches(events, places):
+    for batch in batches(events, page_set):
         last = _check_order(batch, last)
         rows = operations(batch.lazy(), also=("order",)).collect()
         drains = batch.filter(pl.col("kind") == int(Kind.FREE_DRAIN))
-        yield rows, *places.spread(rows), drains
+        yield rows, *page_set.explode(rows), drains
 
 
 def _check_order(batch: pl.DataFrame, last: tuple[int, int] | None) -> tuple[int, int]:
-    """The time of the last row; _DisorderError if any row comes after a later one."""
+    """Return the position of the last row. Raises _DisorderError if a row is out of order."""
     ts, seq = (batch[name].to_numpy() for name in ("ts_ns", "seq"))
     if last is not None and (ts[0], seq[0]) < last:
         raise _DisorderError
-    later, same = ts[1:] > ts[:-1], ts[1:] == ts[:-1]
-    if not (later | (same & (seq[1:] >= seq[:-1]))).all():
+    later, same_time = ts[1:] > ts[:-1], ts[1:] == ts[:-1]
+    if not (later | (same_time & (seq[1:] >= seq[:-1]))).all():
         raise _DisorderError
     return int(ts[-1]), int(seq[-1])

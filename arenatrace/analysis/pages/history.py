@@ -1,4 +1,4 @@
-"""What had become of a page when it faulted, and what came after?"""
+"""History of each faulted page: operations before and after its fault."""
 
 from __future__ import annotations
 
@@ -8,50 +8,63 @@ from arenatrace.analysis.pages.operations import LIVE_OPS, STATE_OPS, Op
 
 _PAGE = ["arena", "page"]
 
-#: Members of the struct that tells of one operation.
+#: Members of the struct of one operation.
 OPERATION = (
     *("ts_ns", "called_ts_ns", "drained", "op", "pgoff", "pages"),
     *("pid", "tid", "comm", "prog", "stack"),
 )
 
-#: Columns of ``page_history`` that are such structs.
+#: Columns of ``page_history`` that are structs of one operation.
 ROLES = ("birth", "death", "cleared", "freed", "reserved", "queued", "next_map", "end")
 
-#: What takes the scratch page out of a page table entry; on kernels where it is sticky, nothing.
+#: Operations that remove the scratch page from a page table entry (scratch-replace).
 REPLACED_BY = (Op.ALLOC, Op.USER_MAP, Op.FREE)
+#: Under scratch-sticky no operation removes it.
 STICKY: tuple[Op, ...] = ()
 
 
 def page_history(
     faults: pl.DataFrame, operations: pl.DataFrame, ends_scratch: tuple[Op, ...] = REPLACED_BY
 ) -> pl.DataFrame:
-    """One row per fault with what the operations say about its page; all in order of (ts_ns, seq).
+    """Return one row per fault with the operations on its page around it.
 
-    ``faults`` has ``fault``, ``ts_ns``, ``seq``, ``arena``, ``page`` and ``outcome``;
-    ``operations`` are those of ``page_operations``. Before the fault: ``last`` is the code of the
-    last operation that decided the page's state, ``birth`` the one that last mapped it,
-    ``death`` the free that last took a mapped page away, ``freed`` the last free of any kind,
-    ``cleared`` the free that last took a scratch page away, ``reserved`` the last reserve,
-    ``queued`` the last deferred free if no drain has done it yet, ``scratched_by`` and
-    ``scratched_ts_ns`` the fault whose scratch page stands. After it: ``next_map``,
-    ``next_install_ts_ns`` and, for a fault that installed the scratch page, ``end``: the
-    operation that took it away, null if none did or if another fault found the page empty
-    before (``vanished``); ``user_sigsegv`` and ``allocs_refused`` count what it did meanwhile.
+    Columns about the time before the fault:
+    ``last``: code of the last operation that determined the page's state.
+    ``birth``: operation that last mapped the page.
+    ``death``: free that last unmapped a mapped page.
+    ``freed``: last free of any kind.
+    ``cleared``: free that last removed a scratch page.
+    ``reserved``: last reservation.
+    ``queued``: last deferred free, if it is not drained yet.
+    ``scratched_by``, ``scratched_ts_ns``: number and time of the fault whose scratch page is
+    installed.
+
+    Columns about the time after the fault:
+    ``next_map``: next operation that maps the page.
+    ``next_install_ts_ns``: time of the next scratch install.
+    ``end``: for a fault that installed the scratch page, the operation that removed it; null if
+    none did, or if another fault found the page empty before that (``vanished``).
+    ``user_sigsegv``, ``allocs_refused``: counts of SIGSEGVs and refused allocations on that
+    scratch page.
+
+    Args:
+        faults: rows with ``fault``, ``ts_ns``, ``seq``, ``arena``, ``page`` and ``outcome``.
+        operations: rows of ``page_operations``.
+        ends_scratch: operations that remove the scratch page, ``REPLACED_BY`` or ``STICKY``.
     """
     rows = _with_order(faults, operations)
     rows = _with_states(rows, ends_scratch)
     rows = rows.with_columns(*_before(), *_after())
-    told = _told(rows, operations)
-    met = _met(rows)
-    return told.join(met, on="fault", how="left", maintain_order="left").with_columns(
-        pl.col("user_sigsegv", "allocs_refused").fill_null(0)
-    )
+    history = _with_operations(rows, operations)
+    return history.join(
+        _consequences(rows), on="fault", how="left", maintain_order="left"
+    ).with_columns(pl.col("user_sigsegv", "allocs_refused").fill_null(0))
 
 
 def _with_order(faults: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """Faults and operations as rows of one frame with ``ord``, their place in time."""
+    """Return faults and operations in one frame with ``ord``, their rank in (ts_ns, seq) order."""
     installed = (pl.col("outcome") == "scratch-installed").fill_null(value=False)
-    asked = faults.select(
+    fault_rows = faults.select(
         "ts_ns",
         "seq",
         *_PAGE,
@@ -60,7 +73,7 @@ def _with_order(faults: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
     )
     done = operations.select("ts_ns", "seq", *_PAGE, "op", "drained").with_row_index("operation")
     return (
-        pl.concat([done, asked], how="diagonal")
+        pl.concat([done, fault_rows], how="diagonal")
         .with_columns(pl.col("drained").fill_null(value=False))
         .sort("ts_ns", "seq", maintain_order=True)
         .with_row_index("ord")
@@ -74,17 +87,21 @@ def _is(*ops: Op) -> pl.Expr:
 
 
 def _earlier(condition: pl.Expr, value: str) -> pl.Expr:
-    """``value`` of the last earlier row of the page that meets ``condition``."""
+    """Return ``value`` of the last earlier row of the page that meets ``condition``."""
     return pl.when(condition).then(pl.col(value)).forward_fill().shift(1).over(_PAGE)
 
 
 def _later(condition: pl.Expr, value: str) -> pl.Expr:
-    """``value`` of the next later row of the page that meets ``condition``."""
+    """Return ``value`` of the next later row of the page that meets ``condition``."""
     return pl.when(condition).then(pl.col(value)).backward_fill().shift(-1).over(_PAGE)
 
 
 def _with_states(rows: pl.DataFrame, ends_scratch: tuple[Op, ...]) -> pl.DataFrame:
-    """``last``, and what each row did: ``born``, ``died``, ``clears``; ``scratch`` stood before."""
+    """Add the state before each row (``last``, ``scratch``) and its effect on the page.
+
+    Effects are ``maps``, ``unmaps``, ``clears`` (a free of a scratch page) and ``ends`` (any
+    removal of a scratch page).
+    """
     live = pl.col("last").is_in([int(op) for op in LIVE_OPS]).fill_null(value=False)
     scratch = pl.col("last_fill") == int(Op.INSTALL)
     ends = _is(*ends_scratch)
@@ -92,30 +109,30 @@ def _with_states(rows: pl.DataFrame, ends_scratch: tuple[Op, ...]) -> pl.DataFra
         last=_earlier(_is(*STATE_OPS), "op"),
         last_fill=_earlier(_is(Op.INSTALL) | ends, "op"),
     ).with_columns(
-        born=_is(Op.ALLOC) | (_is(Op.USER_MAP) & ~live),
-        died=_is(Op.FREE) & live,
+        maps=_is(Op.ALLOC) | (_is(Op.USER_MAP) & ~live),
+        unmaps=_is(Op.FREE) & live,
         scratch=scratch.fill_null(value=False),
         clears=_is(Op.FREE) & ends & scratch.fill_null(value=False),
         ends=ends,
     )
 
 
-def _waiting() -> pl.Expr:
-    """How many deferred frees of the page wait in the queue."""
+def _queued_frees() -> pl.Expr:
+    """Return the number of queued deferred frees of the page."""
     return (_is(Op.QUEUE).cast(pl.Int32) - pl.col("drained").cast(pl.Int32)).cum_sum().over(_PAGE)
 
 
 def _before() -> list[pl.Expr]:
     return [
-        _earlier(pl.col("born"), "operation").alias("birth"),
-        _earlier(pl.col("born"), "ord").alias("birth_ord"),
-        _earlier(pl.col("died"), "operation").alias("death"),
+        _earlier(pl.col("maps"), "operation").alias("birth"),
+        _earlier(pl.col("maps"), "ord").alias("birth_ord"),
+        _earlier(pl.col("unmaps"), "operation").alias("death"),
         _earlier(pl.col("clears"), "operation").alias("cleared"),
         _earlier(pl.col("clears"), "ord").alias("cleared_ord"),
         _earlier(_is(Op.FREE), "operation").alias("freed"),
         _earlier(_is(Op.RESERVE), "operation").alias("reserved"),
-        # A drain takes all that is queued: if anything still waits, the last call does.
-        pl.when(_waiting() > 0).then(_earlier(_is(Op.QUEUE), "operation")).alias("queued"),
+        # A drain takes the whole queue: if any free is queued, the last one is.
+        pl.when(_queued_frees() > 0).then(_earlier(_is(Op.QUEUE), "operation")).alias("queued"),
         pl.when("scratch").then(_earlier(_is(Op.INSTALL), "fault")).alias("scratched_by"),
         pl.when("scratch").then(_earlier(_is(Op.INSTALL), "ts_ns")).alias("scratched_ts_ns"),
     ]
@@ -131,27 +148,29 @@ def _after() -> list[pl.Expr]:
     ]
 
 
-def _told(rows: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """The rows of faults, with each role's operation as a struct."""
-    again = (pl.col("next_install_ord") < pl.col("end_ord")) | (
+def _with_operations(rows: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of faults, with the operation of each role as a struct."""
+    installed_again = (pl.col("next_install_ord") < pl.col("end_ord")) | (
         pl.col("next_install_ord").is_not_null() & pl.col("end_ord").is_null()
     )
     installed = _is(Op.INSTALL)
     of_faults = rows.filter(pl.col("fault").is_not_null()).with_columns(
-        vanished=(installed & again).fill_null(value=False),
-        end=pl.when(installed & ~again.fill_null(value=False)).then("end"),
-        # What was cleared before the page was mapped again says nothing about it now.
+        vanished=(installed & installed_again).fill_null(value=False),
+        end=pl.when(installed & ~installed_again.fill_null(value=False)).then("end"),
+        # A scratch page cleared before the page was mapped again does not matter any more.
         cleared=pl.when(
             (pl.col("cleared_ord") > pl.col("birth_ord")) | pl.col("birth_ord").is_null()
         ).then("cleared"),
     )
-    facts = operations.with_row_index("operation")
+    numbered = operations.with_row_index("operation")
     for role in ROLES:
-        named = facts.select(
-            pl.col("operation").alias(role), pl.struct(OPERATION).alias(f"{role}_facts")
+        named = numbered.select(
+            pl.col("operation").alias(role), pl.struct(OPERATION).alias(f"{role}_operation")
         ).join(of_faults.select(role), on=role, how="semi")
         of_faults = (
-            of_faults.join(named, on=role, how="left").drop(role).rename({f"{role}_facts": role})
+            of_faults.join(named, on=role, how="left")
+            .drop(role)
+            .rename({f"{role}_operation": role})
         )
     return of_faults.select(
         "fault",
@@ -165,8 +184,8 @@ def _told(rows: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
     ).sort("fault")
 
 
-def _met(rows: pl.DataFrame) -> pl.DataFrame:
-    """How often a standing scratch page stopped user space and allocations, per fault."""
+def _consequences(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return per fault the SIGSEGVs and refused allocations that its scratch page caused."""
     return (
         rows.filter(_is(Op.SEGV, Op.REFUSED) & pl.col("scratched_by").is_not_null())
         .group_by(pl.col("scratched_by").alias("fault"))

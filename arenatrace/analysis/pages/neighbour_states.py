@@ -1,4 +1,4 @@
-"""The last things that happened to pages before given moments, found in one pass."""
+"""Last operations on pages before given positions, in one pass and bounded memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import polars as pl
 
 from arenatrace.analysis.pages.arrays import Ints
 from arenatrace.analysis.pages.operations import Op
-from arenatrace.analysis.pages.page_set import Places
-from arenatrace.analysis.pages.position_rank import Moments
+from arenatrace.analysis.pages.page_set import PageSet
+from arenatrace.analysis.pages.position_rank import PositionRanks
 
-#: What is kept of an operation.
-_FACTS = {
+#: Columns of an operation in the result.
+_OPERATION = {
     "ts_ns": pl.Int64,
     "seq": pl.UInt64,
     "op": pl.UInt8,
@@ -22,122 +22,134 @@ _FACTS = {
     "comm": pl.String,
 }
 
-#: Rows held back before those that have been overtaken are dropped.
-_HELD = 1 << 19
+#: Candidate rows above which superseded ones are dropped.
+_MAX_CANDIDATES = 1 << 19
 
-#: What an operation does to a page.
-_GONE, _ALLOCATED, _MAPPED, _NOTHING = range(4)
-_DOES = {Op.FREE: _GONE, Op.RESERVE: _GONE, Op.ALLOC: _ALLOCATED, Op.USER_MAP: _MAPPED}
+#: Effect of an operation on a page.
+_UNMAPPED, _ALLOCATED, _MAPPED, _NO_EFFECT = range(4)
+_EFFECTS = {
+    Op.FREE: _UNMAPPED,
+    Op.RESERVE: _UNMAPPED,
+    Op.ALLOC: _ALLOCATED,
+    Op.USER_MAP: _MAPPED,
+}
 
 
-class NearStates:
-    """Of each page in ``targets``, what decides its state at the moments that are asked for.
+class NeighbourStates:
+    """Operations that determine the states of target pages at the positions of their faults.
 
-    ``targets`` has ``ts_ns``, ``seq``, ``arena`` and ``near``, a page in ``places``. Between two
-    moments of a page three operations at most can matter: the last that took it away, the last
-    that allocated it, and the first by which user space mapped it after it was taken away.
-    Memory grows with the moments, not with the operations, which come in the order of time.
+    ``targets`` has ``ts_ns``, ``seq``, ``arena`` and ``near``, a page in ``page_set``. Operations
+    are added in (ts_ns, seq) order. Between two positions of a page at most three of them matter:
+    the last that unmapped it, the last that allocated it, and the first user mapping after it was
+    unmapped. Memory grows with the positions, not with the operations.
     """
 
-    def __init__(self, targets: pl.DataFrame, places: Places) -> None:
-        self._places = places
-        self._moments = Moments(targets)
-        self._width = len(self._moments) + 1
-        page = places.index(targets.select("arena", page="near"))
-        #: A slot for each page and moment, in this order.
-        slots = pl.Series(page * self._width + self._moments.before(targets))
+    def __init__(self, targets: pl.DataFrame, page_set: PageSet) -> None:
+        self._page_set = page_set
+        self._ranks = PositionRanks(targets)
+        self._width = len(self._ranks) + 1
+        page = page_set.index(targets.select("arena", page="near"))
+        #: One slot per page and position, in this order.
+        slots = pl.Series(page * self._width + self._ranks.rank(targets))
         self._slots = slots.unique().sort().to_numpy()
         self._page_of = self._slots // self._width
-        every = np.arange(len(places) + 1)
+        every = np.arange(len(page_set) + 1)
         self._first_slot = np.searchsorted(self._page_of, every)
-        # By what an operation does and slot: the order of the one that counts, -1 for none.
-        self._counts = np.full((_NOTHING, len(self._slots)), -1, np.int64)
-        self._held: list[pl.DataFrame] = []
-        self._rows = 0
-        self._queued = np.zeros(len(places), np.bool_)
+        # By effect and slot: the order of the operation that determines the state, -1 if none.
+        self._winners = np.full((_NO_EFFECT, len(self._slots)), -1, np.int64)
+        self._candidates: list[pl.DataFrame] = []
+        self._candidate_count = 0
+        self._is_queued = np.zeros(len(page_set), np.bool_)
 
     def add(self, rows: pl.DataFrame, row: Ints, page: Ints, drains: pl.DataFrame) -> None:
-        """Take operations: of ``rows``, the number of each ``row`` and the ``page`` it covered.
+        """Add operations.
 
-        ``rows`` and ``drains`` are events with ``order``, their place among all that are added.
+        Args:
+            rows: operations, with ``order``, their number among all rows ever added.
+            row: row numbers, one for each covered page.
+            page: index in the page set of each covered page.
+            drains: ``free_drain`` events, with ``order``.
         """
         codes = rows["op"].to_numpy()[row]
         queued = codes == int(Op.QUEUE)
         if queued.any() or len(drains):
             drain, freed = self._drained(rows, row[queued], page[queued], drains)
-            self._take(_facts(drains, op=pl.lit(int(Op.FREE))), drain, freed)
-        decides = np.isin(codes, [int(op) for op in _DOES])
-        self._take(_facts(rows, op=pl.col("op")), row[decides], page[decides])
-        if self._rows > _HELD:
-            self._drop_overtaken()
+            self._take(_operation_rows(drains, op=pl.lit(int(Op.FREE))), drain, freed)
+        has_effect = np.isin(codes, [int(op) for op in _EFFECTS])
+        self._take(_operation_rows(rows, op=pl.col("op")), row[has_effect], page[has_effect])
+        if self._candidate_count > _MAX_CANDIDATES:
+            self._drop_superseded()
 
     def operations(self) -> pl.DataFrame:
-        """What was kept, in the order of time, as ``near_allocations`` wants it."""
-        self._drop_overtaken()
-        kept = pl.concat([pl.DataFrame(schema=_SCHEMA), *self._held])
-        return kept.sort("order").drop("order", "slot", "does")
+        """Return the operations that ``near_allocations`` needs, in (ts_ns, seq) order."""
+        self._drop_superseded()
+        rows = pl.concat([pl.DataFrame(schema=_SCHEMA), *self._candidates])
+        return rows.sort("order").drop("order", "slot", "effect")
 
     def _take(self, rows: pl.DataFrame, row: Ints, page: Ints) -> None:
-        slot = self._slot(page, self._moments.before(rows)[row])
-        asked = slot < self._first_slot[page + 1]
-        row, page, slot = row[asked], page[asked], slot[asked]
-        order, does = (rows[name].to_numpy()[row] for name in ("order", "does"))
-        for what in (_GONE, _ALLOCATED):
-            done = does == what
-            np.maximum.at(self._counts[what], slot[done], order[done])
-        self._map(slot, order, does == _MAPPED)
-        kept = self._counting(slot, does, order)
-        self._hold(rows[row[kept]], page[kept], slot[kept])
+        slot = self._slot(page, self._ranks.rank(rows)[row])
+        has_slot = slot < self._first_slot[page + 1]
+        row, page, slot = row[has_slot], page[has_slot], slot[has_slot]
+        order, effect = (rows[name].to_numpy()[row] for name in ("order", "effect"))
+        for code in (_UNMAPPED, _ALLOCATED):
+            matching = effect == code
+            np.maximum.at(self._winners[code], slot[matching], order[matching])
+        self._map(slot, order, effect == _MAPPED)
+        winning = self._winning(slot, effect, order)
+        self._append(rows[row[winning]], page[winning], slot[winning])
 
     def _slot(self, page: Ints, rank: Ints) -> Ints:
-        """The slot of the first moment of ``page`` from ``rank`` on, or the one past its last."""
+        """Return the slot of the first position of ``page`` at or after ``rank``, or one past."""
         wanted = page * self._width + rank
         slot = self._first_slot[page]
-        # Most pages have one slot or none: only what is left needs a search.
+        # Most pages have one slot or none; only the others need a search.
         early = np.flatnonzero(slot < self._first_slot[page + 1])
         early = early[self._slots[slot[early]] < wanted[early]]
         slot[early] = np.searchsorted(self._slots, wanted[early])
         return slot
 
     def _map(self, slot: Ints, order: Ints, mapped: Ints) -> None:
-        """Of what user space mapped since a page was taken away, the first counts."""
-        gone, first = self._counts[_GONE], self._counts[_MAPPED]
+        """Record the first user mapping since a page was unmapped."""
+        unmapped, first = self._winners[_UNMAPPED], self._winners[_MAPPED]
         slot, order = slot[mapped], order[mapped]
-        new = (order > gone[slot]) & (first[slot] <= gone[slot])
-        # Of several for one slot numpy keeps the last that is assigned.
+        new = (order > unmapped[slot]) & (first[slot] <= unmapped[slot])
+        # Reversed: of several assignments to one slot, numpy keeps the last.
         first[slot[new][::-1]] = order[new][::-1]
 
-    def _hold(self, rows: pl.DataFrame, page: Ints, slot: Ints) -> None:
-        held = rows.with_columns(
+    def _append(self, rows: pl.DataFrame, page: Ints, slot: Ints) -> None:
+        candidates = rows.with_columns(
             pl.col("comm").cast(pl.String),
-            arena=pl.Series(self._places.arenas[page]),
-            page=pl.Series(self._places.pages[page]),
+            arena=pl.Series(self._page_set.arenas[page]),
+            page=pl.Series(self._page_set.pages[page]),
             slot=pl.Series(slot),
         ).select(*_SCHEMA)
-        self._held.append(held)
-        self._rows += len(held)
+        self._candidates.append(candidates)
+        self._candidate_count += len(candidates)
 
-    def _drop_overtaken(self) -> None:
-        if self._held:
-            rows = pl.concat(self._held)
-            slot, does, order = (rows[name].to_numpy() for name in ("slot", "does", "order"))
-            self._held = [rows[self._counting(slot, does, order)]]
-            self._rows = len(self._held[0])
+    def _drop_superseded(self) -> None:
+        if self._candidates:
+            rows = pl.concat(self._candidates)
+            slot, effect, order = (rows[name].to_numpy() for name in ("slot", "effect", "order"))
+            self._candidates = [rows[self._winning(slot, effect, order)]]
+            self._candidate_count = len(self._candidates[0])
 
-    def _counting(self, slot: Ints, does: Ints, order: Ints) -> Ints:
-        """Which operations have not been overtaken by a later one."""
-        place = does * np.int64(len(self._slots)) + slot
-        return np.flatnonzero(self._counts.ravel()[place] == order)
+    def _winning(self, slot: Ints, effect: Ints, order: Ints) -> Ints:
+        """Return the numbers of the operations that no other one supersedes."""
+        flat = effect * np.int64(len(self._slots)) + slot
+        return np.flatnonzero(self._winners.ravel()[flat] == order)
 
     def _drained(
         self, rows: pl.DataFrame, row: Ints, page: Ints, drains: pl.DataFrame
     ) -> tuple[Ints, Ints]:
-        """Which drain did which deferred free; those that none has done yet wait for the next."""
-        waiting = np.flatnonzero(self._queued)
+        """Return (row number of a drain, page) for each deferred free that a drain performed.
+
+        Other deferred frees stay queued for the next batch.
+        """
+        waiting = np.flatnonzero(self._is_queued)
         order = rows["order"].to_numpy()[row] if len(row) else row
         page = np.concatenate([waiting, page])
         since = np.concatenate([np.full(len(waiting), -1), order])
-        found = pl.DataFrame({"arena": self._places.arenas[page], "order": since, "page": page})
+        found = pl.DataFrame({"arena": self._page_set.arenas[page], "order": since, "page": page})
         done = found.sort("order").join_asof(
             drains.with_row_index("drain").select("arena", "order", "drain"),
             on="order",
@@ -145,26 +157,26 @@ class NearStates:
             strategy="forward",
             check_sortedness=False,
         )
-        self._queued[:] = False
-        self._queued[done.filter(pl.col("drain").is_null())["page"].to_numpy()] = True
+        self._is_queued[:] = False
+        self._is_queued[done.filter(pl.col("drain").is_null())["page"].to_numpy()] = True
         done = done.drop_nulls("drain")
         return done["drain"].to_numpy().astype(np.int64), done["page"].to_numpy()
 
 
 _SCHEMA = {
-    **_FACTS,
+    **_OPERATION,
     "arena": pl.UInt32,
     "page": pl.UInt32,
     "order": pl.Int64,
     "slot": pl.Int64,
-    "does": pl.UInt8,
+    "effect": pl.UInt8,
 }
 
 
-def _facts(rows: pl.DataFrame, op: pl.Expr) -> pl.DataFrame:
-    """The facts of ``rows``, null where they have none, and ``order`` and ``does``."""
+def _operation_rows(rows: pl.DataFrame, op: pl.Expr) -> pl.DataFrame:
+    """Return the columns ``_OPERATION`` of ``rows``, missing ones as null, and order and effect."""
     op = op.cast(pl.UInt8)
-    does = {int(code): does for code, does in _DOES.items()}
+    effects = {int(code): effect for code, effect in _EFFECTS.items()}
     return rows.select(
         *(
             op.alias(name)
@@ -172,8 +184,8 @@ def _facts(rows: pl.DataFrame, op: pl.Expr) -> pl.DataFrame:
             else pl.col(name)
             if name in rows.columns
             else pl.lit(None, dtype).alias(name)
-            for name, dtype in _FACTS.items()
+            for name, dtype in _OPERATION.items()
         ),
         pl.col("order"),
-        does=op.replace_strict(does, default=_NOTHING, return_dtype=pl.UInt8),
+        effect=op.replace_strict(effects, default=_NO_EFFECT, return_dtype=pl.UInt8),
     )

@@ -1,4 +1,4 @@
-"""Which live allocations lay near the page that faulted?"""
+"""Live allocations near the page that faulted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import polars as pl
 from arenatrace.analysis.pages.operations import LIVE_OPS, STATE_OPS, Op
 from arenatrace.schema import BAND_SZ, GUARD_SZ, PAGE_SIZE
 
-#: Pages looked at on either side: as far as the 16-bit displacement of a BPF load or store
-#: reaches from a pointer (``GUARD_SZ / 2`` of kernel/bpf/arena.c).
+#: Pages searched on either side: the reach of the 16-bit displacement of a BPF load or store
+#: (``GUARD_SZ / 2`` of kernel/bpf/arena.c).
 NEAR_PAGES = GUARD_SZ // 2 // PAGE_SIZE
 
-#: Pages of the whole band: the page before page 0 of an arena has the last number.
+#: Pages of the arena band; the page before page 0 has the last number.
 _BAND_PAGES = BAND_SZ // PAGE_SIZE
 
 #: Members of ``below`` and ``above``.
@@ -19,11 +19,14 @@ _NEIGHBOUR = ("distance", "first", "last", *("ts_ns", "pid", "tid", "comm"))
 
 
 def near_targets(faults: pl.DataFrame, arenas: pl.DataFrame) -> pl.DataFrame:
-    """The pages within ``NEAR_PAGES`` of each fault that lie in its arena's user range.
+    """Return the pages within ``NEAR_PAGES`` of each fault that lie in its arena's user range.
 
-    ``faults`` has ``fault``, ``ts_ns``, ``seq``, ``arena``, ``page`` and ``offset``; the result
-    has one row per fault and page: these, ``near`` (the page) and ``position`` (the faulting
-    page, negative just before page 0). Pages of an arena of unknown size have no neighbours.
+    One row per fault and page, with ``near`` (the page) and ``position`` (the faulting page,
+    negative just before page 0). Faults in an arena of unknown size have none.
+
+    Args:
+        faults: rows with ``fault``, ``ts_ns``, ``seq``, ``arena``, ``page`` and ``offset``.
+        arenas: the table ``arenas``.
     """
     around = [step for step in range(-NEAR_PAGES, NEAR_PAGES + 1) if step]
     wraps = (pl.col("page") >= pl.col("max_entries")) & (pl.col("page") >= _BAND_PAGES - NEAR_PAGES)
@@ -44,12 +47,16 @@ def near_targets(faults: pl.DataFrame, arenas: pl.DataFrame) -> pl.DataFrame:
 
 
 def near_allocations(targets: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """The nearest page that was live on either side of each fault, one row per fault that has any.
+    """Return the nearest live page on either side of each fault, one row per fault with any.
 
-    ``below`` and ``above`` are structs: ``distance`` in bytes (from the end of the live page to
-    the faulting address, 0 for the first byte past it; from the address to its start, 1 for the
-    last byte before it), ``first`` and ``last`` page of the allocation it belongs to, and who
-    made that when. Null where none of the ``NEAR_PAGES`` pages on that side was live.
+    ``below`` and ``above`` are structs, null if no page within ``NEAR_PAGES`` on that side was
+    live. Their members are ``distance`` in bytes (``below``: from the end of the live page, 0 for
+    the first byte past it; ``above``: to the start of the live page, 1 for the last byte before
+    it), ``first`` and ``last`` page of the allocation, and its time and task.
+
+    Args:
+        targets: rows of ``near_targets``.
+        operations: rows of ``page_operations`` or ``NeighbourStates.operations``.
     """
     live = _live(targets, operations)
     address = pl.col("position") * PAGE_SIZE + pl.col("offset").cast(pl.Int64)
@@ -72,7 +79,7 @@ def near_allocations(targets: pl.DataFrame, operations: pl.DataFrame) -> pl.Data
 
 
 def _live(targets: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """The targets that were mapped when the fault happened, with what mapped them last."""
+    """Return the targets that were mapped at the fault, with the operation that mapped them."""
     page = ["arena", "near"]
     states = operations.filter(pl.col("op").is_in([int(op) for op in STATE_OPS])).select(
         "ts_ns",
@@ -80,23 +87,24 @@ def _live(targets: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
         "arena",
         pl.col("page").alias("near"),
         "op",
-        made=pl.struct("pgoff", "pages", "ts_ns", "pid", "tid", "comm"),
+        mapping=pl.struct("pgoff", "pages", "ts_ns", "pid", "tid", "comm"),
     )
     rows = pl.concat([states, targets], how="diagonal").sort(
         *page, "ts_ns", "seq", maintain_order=True
     )
     live = [int(op) for op in LIVE_OPS]
-    was_live = pl.col("op").forward_fill().shift(1).over(page).is_in(live).fill_null(value=False)
+    was_mapped = pl.col("op").forward_fill().shift(1).over(page).is_in(live).fill_null(value=False)
     return (
-        # A user fault on a mapped page maps nothing: the page belongs to what mapped it before.
+        # A user fault on a mapped page maps nothing: the page belongs to the earlier mapping.
         rows.with_columns(
-            born=(pl.col("op") == int(Op.ALLOC)) | ((pl.col("op") == int(Op.USER_MAP)) & ~was_live)
+            maps=(pl.col("op") == int(Op.ALLOC))
+            | ((pl.col("op") == int(Op.USER_MAP)) & ~was_mapped)
         )
         .with_columns(
             op=pl.col("op").forward_fill().over(page),
-            made=pl.when("born").then("made").forward_fill().over(page),
+            mapping=pl.when("maps").then("mapping").forward_fill().over(page),
         )
         .filter(pl.col("fault").is_not_null() & pl.col("op").is_in(live))
         .drop("ts_ns")
-        .unnest("made")
+        .unnest("mapping")
     )

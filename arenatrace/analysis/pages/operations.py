@@ -1,4 +1,4 @@
-"""What was done to given pages of the arenas? The events that covered them, page by page."""
+"""Operations on given pages: one row per event and page that it covered."""
 
 from __future__ import annotations
 
@@ -8,76 +8,79 @@ from itertools import chain
 
 import polars as pl
 
-from arenatrace.analysis.pages.page_set import Places
+from arenatrace.analysis.pages.page_set import PageSet
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 
 class Op(IntEnum):
-    """What happened to one page."""
+    """Operation on one page, or its outcome."""
 
-    #: ``arena_alloc_pages`` mapped it.
+    #: ``arena_alloc_pages`` mapped the page.
     ALLOC = 1
-    #: ``arena_vm_fault`` mapped it for user space, or found it mapped.
+    #: ``arena_vm_fault`` mapped the page for user space, or found it mapped.
     USER_MAP = 2
-    #: It was taken away: a free that could sleep, or the drain that did a deferred one.
+    #: A free that could sleep, or the drain of a deferred free, unmapped the page.
     FREE = 3
-    #: ``bpf_arena_reserve_pages`` took it out of the free set without mapping it.
+    #: ``bpf_arena_reserve_pages`` took the page out of the free set without mapping it.
     RESERVE = 4
-    #: A free that could not sleep put it into the queue; it stays mapped.
+    #: A free that could not sleep was queued; the page stays mapped until the drain.
     QUEUE = 5
-    #: User space touched it and was sent SIGSEGV.
+    #: A touch of the page by user space ended in SIGSEGV.
     SEGV = 6
-    #: An allocation asked for it by address and was refused.
+    #: An allocation by address that asked for the page was refused.
     REFUSED = 7
-    #: A kernel-side fault filled it with the scratch page.
+    #: A kernel-side fault installed the scratch page.
     INSTALL = 8
-    #: Any other fault on it.
+    #: Any other fault on the page.
     FAULT = 9
 
 
-#: Operations that decide whether a page is mapped, reserved or neither.
+#: Operations that determine whether a page is mapped, reserved or free.
 STATE_OPS = (Op.ALLOC, Op.USER_MAP, Op.FREE, Op.RESERVE)
-#: Operations after which a page holds real memory.
+#: Operations after which a page is mapped to memory.
 LIVE_OPS = (Op.ALLOC, Op.USER_MAP)
 
-#: Who and when, carried along with each operation.
+#: Task, program and stack of each operation.
 WHO = ("pid", "tid", "comm", "prog", "stack")
 _COLUMNS = ("ts_ns", "seq", "arena", "pgoff", "pages", *WHO, "op")
 
-#: Columns of the events that tell of operations; ``addr`` only of those that are misaligned.
+#: Columns read from the events; ``addr`` is read only for misaligned reservations.
 _EVENT_COLUMNS = (
     *("ts_ns", "seq", "kind", "arena", "pgoff", "pages", "ret", "sleepable", "outcome"),
     *WHO,
 )
 
-#: Events that are looked at together.
+#: Events per batch, at least, except the last.
 _BATCH_ROWS = 1 << 17
 
 
 def page_operations(events: pl.LazyFrame, pages: pl.DataFrame) -> pl.DataFrame:
-    """One row per operation and page that it covered, for the pairs in ``pages``.
+    """Return one row per operation and page that it covered, for the pairs in ``pages``.
 
-    ``pages`` has ``arena`` and ``page``. The rows have ``page``, ``op`` (``Op``), ``ts_ns`` (when
-    it took effect), ``called_ts_ns`` (when it was asked for, earlier for a deferred free),
-    ``seq``, ``pgoff`` and ``pages`` (the whole range) and who did it. They are in order of
-    (ts_ns, seq), events of one pair in the order of the trace. A deferred free is two rows:
-    ``Op.QUEUE`` and, at the next ``free_drain`` of its arena, ``Op.FREE`` with ``drained``.
-    Memory grows with the rows found, not with the events.
+    The rows have ``page``, ``op`` (``Op``), ``ts_ns`` (time of effect), ``called_ts_ns`` (time of
+    the call, earlier for a deferred free), ``seq``, ``pgoff`` and ``pages`` (the whole range), and
+    the columns ``WHO``. They are in (ts_ns, seq) order, events of one pair in trace order. A
+    deferred free is two rows: ``Op.QUEUE`` and, at the next ``free_drain`` of its arena,
+    ``Op.FREE`` with ``drained``. Memory grows with the result, not with the events.
+
+    Args:
+        events: the table ``events``.
+        pages: pairs of ``arena`` and ``page``.
     """
-    places = Places(pages)
-    found = [covering(batch, places) for batch in batches(events, places)]
+    page_set = PageSet(pages)
+    found = [covering(batch, page_set) for batch in batches(events, page_set)]
     return as_effective(found, events)
 
 
-def batches(events: pl.LazyFrame, places: Places) -> Iterator[pl.DataFrame]:
-    """The events that may have covered a page of ``places``, and drains of deferred frees.
+def batches(events: pl.LazyFrame, page_set: PageSet) -> Iterator[pl.DataFrame]:
+    """Yield the events that may cover a page of ``page_set``, and drains of deferred frees.
 
-    They are read in the order of ``events``, once; ``order`` counts them.
+    ``events`` is read once, in its own order; the column ``order`` numbers the yielded rows.
     """
-    if not len(places):
+    if not len(page_set):
         return
     drain = pl.col("kind") == int(Kind.FREE_DRAIN)
-    rows = events.filter(places.sieve(always=drain)).select(_EVENT_COLUMNS)
+    rows = events.filter(page_set.prefilter(always=drain)).select(_EVENT_COLUMNS)
     misaligned = _Misaligned(events)
     gathered: list[pl.DataFrame] = []
     count = first = 0
@@ -94,9 +97,9 @@ def batches(events: pl.LazyFrame, places: Places) -> Iterator[pl.DataFrame]:
 
 
 class _Misaligned:
-    """The reservations of addresses that are no page boundary, read when first asked for.
+    """Reservations of addresses off a page boundary, read at the first reservation.
 
-    Reading the addresses of all events would cost as much as all that is read beside them.
+    Reading the addresses of all events would double the cost of the pass.
     """
 
     def __init__(self, events: pl.LazyFrame) -> None:
@@ -104,7 +107,7 @@ class _Misaligned:
         self._rows: pl.DataFrame | None = None
 
     def mark(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """``rows`` with ``addr``, which is only right as far as it is aligned or not."""
+        """Add ``addr`` to ``rows``: 1 for a misaligned reservation, otherwise null."""
         reserve = pl.col("kind") == int(Kind.PAGE_RESERVE)
         if self._rows is None and rows.select(reserve.any()).item():
             self._rows = (
@@ -118,32 +121,32 @@ class _Misaligned:
         return rows.join(self._rows, on=["ts_ns", "seq"], how="left", maintain_order="left")
 
 
-def covering(batch: pl.DataFrame, places: Places) -> pl.DataFrame:
-    """The operations of ``batch``, once for each page of ``places`` that they covered."""
+def covering(batch: pl.DataFrame, page_set: PageSet) -> pl.DataFrame:
+    """Return the operations of ``batch``, once for each page of ``page_set`` that they cover."""
     done = operations(batch.lazy()).collect()
-    row, page = places.spread(done)
-    return done[row].with_columns(page=pl.Series(places.pages[page]))
+    row, page = page_set.explode(done)
+    return done[row].with_columns(page=pl.Series(page_set.pages[page]))
 
 
 def as_effective(found: list[pl.DataFrame], events: pl.LazyFrame) -> pl.DataFrame:
-    """The operations of ``covering`` as ``page_operations`` has them."""
+    """Return the rows of ``page_operations`` from ``found``, frames of ``covering``."""
     empty = operations(events.clear()).with_columns(page=pl.col("pgoff")).collect()
     rows = pl.concat([empty, *found]).with_columns(
         pl.col("comm").cast(pl.String), called_ts_ns=pl.col("ts_ns"), drained=pl.lit(value=False)
     )
-    # One order for all that have the same time.
+    # A stable sort keeps trace order among equal keys.
     return _with_drains(rows.sort("ts_ns", "seq", maintain_order=True), events)
 
 
 def operations(events: pl.LazyFrame, also: tuple[str, ...] = ()) -> pl.LazyFrame:
-    """The events that can change or meet the state of a page, with ``op``; one row per event.
+    """Return one row per event that is an ``Op``, with its code as ``op``.
 
-    ``also`` are further columns of ``events`` to keep.
+    ``also`` names further columns of ``events`` to include.
     """
     kind, ret, outcome = pl.col("kind"), pl.col("ret"), pl.col("outcome")
     alloc, free = kind == int(Kind.PAGE_ALLOC), kind == int(Kind.PAGE_FREE)
     reserve, user = kind == int(Kind.PAGE_RESERVE), kind == int(Kind.USER_FAULT)
-    # arena_reserve_pages() says 0 to an address that is no page boundary, and does nothing.
+    # arena_reserve_pages() returns 0 for a misaligned address and reserves nothing.
     aligned = (pl.col("addr") % PAGE_SIZE == 0).fill_null(value=True)
     op = (
         pl.when(alloc & (ret != 0))
@@ -175,23 +178,22 @@ def operations(events: pl.LazyFrame, also: tuple[str, ...] = ()) -> pl.LazyFrame
     )
 
 
-def spread(rows: pl.LazyFrame, pages: pl.DataFrame) -> pl.LazyFrame:
-    """``rows`` of one page or more, once for each page of theirs that is in ``pages``."""
-    places = Places(pages)
+def explode_pages(rows: pl.LazyFrame, pages: pl.DataFrame) -> pl.LazyFrame:
+    """Return ``rows`` with one row per page that they cover and that is in ``pages``."""
+    page_set = PageSet(pages)
 
-    def spread_batch(batch: pl.DataFrame) -> pl.DataFrame:
-        row, page = places.spread(batch)
-        return batch[row].with_columns(page=pl.Series(places.pages[page]))
+    def explode_batch(batch: pl.DataFrame) -> pl.DataFrame:
+        row, page = page_set.explode(batch)
+        return batch[row].with_columns(page=pl.Series(page_set.pages[page]))
 
     schema = rows.collect_schema()
-    return rows.map_batches(spread_batch, streamable=True, schema={**schema, "page": pl.UInt32()})
+    return rows.map_batches(explode_batch, streamable=True, schema={**schema, "page": pl.UInt32()})
 
 
 def _with_drains(rows: pl.DataFrame, events: pl.LazyFrame) -> pl.DataFrame:
-    """``rows`` with an ``Op.FREE`` added for each queued free that was drained.
+    """Add an ``Op.FREE`` for each queued free that was drained.
 
-    ``arena_free_worker`` takes everything that is in the queue when it starts, which is when
-    ``free_drain`` is stamped.
+    ``arena_free_worker`` takes the whole queue when it starts, at the time of ``free_drain``.
     """
     queued = rows.filter(pl.col("op") == int(Op.QUEUE))
     if queued.is_empty():

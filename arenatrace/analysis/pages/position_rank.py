@@ -1,4 +1,4 @@
-"""Moments of a trace in order: how many of them lie before an event?"""
+"""Ranks of events among a sorted set of positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 from arenatrace.analysis.pages.arrays import Ints
 
 
-class Moments:
+class PositionRanks:
     """The distinct (ts_ns, seq) of some events, ascending."""
 
     def __init__(self, events: pl.DataFrame) -> None:
@@ -16,15 +16,15 @@ class Moments:
         self._ts = rows["ts_ns"].to_numpy()
         seq = rows["seq"].to_numpy()
         self._seqs = rows["seq"].unique().sort().to_numpy()
-        # The first moment of the same time and the place of seq, as one number.
+        # One integer per position: index of the first position of its time, and index of its seq.
         first = np.searchsorted(self._ts, self._ts)
         self._pairs = first * (len(self) + 1) + np.searchsorted(self._seqs, seq)
 
     def __len__(self) -> int:
         return len(self._ts)
 
-    def before(self, events: pl.DataFrame) -> Ints:
-        """How many moments are earlier than each of ``events``; one at the same is not."""
+    def rank(self, events: pl.DataFrame) -> Ints:
+        """Return for each event the number of positions before it; an equal one does not count."""
         ts = events["ts_ns"].to_numpy()
         rank = np.searchsorted(self._ts, ts)
         inside = np.minimum(rank, len(self) - 1) if len(self) else rank

@@ -1,4 +1,4 @@
-"""Make the next item while the last one is being used."""
+"""Prefetch of one item on a worker thread."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """``items``, of which one is made in advance by another thread.
+def prefetch(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield ``items`` while another thread computes the next one.
 
-    Worth it where both sides spend their time in numpy and polars, which let go of the
-    interpreter meanwhile. What ``items`` raises is raised here.
+    This pays off where both sides spend their time in numpy and polars, which release the GIL.
+    Exceptions from ``items`` are raised here.
     """
-    with ThreadPoolExecutor(1, "ahead") as thread:
+    with ThreadPoolExecutor(1, "prefetch") as thread:
         following = thread.submit(next, items, None)
         while (item := following.result()) is not None:
             following = thread.submit(next, items, None)

@@ -1,4 +1,4 @@
-"""Everything that happened to one page, in words."""
+"""Timeline of one page: its operations and faults."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from arenatrace.analysis.reported_addresses import known_time
 from arenatrace.analysis.text_columns import formatted
 from arenatrace.trace.reader import Trace
 
-#: What an operation did to the page.
-DID = {
+#: Label of an operation in a timeline.
+OPERATION_LABELS = {
     Op.ALLOC: "allocated",
     Op.USER_MAP: "mapped by user space",
     Op.FREE: "freed",
@@ -23,24 +23,32 @@ DID = {
 }
 
 
-def page_story(
+def page_timeline(
     trace: Trace, rows: pl.DataFrame, arena: int, page: int, since_ns: int
 ) -> list[dict[str, Any]]:
-    """What happened to ``page`` of ``arena`` over the whole trace, in order of (ts_ns, seq).
+    """Return the operations and faults of a page over the whole trace, in (ts_ns, seq) order.
 
-    ``rows`` are those of ``diagnosed_faults``. Each entry has ``ts_ns``, ``seq``, ``what``,
-    ``first`` and ``pages`` (the whole range), ``drained``, ``tid``, ``comm``, ``fault`` (its
-    number, null for an operation) and ``at_ns``, the time after ``since_ns``, null where the
-    time is not known.
+    Each entry has ``ts_ns``, ``seq``, ``what`` (a label), ``first`` and ``pages`` (the whole range
+    of the operation), ``drained``, ``tid``, ``comm``, ``fault`` (its number, null for an
+    operation) and ``at_ns`` (ns after ``since_ns``, null where the time is not known).
+
+    Args:
+        trace: the trace.
+        rows: rows of ``diagnosed_faults``.
+        arena: index of the arena.
+        page: page of the arena.
+        since_ns: reference time of ``at_ns``.
     """
-    place = pl.DataFrame(
+    key = pl.DataFrame(
         {"arena": [arena], "page": [page]}, schema={"arena": pl.UInt32, "page": pl.UInt32}
     )
-    done = page_operations(trace.scan("events"), place).select(
+    operations = page_operations(trace.scan("events"), key).select(
         "ts_ns",
         "seq",
         what=pl.col("op").replace_strict(
-            {int(op): text for op, text in DID.items()}, default=None, return_dtype=pl.String
+            {int(op): label for op, label in OPERATION_LABELS.items()},
+            default=None,
+            return_dtype=pl.String,
         ),
         first="pgoff",
         pages="pages",
@@ -60,9 +68,9 @@ def page_story(
         comm="comm",
         fault="fault",
     )
-    told = (
-        pl.concat([done, faults])
+    return (
+        pl.concat([operations, faults])
         .sort("ts_ns", "seq", maintain_order=True)
         .with_columns(at_ns=known_time("ts_ns") - max(since_ns, 0))
+        .to_dicts()
     )
-    return told.to_dicts()

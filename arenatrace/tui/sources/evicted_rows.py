@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from arenatrace.analysis.live.window import Recent
+from arenatrace.analysis.live.window import LiveWindow
 from arenatrace.report.units import count
 
 _NAMES = {"arenas": "arena", "programs": "program", "stacks": "call stack"}
 
 
-def evicted_rows(recent: Recent) -> list[str]:
+def evicted_rows(recent: LiveWindow) -> list[str]:
     """Return one warning per table with evicted rows. Counts and the trace still have them."""
     return [
         f"{count(number, _NAMES[table])} of long ago not listed until the recording ends"
-        for table, number in recent.let_go.items()
+        for table, number in recent.evicted.items()
         if number
     ]

@@ -13,10 +13,10 @@ import polars as pl
 
 from arenatrace.analysis.explanation import explain_fault
 from arenatrace.analysis.faults import fault_contract
-from arenatrace.analysis.live.retained import Held
-from arenatrace.analysis.live.window import Recent
-from arenatrace.analysis.pages.positions import Moment, moment_after, moment_before
-from arenatrace.analysis.pages.timeline import page_story
+from arenatrace.analysis.live.snapshot import WindowSnapshot
+from arenatrace.analysis.live.window import LiveWindow
+from arenatrace.analysis.pages.positions import Position, position_after, position_before
+from arenatrace.analysis.pages.timeline import page_timeline
 from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_rows
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.trace.meta import read_meta
@@ -72,7 +72,7 @@ class FollowSource:
         self._inflow = Inflow(path, self._stopped, clock)
         # guards what is held; nothing that takes long is done under it
         self._lock = threading.Lock()
-        self._recent: Recent | None = None
+        self._recent: LiveWindow | None = None
         self._rows: pl.DataFrame | None = None
         self._diagnosed = 0
         self._taken = 0
@@ -88,7 +88,7 @@ class FollowSource:
         """Begin to follow; meta.json must be there."""
         self._publish = publish
         meta = read_meta(self._path)
-        self._recent = Recent(self._path, meta)
+        self._recent = LiveWindow(self._path, meta)
         self._began = self._clock()
         self._latest = Snapshot(
             path=self._path,
@@ -124,7 +124,7 @@ class FollowSource:
         next_tick = next_meta = next_beat = self._clock()
         recent = self._held()
         while not self._stopped.is_set():
-            if recent.full:
+            if recent.is_full:
                 self._stopped.wait(_LOOK_S)
                 came = self._clock() >= next_tick + _HELD_UP_S
             else:
@@ -154,7 +154,7 @@ class FollowSource:
             now, taken = self._clock(), self._taken
             recent = self._held()
             came = self._news or recent.fault_count != self._diagnosed or now >= last + _IDLE_S
-            if not recent.due and (now < next_look or taken == looked_at or not came):
+            if not recent.needs_compaction and (now < next_look or taken == looked_at or not came):
                 continue
             self._news = False
             if not self._looked():
@@ -180,27 +180,27 @@ class FollowSource:
         """Diagnose what is there by now, show it, and settle it if it is time to."""
         recent = self._held()
         with self._lock:
-            held, due, operations = recent.held(), recent.due, recent.operations
+            held, due, operations = recent.snapshot(), recent.needs_compaction, recent.activity
         rows = held.diagnosed()
         self._rows, self._diagnosed = rows, held.fault_count
         faults = fault_contract(rows.lazy()).collect()
-        every = held.kept.tally.plus(faults)
+        every = held.retained.tally.plus(faults)
         causes = every.causes()
         programs, arenas = (held.tables[name].lazy() for name in ("programs", "arenas"))
         self._change(
             faults=faults,
-            unlisted=held.kept.unlisted,
+            unlisted=held.retained.evicted_faults,
             signatures=tuple(every.signatures()),
             programs=tuple(program_rows(programs, every.counts("prog_index"), causes)),
             arenas=tuple(arena_rows(arenas, every.counts("arena"), operations.lazy())),
             causes=cause_counts(causes),
         )
         if due:
-            kept = held.settled(rows)
+            kept = held.compacted(rows)
             with self._lock:
                 recent.adopt(held, kept)
 
-    def _held(self) -> Recent:
+    def _held(self) -> LiveWindow:
         if self._recent is None:
             # a view may ask between the making of this source and its start
             raise ArenatraceError(f"{self._path}: nothing of it has been read yet", "ask again")
@@ -238,7 +238,7 @@ class FollowSource:
             events=recent.totals.get("events", 0),
             totals={**recent.totals, "lost": lost},
             duration_ns=duration,
-            since_ns=recent.since_ns,
+            since_ns=recent.complete_since_ns,
             error=self._error or self._inflow.error,
             recording=Recording(
                 self.state(), elapsed_s=self._clock() - self._began, events_per_s=per_s
@@ -264,40 +264,42 @@ class FollowSource:
         if rows is None:
             return None
         told = explain_fault(held.trace(), rows, number)
-        if told is None or number > held.kept.settled:
+        if told is None or number > held.retained.last_diagnosed:
             return told
         # operations around it may have been let go: no picture and no history is better than
         # one with holes that nobody sees
         return {**told, "space": [], "history": [], "earlier": 0}
 
-    def moment_of(self, number: int) -> Moment | None:
+    def moment_of(self, number: int) -> Position | None:
         """Just before a fault, None if that is not held any more."""
         held, rows = self._now()
         moment = None if rows is None else queries.moment_of(rows, number)
-        return None if moment is None or moment[0] < (held.kept.since_ns or 0) else moment
+        return (
+            None if moment is None or moment[0] < (held.retained.complete_since_ns or 0) else moment
+        )
 
-    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
         """One event on, or back, as far as all events are held."""
         held, _rows = self._now()
-        near = moment_after if steps > 0 else moment_before
-        found = near(held.states(), arena, at)
-        return max(found, (held.kept.since_ns or 0, 0))
+        near = position_after if steps > 0 else position_before
+        found = near(held.state_trace(), arena, at)
+        return max(found, (held.retained.complete_since_ns or 0, 0))
 
-    def picture(self, arena: int, at: Moment) -> Picture:
+    def picture(self, arena: int, at: Position) -> Picture:
         """The pages of an arena at a moment from which on all events are held."""
         held, rows = self._now()
-        at = max(at, (held.kept.since_ns or 0, 0))
-        return queries.picture(held.states(), rows, arena, at)
+        at = max(at, (held.retained.complete_since_ns or 0, 0))
+        return queries.picture(held.state_trace(), rows, arena, at)
 
-    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+    def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
         """What is held of a page's history."""
         held, rows = self._now()
-        return [] if rows is None else page_story(held.trace(), rows, arena, page, 0)
+        return [] if rows is None else page_timeline(held.trace(), rows, arena, page, 0)
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
         """Every program."""
         return queries.programs(self._now()[0].trace())
 
-    def _now(self) -> tuple[Held, pl.DataFrame | None]:
+    def _now(self) -> tuple[WindowSnapshot, pl.DataFrame | None]:
         with self._lock:
-            return self._held().held(), self._rows
+            return self._held().snapshot(), self._rows

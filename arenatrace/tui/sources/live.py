@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arenatrace.analysis.pages.positions import Moment
+from arenatrace.analysis.pages.positions import Position
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
 from arenatrace.trace.reader import open_trace
@@ -184,15 +184,15 @@ class LiveSource:
         """One fault."""
         return self._asked().explain(number)
 
-    def moment_of(self, number: int) -> Moment | None:
+    def moment_of(self, number: int) -> Position | None:
         """Just before a fault."""
         return self._asked().moment_of(number)
 
-    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
         """One event on, or back."""
         return self._asked().moment_near(arena, at, steps)
 
-    def picture(self, arena: int, at: Moment) -> Picture:
+    def picture(self, arena: int, at: Position) -> Picture:
         """The pages of an arena."""
         return self._asked().picture(arena, at)
 
@@ -200,6 +200,6 @@ class LiveSource:
         """Every program."""
         return self._asked().programs()
 
-    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+    def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
         """What happened to a page."""
-        return self._asked().page_story(arena, page)
+        return self._asked().page_timeline(arena, page)

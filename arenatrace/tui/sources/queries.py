@@ -7,18 +7,18 @@ from typing import Any
 import polars as pl
 
 from arenatrace.analysis.pages.address_space import address_space
-from arenatrace.analysis.pages.positions import Moment, is_before
+from arenatrace.analysis.pages.positions import Position, is_before
 from arenatrace.trace.reader import Trace
 from arenatrace.tui.picture import Picture, picture_of
 
 
-def moment_of(rows: pl.DataFrame, number: int) -> Moment | None:
+def moment_of(rows: pl.DataFrame, number: int) -> Position | None:
     """Just before a fault of ``rows``, those of ``diagnosed_faults``."""
     found = rows.filter(pl.col("fault") == number).select("ts_ns", "seq")
     return found.row(0) if len(found) else None
 
 
-def picture(trace: Trace, rows: pl.DataFrame | None, arena: int, at: Moment) -> Picture:
+def picture(trace: Trace, rows: pl.DataFrame | None, arena: int, at: Position) -> Picture:
     """The pages of ``arena`` just before ``at``, and those of ``rows`` that had faulted."""
     ranges = address_space(trace, arena, at)
     if rows is None:

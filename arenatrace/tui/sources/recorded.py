@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from arenatrace.analysis.explanation import explain_fault
-from arenatrace.analysis.pages.positions import Moment, moment_after, moment_before
-from arenatrace.analysis.pages.timeline import page_story
+from arenatrace.analysis.pages.positions import Position, position_after, position_before
+from arenatrace.analysis.pages.timeline import page_timeline
 from arenatrace.errors import ArenatraceError
 from arenatrace.trace.reader import Trace
 from arenatrace.tui.labels import internal_error
@@ -72,17 +72,17 @@ class TraceSource:
         with self._trace.reading():
             return explain_fault(self._trace, rows, number)
 
-    def moment_of(self, number: int) -> Moment | None:
+    def moment_of(self, number: int) -> Position | None:
         """Just before a fault."""
         return queries.moment_of(self._worked_out(), number)
 
-    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
         """One event on, or back."""
         with self._trace.reading():
-            near = moment_after if steps > 0 else moment_before
+            near = position_after if steps > 0 else position_before
             return near(self._trace, arena, at)
 
-    def picture(self, arena: int, at: Moment) -> Picture:
+    def picture(self, arena: int, at: Position) -> Picture:
         """The pages of an arena at a moment."""
         rows = self._worked_out()
         with self._trace.reading():
@@ -93,11 +93,11 @@ class TraceSource:
         with self._trace.reading():
             return queries.programs(self._trace)
 
-    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
+    def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
         """What happened to a page."""
         rows = self._worked_out()
         with self._trace.reading():
-            return page_story(self._trace, rows, arena, page, 0)
+            return page_timeline(self._trace, rows, arena, page, 0)
 
     def _worked_out(self) -> pl.DataFrame:
         """The faults, once they are known; ArenatraceError if they never will be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from arenatrace.analysis.pages.positions import Moment
+from arenatrace.analysis.pages.positions import Position
 from arenatrace.tui.picture import Picture
 from arenatrace.tui.snapshot import Snapshot
 
@@ -28,17 +28,17 @@ class Source(Protocol):
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """The object of ``analysis.explanation`` for one fault, None if it is not there."""
 
-    def moment_of(self, number: int) -> Moment | None:
+    def moment_of(self, number: int) -> Position | None:
         """Just before fault ``number``, None if it is not there."""
 
-    def moment_near(self, arena: int, at: Moment, steps: int) -> Moment:
+    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
         """One event of ``arena`` after ``at``, or before it if ``steps`` is below 0."""
 
-    def picture(self, arena: int, at: Moment) -> Picture:
+    def picture(self, arena: int, at: Position) -> Picture:
         """The pages of ``arena`` at a moment."""
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
         """Every program, with ``lines`` the number of lines known instead of the lines."""
 
-    def page_story(self, arena: int, page: int) -> list[dict[str, Any]]:
-        """What happened to a page, as ``analysis.page_story`` tells it."""
+    def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
+        """What happened to a page, as ``analysis.page_timeline`` tells it."""

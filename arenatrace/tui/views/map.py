@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
-from arenatrace.analysis.pages.positions import END, Moment
+from arenatrace.analysis.pages.positions import END, Position
 from arenatrace.errors import ArenatraceError
 from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import size
@@ -65,7 +65,7 @@ class MapView(Vertical):
         self._source = source
         self._snapshot: Snapshot | None = None
         self._arena: Row | None = None
-        self._moment: Moment = END
+        self._moment: Position = END
         self._picture: Picture | None = None
         self._busy = ""
         self._story: tuple[int, list[dict[str, Any]]] | None = None
@@ -92,7 +92,7 @@ class MapView(Vertical):
         self.query_one("#legend", Static).update(legend)
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> Position:
         """The moment that is shown."""
         return self._moment
 
@@ -121,7 +121,7 @@ class MapView(Vertical):
         if self._arena is None and self._snapshot is not None and self._snapshot.arenas:
             self.visit(self._snapshot.arenas[0])
 
-    def visit(self, arena: Row, moment: Moment = END, page: int | None = None) -> None:
+    def visit(self, arena: Row, moment: Position = END, page: int | None = None) -> None:
         """Show ``arena`` at ``moment``, with the cursor on ``page``."""
         self._arena, self._moment, self._page = arena, moment, page
         self._look()
@@ -143,7 +143,7 @@ class MapView(Vertical):
             self._arena, self._page = arena, row["page"]
             self._ask(lambda: source.moment_of(number) or END)
 
-    def visit_event(self, arena: int, moment: Moment, page: int | None) -> None:
+    def visit_event(self, arena: int, moment: Position, page: int | None) -> None:
         """Show an arena just before an event."""
         row = self._row_of(arena)
         if row is not None:
@@ -153,7 +153,7 @@ class MapView(Vertical):
         rows = () if self._snapshot is None else self._snapshot.arenas
         return next((row for row in rows if row["arena"] == arena), None)
 
-    def _ask(self, moment: Callable[[], Moment]) -> None:
+    def _ask(self, moment: Callable[[], Position]) -> None:
         """Work out a moment and the picture at it."""
         if self._arena is None:
             return
@@ -210,7 +210,7 @@ class MapView(Vertical):
 
         def work() -> tuple[int, int, list[dict[str, Any]]]:
             try:
-                return index, page, source.page_story(index, page)
+                return index, page, source.page_timeline(index, page)
             except ArenatraceError:
                 return index, page, []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from arenatrace.analysis.pages.positions import END, Moment
+from arenatrace.analysis.pages.positions import END, Position
 from arenatrace.report.units import address
 from arenatrace.schema import PAGE_SIZE
 from arenatrace.tui.picture import GLYPHS, Picture
@@ -48,7 +48,7 @@ def page_text(
     return text
 
 
-def _story_lines(story: Sequence[dict[str, Any]], moment: Moment, room: int) -> list[Text]:
+def _story_lines(story: Sequence[dict[str, Any]], moment: Position, room: int) -> list[Text]:
     """``room`` lines of a page's history, with ``moment`` marked."""
     if not story:
         return [Text("nothing recorded about this page", "dim")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arenatrace.analysis.pages.positions import END, Moment
+from arenatrace.analysis.pages.positions import END, Position
 from arenatrace.report.units import duration, since
 from arenatrace.tui.snapshot import Snapshot
 
@@ -29,12 +29,12 @@ class TimeSpan:
         begin, end = self.ends_ns
         return max(0.0, min(1.0, (ts_ns - begin) / (end - begin)))
 
-    def moment(self, share: float) -> Moment:
+    def moment(self, share: float) -> Position:
         """The moment when so much of it has passed."""
         begin, end = self.ends_ns
         return END if share >= 1 else (begin + round(share * (end - begin)), 0)
 
-    def words(self, moment: Moment) -> str:
+    def words(self, moment: Position) -> str:
         """When a moment is."""
         snapshot = self._snapshot
         if moment == END:

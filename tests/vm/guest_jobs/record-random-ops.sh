@@ -2,7 +2,7 @@
 # Record random operations on arenas, in the guest.
 # usage: record-random-ops.sh MODULE RANDOM_OPS [OPTION...]
 # Leaves random.atrace, random.json (what was done), random.log (what record said), random.rc
-# (its exit status) and dmesg.txt in $LAB_OUT. Without the kernel's fault handler the module
+# (its exit status) and random-dmesg.txt in $LAB_OUT. Without the kernel's fault handler the module
 # stays out: a touch by the kernel would be an oops.
 module=$1 program=$2
 shift 2
@@ -16,4 +16,4 @@ fi
 arenatrace record $recovery -o "$LAB_OUT/random.atrace" -- \
     "$program" --truth "$LAB_OUT/random.json" "$@" 2>"$LAB_OUT/random.log"
 echo $? >"$LAB_OUT/random.rc"
-dmesg >"$LAB_OUT/dmesg.txt"
+dmesg >"$LAB_OUT/random-dmesg.txt"
