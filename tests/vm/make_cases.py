@@ -1,6 +1,7 @@
 """Record docs/cases/*.atrace in the lab: ``make cases``.
 
-The four recordings are those that docs/cases tells of: two programs, each as it was and fixed.
+docs/cases explains the four recordings: two workloads, each with its bug and fixed. Run
+docs/generate_cases.py afterwards.
 """
 
 from __future__ import annotations
@@ -19,28 +20,27 @@ PROGRAMS = Path(__file__).parent / "workloads" / "cases"
 JOB = Path(__file__).parent / "guest_jobs" / "record-cases.sh"
 
 
-def record_cases(lab: Lab) -> Path:
-    """Record the four runs in one boot; the directory with .atrace, .out and .log of each."""
+def record_cases(lab: Lab, how: str) -> Path:
+    """Run the job in one boot, ``apart`` or ``together``; return what it left."""
     faults = lab.prepare(WORKLOAD, BUILD)
     cases = lab.prepare(PROGRAMS, BUILD)
-    job = f"sh files/{JOB.name} files/{faults.name}/build files/{cases.name}/build"
+    job = f"sh files/{JOB.name} files/{faults.name}/build files/{cases.name}/build {how}"
     result = lab.run(job, files=[faults, cases, JOB], timeout=1200)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{result.console[-3000:]}"
     return result.out_dir
 
 
 def main() -> None:
-    """Record, and copy the traces and the kernel's reports."""
+    """Record, and copy the traces and the report that one case begins with."""
     with tempfile.TemporaryDirectory() as directory:
-        recorded = record_cases(Lab(Path(directory)))
+        recorded = record_cases(Lab(Path(directory)), "apart")
         for name in NAMES:
             target = CASES / f"{name}.atrace"
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(recorded / f"{name}.atrace", target)
             for path in target.iterdir():
                 path.chmod(0o644)
-            shutil.copy(recorded / f"{name}.out", CASES / f"{name}.out")
-            print(f"{name}: {(recorded / f'{name}.log').read_text()}")
+        shutil.copy(recorded / "sessions.out", CASES / "sessions.out")
 
 
 if __name__ == "__main__":
