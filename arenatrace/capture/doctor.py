@@ -21,7 +21,8 @@ from arenatrace.capture.kernel.probe_points import (
 )
 from arenatrace.capture.kernel.stream_readers import StreamReader, stream_readers
 from arenatrace.capture.kernel.struct_offsets import offsets
-from arenatrace.capture.probes.loader import import_bcc, probes_dir, require_headers
+from arenatrace.capture.probes.bcc_module import import_bcc, require_headers
+from arenatrace.capture.probes.source import probes_dir
 from arenatrace.errors import UnsupportedError
 
 

@@ -1,25 +1,23 @@
-"""Compile, load and attach the probes. The only module that imports ``bcc``."""
+"""Compile, load and attach the probes, and read their maps."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.resources
 import mmap
-import os
 import platform
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from arenatrace.capture.kernel.probe_points import PointState
+from arenatrace.capture.probes.bcc_module import captured_stderr, import_bcc
 from arenatrace.capture.probes.bpf_syscall import freeze_map, prog_info, run_iterator
 from arenatrace.capture.probes.filters import Filters, as_id, as_tag, kept_name
 from arenatrace.capture.probes.percpu_array import PerCpuArray
+from arenatrace.capture.probes.source import probe_source
 from arenatrace.capture.probes.stack_cache import StackDoubt, StackMemory, mend_calls
 from arenatrace.capture.ring.notes import ArenaNote, NoteType, ProgNote, parse
 from arenatrace.capture.ring.ring_buffer import MappedRing
@@ -27,100 +25,11 @@ from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes, refused_
 from arenatrace.errors import UnsupportedError
 from arenatrace.schema import LOST_NOTES, LOST_STACKS
 
-_SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
 #: struct at_loss of the probes.
 _LOSS = [("count", "<u8"), ("first_ns", "<u8"), ("last_ns", "<u8"), ("looks", "<u8")]
 #: What libbcc says of a map that the kernel did not make.
 _NO_RING = re.compile(r"could not open bpf map: (?:events|notes), error: (.+)")
-
-
-def probes_dir() -> Path:
-    """The directory of the probes' C files: inside an installed wheel, else of the checkout."""
-    inside = Path(str(importlib.resources.files("arenatrace"))) / "probes"
-    beside = Path(__file__).resolve().parents[3] / "probes"
-    for place in (inside, beside):
-        if (place / _SOURCE).is_file():
-            return place
-    raise UnsupportedError(
-        f"the probes' source {_SOURCE} is not installed with this package",
-        "reinstall arenatrace from its wheel or run it from a checkout",
-    )
-
-
-def import_bcc() -> Any:
-    """The distribution's ``bcc`` module; UnsupportedError with the package to install."""
-    hint = (
-        "install your distribution's package (Debian and Ubuntu: apt install python3-bpfcc; "
-        "Fedora: dnf install python3-bcc)"
-    )
-    try:
-        with _distribution_packages():
-            import bcc
-    except (ImportError, OSError) as exc:  # OSError: its libbcc.so is missing
-        version = ".".join(map(str, sys.version_info[:2]))
-        raise UnsupportedError(
-            f"the Python module bcc cannot be imported by Python {version}: {exc}", hint
-        ) from exc
-    if not hasattr(bcc, "BPF"):
-        raise UnsupportedError(
-            "the Python module bcc that is installed is not the BPF Compiler Collection "
-            "(PyPI has an unrelated package of that name)",
-            "pip uninstall bcc, then " + hint,
-        )
-    return bcc
-
-
-@contextlib.contextmanager
-def _distribution_packages() -> Iterator[None]:
-    """Let an import find what the distribution installed, after everything else.
-
-    A virtual environment does not see those packages, and should not see all of them.
-    """
-    version = ".".join(map(str, sys.version_info[:2]))
-    places = [
-        "/usr/lib/python3/dist-packages",  # Debian and its children
-        f"/usr/lib/python{version}/site-packages",  # Fedora, Arch, openSUSE
-    ]
-    added = [place for place in places if place not in sys.path]
-    sys.path += added
-    try:
-        yield
-    finally:
-        for place in added:
-            sys.path.remove(place)
-
-
-def require_headers(release: str) -> None:
-    """Raise UnsupportedError unless BCC can find headers for kernel ``release``."""
-    if os.environ.get("BCC_KERNEL_SOURCE") or Path("/sys/kernel/kheaders.tar.xz").exists():
-        return
-    build = Path("/lib/modules") / release / "build"
-    if not build.is_dir():
-        raise UnsupportedError(
-            f"the headers of the running kernel are missing: {build} does not exist",
-            f"Debian and Ubuntu: apt install linux-headers-{release}; other kernels: "
-            "CONFIG_IKHEADERS=m and modprobe kheaders",
-        )
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[list[str]]:
-    """Collect what native code writes to file descriptor 2 (clang and libbpf do)."""
-    said: list[str] = []
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
-        saved = os.dup(2)
-        try:
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield said
-            finally:
-                os.dup2(saved, 2)
-        finally:
-            os.close(saved)
-        sink.seek(0)
-        said += sink.read().decode("utf-8", "replace").splitlines()
 
 
 def _reason(said: list[str]) -> str:
@@ -147,7 +56,6 @@ class Probes:
         memory: StackMemory | None = None,
     ) -> None:
         bcc = import_bcc()
-        source_dir = probes_dir()
         self._lib = sys.modules["bcc.libbcc"].lib
         self.ring_sizes = rings
         self.attached: list[str] = []
@@ -157,14 +65,13 @@ class Probes:
         self._iterators: list[int] = []
         self._loss_looks = 0
         flags = [
-            f"-I{source_dir}",
             f"-DAT_EVENTS_PAGES={rings.events // mmap.PAGESIZE}",
             f"-DAT_NOTES_PAGES={rings.notes // mmap.PAGESIZE}",
             *(f"-D{name}={value}" for name, value in offsets.items()),
             *(f"-D{state.point.macro}" for state in states if state.present),
             *(f"-D{macro}" for macro in macros),
         ]
-        text = (source_dir / _SOURCE).read_text()
+        text = probe_source()
         #: Whether stacks are remembered; else each is walked.
         self.remembers = False
         if memory is not None:
@@ -189,7 +96,7 @@ class Probes:
     def _takes(self, memory: StackMemory) -> bool:
         """Load the probes that remember stacks; False if the kernel does not take them."""
         try:
-            with _captured_stderr():
+            with captured_stderr():
                 for name in self._names():
                     start = self._lib.bpf_function_start(self._bpf.module, name)
                     size = self._lib.bpf_function_size(self._bpf.module, name)
@@ -216,7 +123,7 @@ class Probes:
 
         failure: Exception | None = None
         module: Any = None
-        with _captured_stderr() as said:
+        with captured_stderr() as said:
             try:
                 module = Module(text=text, cflags=flags)
             except Exception as exc:
@@ -255,7 +162,7 @@ class Probes:
         function = name.decode().removeprefix("kret").removeprefix("k")
         function = function.removeprefix("func__vmlinux__").replace("bpf_iter__", "bpf_iter_")
         failure: Exception | None = None
-        with _captured_stderr() as said:
+        with captured_stderr() as said:
             try:
                 if name.startswith(b"kfunc__"):
                     self._bpf.attach_kfunc(fn_name=name)
