@@ -2,21 +2,20 @@
 /* Whether the probes record, set by user space. */
 
 /*
- * Probes are attached and detached one after another, so at both ends some are there while
- * others are not, and what they see together is no true account. Nothing is recorded until
- * user space, with all of them in place, sets this; and nothing after it is cleared.
+ * Probes attach and detach one by one. User space sets `recording` when all are attached and
+ * clears it before the first detaches: events outside that time would be a partial history.
  */
-struct at_told {
+struct at_control {
 	u32 recording;
-	/* how often user space began new files, where what was sent before is not to be read */
+	/* incremented when user space starts new files: symbols and stacks must be sent again */
 	u32 files;
 };
-BPF_ARRAY(told, struct at_told, 1);
+BPF_ARRAY(control, struct at_control, 1);
 
-static __always_inline bool is_recording(void)
+static __always_inline bool at_is_recording(void)
 {
 	int zero = 0;
-	struct at_told *t = told.lookup(&zero);
+	struct at_control *t = control.lookup(&zero);
 
 	return t && t->recording;
 }

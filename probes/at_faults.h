@@ -2,13 +2,13 @@
 /* State and event of a fault, for both kinds. */
 
 #define AT_EEXIST 17
-/* a claim this old is a leftover: filling a page takes microseconds */
+/* a claim this old is stale: filling an entry takes microseconds */
 #define AT_CLAIM_NS 1000000000LL
 
 /*
- * A fault on its way through the handler, by task: page_fault_oops() knows the error code,
- * the handler the address, bpf_prog_find_from_stack() the program, the PTE callback whether
- * anything was there. Idle tasks are one per CPU, so the task pointer is enough of a key.
+ * A fault in progress, by task pointer: page_fault_oops() has the error code, the handler the
+ * address, bpf_prog_find_from_stack() the program, the PTE callback whether the entry was empty.
+ * Each CPU has its own idle task, so the task pointer is a sufficient key.
  */
 enum { AT_IN_OOPS = 1, AT_IN_HANDLER = 2, AT_IN_REPORT = 3, AT_IN_FIXUP = 4 };
 struct at_fault {
@@ -27,32 +27,32 @@ struct at_fault {
 BPF_HASH(faults, u64, struct at_fault, 16384);
 
 /*
- * Page table entries being filled at this moment, by entry. Two CPUs may fault on one page
- * and both find it empty, but only one of them installs: who claims the entry first is the
- * one that is said to. The value is when; the lowest bit, that another one came too late.
+ * Page table entries that are being filled, by entry. Two CPUs may fault on one page and both find
+ * it empty, but only one installs: the first to claim the entry counts as that one. The value is
+ * the time of the claim, ns; its lowest bit says that a second CPU tried to claim.
  */
-#define AT_TOO_LATE 1ULL
-BPF_HASH(filling, u64, u64, 1024);
+#define AT_CLAIM_CONTESTED 1ULL
+BPF_HASH(pte_claims, u64, u64, 1024);
 
 /*
- * Everything a report needs of the blamed program and of the code on the stack is taken
- * now: programs and modules may be gone before user space reads this. Returns whether the
- * note was sent: its event has the same ts_ns, CPU and thread, which makes the pair.
+ * Send the stack, its symbols and the blamed program at the time of the fault: programs and modules
+ * may be freed before user space reads this. Returns whether the note was sent. Its event has the
+ * same ts_ns, CPU and thread, which pairs them.
  */
-static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
+static __always_inline bool at_send_fault_stack(void *ctx, u64 prog, u64 ts_ns)
 {
-	u64 now = generation();
-	struct at_note_stack *n;
+	u64 now = at_symbol_epoch();
+	struct at_note_fault_stack *n;
 	u64 aux, frame;
 	long bytes;
 	u32 i;
 
-	n = notes.ringbuf_reserve(sizeof(struct at_note_stack));
+	n = notes.ringbuf_reserve(sizeof(struct at_note_fault_stack));
 	if (!n) {
-		count_lost_note(AT_NOTE_STACK);
+		at_count_lost_note(AT_NOTE_FAULT_STACK);
 		return false;
 	}
-	note_head(&n->note, AT_NOTE_STACK,
+	at_note_init(&n->note, AT_NOTE_FAULT_STACK,
 		  (u64)bpf_get_smp_processor_id() << 32 | (u32)bpf_get_current_pid_tgid(), 0);
 	n->note.ts_ns = ts_ns;
 	n->start = 0;
@@ -62,11 +62,11 @@ static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
 	__builtin_memset(n->tag, 0, sizeof(n->tag));
 	__builtin_memset(n->name, 0, sizeof(n->name));
 	if (prog) {
-		aux = U64_AT(prog, bpf_prog__aux);
-		n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
-		n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
-		n->arena = U64_AT(aux, bpf_prog_aux__arena);
-		n->id = U32_AT(aux, bpf_prog_aux__id);
+		aux = AT_U64(prog, bpf_prog__aux);
+		n->start = AT_U64(aux, bpf_prog_aux__ksym__start);
+		n->end = AT_U64(aux, bpf_prog_aux__ksym__end);
+		n->arena = AT_U64(aux, bpf_prog_aux__arena);
+		n->id = AT_U32(aux, bpf_prog_aux__id);
 		bpf_probe_read_kernel(n->tag, sizeof(n->tag), (void *)(prog + AT_OFF_bpf_prog__tag));
 		bpf_probe_read_kernel(n->name, sizeof(n->name),
 				      (void *)(aux + AT_OFF_bpf_prog_aux__name));
@@ -77,37 +77,37 @@ static __always_inline bool note_stack(void *ctx, u64 prog, u64 ts_ns)
 		if (i * 8 >= bytes || bytes <= 0)
 			break;
 		frame = n->frames[i];
-		note_symbol(frame, now, ts_ns);
+		at_send_symbol(frame, now, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	return true;
 }
 
-/* The event of a fault, and before it the stack that belongs to it. */
-static __always_inline void fault_event(void *ctx, u32 kind, struct at_fault *f, u64 addr, u64 ip,
+/* Send the stack of a fault, then its event. */
+static __always_inline void at_send_fault_event(void *ctx, u32 kind, struct at_fault *f, u64 addr, u64 ip,
 					u32 flags)
 {
-	/* the moment of the fault itself: by now the kernel has written its report */
+	/* the time of the fault: by now the kernel has written its report */
 	u64 ts_ns = f && f->ts_ns ? f->ts_ns : bpf_ktime_get_ns();
 	u64 prog = f ? f->prog : 0;
 	struct at_event *e;
 	bool has_stack;
 	u64 aux;
 
-	if (!is_recording())
+	if (!at_is_recording())
 		return;
-	/* an oops is recorded whoever is to blame: it may be the touched arena's own program */
-	if ((kind != AT_KERNEL_FAULT || flags & AT_F_OK) && !is_wanted_fault(prog))
+	/* an oops passes every filter: the blamed program may not be the one at fault */
+	if ((kind != AT_KERNEL_FAULT || flags & AT_F_OK) && !at_filter_passes_fault(prog))
 		return;
-	has_stack = note_stack(ctx, prog, ts_ns);
-	e = event_begin(kind);
+	has_stack = at_send_fault_stack(ctx, prog, ts_ns);
+	e = at_event_begin(kind);
 	if (!e)
 		return;
 	e->ts_ns = ts_ns;
 	if (prog) {
-		aux = U64_AT(prog, bpf_prog__aux);
-		e->arena = U64_AT(aux, bpf_prog_aux__arena);
-		e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+		aux = AT_U64(prog, bpf_prog__aux);
+		e->arena = AT_U64(aux, bpf_prog_aux__arena);
+		e->ret = AT_U64(aux, bpf_prog_aux__ksym__start);
 	}
 	e->addr = addr;
 	e->ip = ip;
@@ -120,5 +120,5 @@ static __always_inline void fault_event(void *ctx, u32 kind, struct at_fault *f,
 		e->error_code = f->error_code;
 	}
 	e->flags = flags;
-	event_end(e);
+	at_event_submit(e);
 }

@@ -8,81 +8,81 @@ struct at_name {
 #endif
 
 /*
- * What user space asked for, by id and name, and the objects that turned out to be it, by
- * pointer. A pointer whose object is gone stays until another object takes its place: a
- * program may run on for a moment after its unload.
+ * filter_*: ids, names and tags that user space asked for. selected_*: pointers of the objects
+ * that match. A pointer stays selected after its object is freed, until another object has the
+ * same address: a program may run for a moment after its unload.
  */
 #ifdef AT_FILTER_ARENA
-BPF_HASH(arena_ids, u32, u8, 64);
-BPF_HASH(arena_names, struct at_name, u8, 64);
-BPF_HASH(wanted_arenas, u64, u8, 16384);
+BPF_HASH(filter_arena_ids, u32, u8, 64);
+BPF_HASH(filter_arena_names, struct at_name, u8, 64);
+BPF_HASH(selected_arenas, u64, u8, 16384);
 #endif
 #ifdef AT_FILTER_PROG
-BPF_HASH(prog_ids, u32, u8, 64);
-BPF_HASH(prog_names, struct at_name, u8, 64);
-BPF_HASH(prog_tags, u64, u8, 64);
-BPF_HASH(wanted_progs, u64, u8, 16384);
-BPF_HASH(arenas_of_wanted, u64, u8, 16384);
+BPF_HASH(filter_prog_ids, u32, u8, 64);
+BPF_HASH(filter_prog_names, struct at_name, u8, 64);
+BPF_HASH(filter_prog_tags, u64, u8, 64);
+BPF_HASH(selected_progs, u64, u8, 16384);
+BPF_HASH(arenas_of_selected, u64, u8, 16384);
 #endif
 
-static __always_inline void choose_arena(u64 arena, u64 name_at)
+static __always_inline void at_filter_update_arena(u64 arena, u64 name_at)
 {
 #ifdef AT_FILTER_ARENA
-	u32 id = U32_AT(arena, bpf_map__id);
+	u32 id = AT_U32(arena, bpf_map__id);
 	struct at_name name = {};
 	u8 yes = 1;
 
 	bpf_probe_read_kernel(&name, sizeof(name), (void *)name_at);
-	if (!arena_ids.lookup(&id) && !arena_names.lookup(&name))
-		wanted_arenas.delete(&arena);
-	else if (wanted_arenas.update(&arena, &yes))
-		count_lost_note(AT_NOTE_ARENA);
+	if (!filter_arena_ids.lookup(&id) && !filter_arena_names.lookup(&name))
+		selected_arenas.delete(&arena);
+	else if (selected_arenas.update(&arena, &yes))
+		at_count_lost_note(AT_NOTE_ARENA);
 #endif
 }
 
-static __always_inline void choose_prog(u64 prog, u64 aux)
+static __always_inline void at_filter_update_prog(u64 prog, u64 aux)
 {
 #ifdef AT_FILTER_PROG
-	u64 arena = U64_AT(aux, bpf_prog_aux__arena);
-	u64 tag = read_u64(prog + AT_OFF_bpf_prog__tag);
-	u32 id = U32_AT(aux, bpf_prog_aux__id);
+	u64 arena = AT_U64(aux, bpf_prog_aux__arena);
+	u64 tag = at_read_u64(prog + AT_OFF_bpf_prog__tag);
+	u32 id = AT_U32(aux, bpf_prog_aux__id);
 	struct at_name name = {};
 	u8 yes = 1;
 
 	bpf_probe_read_kernel(&name, sizeof(name), (void *)(aux + AT_OFF_bpf_prog_aux__name));
-	if (!prog_ids.lookup(&id) && !prog_names.lookup(&name) && !prog_tags.lookup(&tag)) {
-		wanted_progs.delete(&aux);
+	if (!filter_prog_ids.lookup(&id) && !filter_prog_names.lookup(&name) && !filter_prog_tags.lookup(&tag)) {
+		selected_progs.delete(&aux);
 		return;
 	}
-	if (wanted_progs.update(&aux, &yes))
-		count_lost_note(AT_NOTE_PROG);
-	if (arena && arenas_of_wanted.update(&arena, &yes))
-		count_lost_note(AT_NOTE_ARENA);
+	if (selected_progs.update(&aux, &yes))
+		at_count_lost_note(AT_NOTE_PROG);
+	if (arena && arenas_of_selected.update(&arena, &yes))
+		at_count_lost_note(AT_NOTE_ARENA);
 #endif
 }
 
-/* An arena that was made anew where another one was: what that one belonged to is over. */
-static __always_inline void forget_arena(u64 arena)
+/* A new arena has the address of a freed one: drop the old selection. */
+static __always_inline void at_filter_forget_arena(u64 arena)
 {
 #ifdef AT_FILTER_PROG
-	arenas_of_wanted.delete(&arena);
+	arenas_of_selected.delete(&arena);
 #endif
 }
 
-static __always_inline bool is_wanted_arena(u64 arena)
+static __always_inline bool at_filter_passes_arena(u64 arena)
 {
 #ifdef AT_FILTER_ARENA
-	if (!wanted_arenas.lookup(&arena))
+	if (!selected_arenas.lookup(&arena))
 		return false;
 #endif
 #ifdef AT_FILTER_PROG
-	if (!arenas_of_wanted.lookup(&arena))
+	if (!arenas_of_selected.lookup(&arena))
 		return false;
 #endif
 	return true;
 }
 
-static __always_inline bool is_wanted_task(void)
+static __always_inline bool at_filter_passes_task(void)
 {
 #ifdef AT_FILTER_CGROUP
 	return AT_FILTER_CGROUP;
@@ -91,23 +91,23 @@ static __always_inline bool is_wanted_task(void)
 #endif
 }
 
-/* A fault that the kernel blames on nobody may be anybody's: it is kept. */
-static __always_inline bool is_wanted_fault(u64 prog)
+/* Faults without a blamed program always pass the filter. */
+static __always_inline bool at_filter_passes_fault(u64 prog)
 {
 	u64 aux __maybe_unused, arena __maybe_unused;
 
-	if (!is_wanted_task())
+	if (!at_filter_passes_task())
 		return false;
 	if (!prog)
 		return true;
 #ifdef AT_FILTER_PROG
-	aux = U64_AT(prog, bpf_prog__aux);
-	if (!wanted_progs.lookup(&aux))
+	aux = AT_U64(prog, bpf_prog__aux);
+	if (!selected_progs.lookup(&aux))
 		return false;
 #endif
 #ifdef AT_FILTER_ARENA
-	arena = U64_AT(U64_AT(prog, bpf_prog__aux), bpf_prog_aux__arena);
-	if (!wanted_arenas.lookup(&arena))
+	arena = AT_U64(AT_U64(prog, bpf_prog__aux), bpf_prog_aux__arena);
+	if (!selected_arenas.lookup(&arena))
 		return false;
 #endif
 	return true;

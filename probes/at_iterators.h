@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Arenas and programs that exist when the recording begins. */
 
-/* The iterators' contexts, as the kernel's BPF_ITER macros make them; user space checks. */
+/* Contexts of the iterators, as the kernel's BPF_ITER macros define them; user space checks them. */
 struct bpf_iter__bpf_map {
 	u64 meta;
 	u64 map;
@@ -16,8 +16,8 @@ BPF_ITER(bpf_map)
 {
 	u64 map = ctx->map;
 
-	if (map && U32_AT(map, bpf_map__map_type) == BPF_MAP_TYPE_ARENA)
-		note_arena(map, map + AT_OFF_bpf_map__name, AT_F_PREEXISTING);
+	if (map && AT_U32(map, bpf_map__map_type) == BPF_MAP_TYPE_ARENA)
+		at_send_arena(map, map + AT_OFF_bpf_map__name, AT_F_PREEXISTING);
 	return 0;
 }
 #endif
@@ -28,7 +28,7 @@ BPF_ITER(bpf_prog)
 	u64 prog = ctx->prog;
 
 	if (prog)
-		note_prog(prog, U64_AT(prog, bpf_prog__aux), AT_F_PREEXISTING);
+		at_send_prog(prog, AT_U64(prog, bpf_prog__aux), AT_F_PREEXISTING);
 	return 0;
 }
 #endif

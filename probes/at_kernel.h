@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Reads of kernel memory at offsets that user space took from BTF. */
 
-static __always_inline u64 read_u64(u64 at)
+static __always_inline u64 at_read_u64(u64 at)
 {
 	u64 v = 0;
 
@@ -9,7 +9,7 @@ static __always_inline u64 read_u64(u64 at)
 	return v;
 }
 
-static __always_inline u32 read_u32(u64 at)
+static __always_inline u32 at_read_u32(u64 at)
 {
 	u32 v = 0;
 
@@ -17,5 +17,5 @@ static __always_inline u32 read_u32(u64 at)
 	return v;
 }
 
-#define U64_AT(base, field) read_u64((u64)(base) + AT_OFF_##field)
-#define U32_AT(base, field) read_u32((u64)(base) + AT_OFF_##field)
+#define AT_U64(base, field) at_read_u64((u64)(base) + AT_OFF_##field)
+#define AT_U32(base, field) at_read_u32((u64)(base) + AT_OFF_##field)

@@ -7,14 +7,14 @@ KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long
 	u64 task = bpf_get_current_task();
 	struct at_fault f = {};
 
-	if (!is_recording())
+	if (!at_is_recording())
 		return 0;
 	f.addr = address;
-	f.ip = U64_AT(regs, pt_regs__ip);
+	f.ip = AT_U64(regs, pt_regs__ip);
 	f.error_code = error_code;
 	f.has_error_code = 1;
 	f.where = AT_IN_OOPS;
-	/* X86_PF_PROT: the page was there, and the handler is not asked */
+	/* X86_PF_PROT: the page was mapped, and the handler is not called */
 	if (error_code & 1)
 		f.oops = AT_OOPS_PROTECTION;
 #ifndef AT_PROBE_bpf_arena_handle_page_fault
@@ -23,7 +23,7 @@ KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long
 #endif
 	if (f.oops) {
 		/* X86_PF_WRITE */
-		fault_event(ctx, AT_KERNEL_FAULT, &f, address, f.ip, error_code & 2 ? AT_F_WRITE : 0);
+		at_send_fault_event(ctx, AT_KERNEL_FAULT, &f, address, f.ip, error_code & 2 ? AT_F_WRITE : 0);
 		return 0;
 	}
 	faults.update(&task, &f);
@@ -32,8 +32,8 @@ KFUNC_PROBE(page_fault_oops, void *regs, unsigned long error_code, unsigned long
 #endif
 
 /*
- * arm64: every fault of the kernel comes by here, most of them to be fixed up. What was a
- * permission fault cannot be told from those on the way in, and is not recorded.
+ * arm64: every kernel fault enters here, and most are fixed up. At entry a permission fault looks
+ * like any other, so it is not recorded.
  */
 #ifdef AT_PROBE___do_kernel_fault
 KFUNC_PROBE(__do_kernel_fault, unsigned long addr, unsigned long esr, void *regs)
@@ -41,11 +41,11 @@ KFUNC_PROBE(__do_kernel_fault, unsigned long addr, unsigned long esr, void *regs
 	u64 task = bpf_get_current_task();
 	struct at_fault f = {};
 
-	/* the kernel's half has the highest bit set */
-	if (!is_recording() || (s64)addr >= 0)
+	/* kernel addresses have the highest bit set */
+	if (!at_is_recording() || (s64)addr >= 0)
 		return 0;
 	f.addr = addr;
-	f.ip = U64_AT(regs, pt_regs__pc);
+	f.ip = AT_U64(regs, pt_regs__pc);
 	f.error_code = esr;
 	f.has_error_code = 1;
 	f.where = AT_IN_OOPS;
@@ -61,7 +61,7 @@ KFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write, unsign
 	struct at_fault *seen = faults.lookup(&task);
 	struct at_fault f = {};
 
-	if (!is_recording())
+	if (!at_is_recording())
 		return 0;
 
 	if (seen && seen->where == AT_IN_OOPS && seen->addr == addr && seen->ip == fault_ip) {
@@ -85,18 +85,18 @@ KRETFUNC_PROBE(bpf_arena_handle_page_fault, unsigned long addr, u8 is_write,
 	if (f) {
 		pte = f->claimed_pte;
 		if (pte)
-			filling.delete(&pte);
-		/* another fault's: the kernel's answer is lost, the stack still has its own */
+			pte_claims.delete(&pte);
+		/* state of another fault: the blamed program is unknown, the stack is still valid */
 		if (f->where != AT_IN_HANDLER || f->addr != addr || f->ip != fault_ip)
 			f = 0;
 	}
-	/* the handler's own questions, in its order */
+	/* the handler's own checks, in its order */
 	if (f && !ret)
 		f->oops = !f->prog ? AT_OOPS_NO_PROGRAM :
-			  !U64_AT(U64_AT(f->prog, bpf_prog__aux), bpf_prog_aux__arena) ?
+			  !AT_U64(AT_U64(f->prog, bpf_prog__aux), bpf_prog_aux__arena) ?
 				     AT_OOPS_NO_ARENA :
 				     AT_OOPS_OUTSIDE_ARENA;
-	fault_event(ctx, AT_KERNEL_FAULT, f, addr, fault_ip,
+	at_send_fault_event(ctx, AT_KERNEL_FAULT, f, addr, fault_ip,
 		    (is_write ? AT_F_WRITE : 0) | (ret ? AT_F_OK : 0));
 	faults.delete(&task);
 	return 0;
@@ -129,26 +129,26 @@ KFUNC_PROBE(apply_range_set_scratch_cb, void *pte, unsigned long addr, void *dat
 	now = bpf_ktime_get_ns();
 	f->ts_ns = now;
 	f->pte_seen = 1;
-	now &= ~AT_TOO_LATE;
-	was_none = read_u64(key) == 0;
-	/* claim, then look: whoever claims after a finished fault finds the entry filled */
-	if (filling.insert(&key, &now) == -AT_EEXIST) {
-		claimed = filling.lookup(&key);
-		/* the other CPU may have looked at the clock later than this one */
+	now &= ~AT_CLAIM_CONTESTED;
+	was_none = at_read_u64(key) == 0;
+	/* claim, then read: a claim after a finished fault finds the entry filled */
+	if (pte_claims.insert(&key, &now) == -AT_EEXIST) {
+		claimed = pte_claims.lookup(&key);
+		/* signed: the other CPU may have read the clock later than this one */
 		if (claimed && (s64)(now - *claimed) < AT_CLAIM_NS) {
-			/* whoever else writes here now writes the same */
-			*(volatile u64 *)claimed |= AT_TOO_LATE;
+			/* concurrent writers store the same value */
+			*(volatile u64 *)claimed |= AT_CLAIM_CONTESTED;
 			return 0;
 		}
-		filling.update(&key, &now);
+		pte_claims.update(&key, &now);
 	}
 	f->claimed_pte = key;
-	f->pte_was_none = read_u64(key) == 0;
+	f->pte_was_none = at_read_u64(key) == 0;
 	if (f->pte_was_none || !was_none)
 		return 0;
-	/* between claim and look it was filled: by who came too late and was faster all the same */
-	claimed = filling.lookup(&key);
-	f->pte_was_none = claimed && *(volatile u64 *)claimed & AT_TOO_LATE;
+	/* filled between claim and read: by a CPU that claimed too late and was faster */
+	claimed = pte_claims.lookup(&key);
+	f->pte_was_none = claimed && *(volatile u64 *)claimed & AT_CLAIM_CONTESTED;
 	return 0;
 }
 #endif

@@ -2,66 +2,66 @@
 /* The stack of a page operation, from the cache or by a walk. */
 
 #ifdef AT_STACKS
-/* The hash of the stack that led here; 0, and counted, if it cannot be given. */
-static __always_inline u64 page_trace(void *ctx, u32 kind, u32 files)
+/* Return the hash of the present stack; 0 and a counted loss if it was not sent. */
+static __always_inline u64 at_page_stack(void *ctx, u32 kind, u32 files)
 {
-	u32 which = kind == AT_PAGE_ALLOC ? AT_TRACE_ALLOC :
-		    kind == AT_PAGE_FREE  ? AT_TRACE_FREE :
-					    AT_TRACE_RESERVE;
+	u32 which = kind == AT_PAGE_ALLOC ? AT_WALK_ALLOC :
+		    kind == AT_PAGE_FREE  ? AT_WALK_FREE :
+					    AT_WALK_RESERVE;
 	u64 now, hash = 0;
 	struct at_frames *f;
 	u64 *sent;
 	long bytes;
 	u32 count, i;
-#ifdef AT_REMEMBER_STACKS
+#ifdef AT_STACK_CACHE
 	int zero = 0;
-	struct at_scratch *scratch = scratches.lookup(&which);
-	struct at_hops *h = hops.lookup(&zero);
+	struct at_walk_state *state = walk_states.lookup(&which);
+	struct at_hop_table *h = hop_table.lookup(&zero);
 
-	if (!scratch || !h)
+	if (!state || !h)
 		return 0;
-	hash = recall(ctx, which, h, scratch, files);
+	hash = at_recognise_stack(ctx, which, h, state, files);
 	if (hash)
 		return hash;
-	scratch->walked++;
+	state->walked++;
 #endif
 
-	now = generation();
-	f = trace_frames.lookup(&which);
+	now = at_symbol_epoch();
+	f = walk_frames.lookup(&which);
 	if (!f)
 		return 0;
 	bytes = bpf_get_stack(ctx, f->frame, sizeof(f->frame), 0);
 	if (bytes <= 0) {
-		count_lost_note(AT_NOTE_TRACE);
+		at_count_lost_note(AT_NOTE_PAGE_STACK);
 		return 0;
 	}
 	count = bytes / 8;
 	hash = 0;
 	for (i = 0; i < AT_FRAMES; i++) {
-		/* or clang counts the other way round, and the verifier loses the bound */
+		/* keeps clang from counting down, which hides the bound from the verifier */
 		asm volatile("" : "+r"(count));
 		if (i >= count)
 			break;
-#ifdef AT_REMEMBER_STACKS
-		/* without the frames on top, the probe's own, which another tracer may change */
+#ifdef AT_STACK_CACHE
+		/* without the probe's own frames, which another tracer may change */
 		if (i == AT_OWN_FRAMES)
 			hash = 0;
-		hash = hash_with(hash, f->frame[i]);
+		hash = at_hash_add(hash, f->frame[i]);
 #else
 		hash = (hash ^ f->frame[i]) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 29;
 #endif
 	}
-#ifdef AT_REMEMBER_STACKS
-	ANEW(scratch->count) = count;
+#ifdef AT_STACK_CACHE
+	AT_RELOAD(state->count) = count;
 #endif
-	sent = traces_sent.lookup(&hash);
-	if ((!sent || *sent != now) && !note_trace(f, bytes, hash, now)) {
-		count_lost_note(AT_NOTE_TRACE);
+	sent = stacks_sent.lookup(&hash);
+	if ((!sent || *sent != now) && !at_send_page_stack(f, bytes, hash, now)) {
+		at_count_lost_note(AT_NOTE_PAGE_STACK);
 		return 0;
 	}
-#ifdef AT_REMEMBER_STACKS
-	after_walk(f, which, h, scratch, hash);
+#ifdef AT_STACK_CACHE
+	at_use_walk(f, which, h, state, hash);
 #endif
 	return hash;
 }

@@ -7,17 +7,17 @@
 
 BPF_HASH(strings_sent, u32, u8, 4096);
 
-static __always_inline void note_func(u64 main_aux, u64 aux, u32 flags)
+static __always_inline void at_send_func(u64 main_aux, u64 aux, u32 flags)
 {
 	struct at_note_func *n = notes.ringbuf_reserve(sizeof(struct at_note_func));
 
 	if (!n) {
-		count_lost_note(AT_NOTE_FUNC);
+		at_count_lost_note(AT_NOTE_FUNC);
 		return;
 	}
-	note_head(&n->note, AT_NOTE_FUNC, main_aux, flags);
-	n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
-	n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
+	at_note_init(&n->note, AT_NOTE_FUNC, main_aux, flags);
+	n->start = AT_U64(aux, bpf_prog_aux__ksym__start);
+	n->end = AT_U64(aux, bpf_prog_aux__ksym__end);
 	__builtin_memset(n->ksym, 0, sizeof(n->ksym));
 	bpf_probe_read_kernel_str(n->ksym, sizeof(n->ksym),
 				  (void *)(aux + AT_OFF_bpf_prog_aux__ksym__name));
@@ -25,13 +25,13 @@ static __always_inline void note_func(u64 main_aux, u64 aux, u32 flags)
 }
 
 /*
- * The line table goes out whole, at load time: the program may be gone before anyone looks,
- * and by then its BTF and line info are gone with it.
+ * Send the whole line table at load time: the program, its BTF and its line info may be freed
+ * before user space reads them.
  */
-static __always_inline void note_lines(u64 aux, u32 nr_linfo, u32 flags)
+static __always_inline void at_send_lines(u64 aux, u32 nr_linfo, u32 flags)
 {
-	u64 linfo = U64_AT(aux, bpf_prog_aux__linfo);
-	u64 jited = U64_AT(aux, bpf_prog_aux__jited_linfo);
+	u64 linfo = AT_U64(aux, bpf_prog_aux__linfo);
+	u64 jited = AT_U64(aux, bpf_prog_aux__jited_linfo);
 	u32 i;
 
 	if (!linfo || !jited)
@@ -45,13 +45,13 @@ static __always_inline void note_lines(u64 aux, u32 nr_linfo, u32 flags)
 			return;
 		n = notes.ringbuf_reserve(sizeof(struct at_note_lines));
 		if (!n) {
-			count_lost_note(AT_NOTE_LINES);
+			at_count_lost_note(AT_NOTE_LINES);
 			continue;
 		}
 		count = nr_linfo - first;
 		if (count > AT_LINES)
 			count = AT_LINES;
-		note_head(&n->note, AT_NOTE_LINES, aux, flags);
+		at_note_init(&n->note, AT_NOTE_LINES, aux, flags);
 		n->first = first;
 		n->count = count;
 		/* count is at most AT_LINES; the mask tells the verifier */
@@ -61,17 +61,17 @@ static __always_inline void note_lines(u64 aux, u32 nr_linfo, u32 flags)
 				      (void *)(linfo + first * 16ULL));
 		notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	}
-	count_lost_note(AT_NOTE_LINES);
+	at_count_lost_note(AT_NOTE_LINES);
 }
 
-static __always_inline void note_strings(u64 btf, u32 btf_id)
+static __always_inline void at_send_strings(u64 btf, u32 btf_id)
 {
-	u64 strings = U64_AT(btf, btf__strings);
-	u32 total = U32_AT(btf, btf__hdr__str_len);
+	u64 strings = AT_U64(btf, btf__strings);
+	u32 total = AT_U32(btf, btf__hdr__str_len);
 	u8 sent = 1;
 	u32 i;
 
-	/* all programs of one object share one BTF: its strings travel once */
+	/* programs of one object share one BTF: send its strings once */
 	if (strings_sent.lookup(&btf_id))
 		return;
 	strings_sent.update(&btf_id, &sent);
@@ -84,13 +84,13 @@ static __always_inline void note_strings(u64 btf, u32 btf_id)
 			return;
 		n = notes.ringbuf_reserve(sizeof(struct at_note_strings));
 		if (!n) {
-			count_lost_note(AT_NOTE_STRINGS);
+			at_count_lost_note(AT_NOTE_STRINGS);
 			continue;
 		}
 		len = total - offset;
 		if (len > AT_CHUNK)
 			len = AT_CHUNK;
-		note_head(&n->note, AT_NOTE_STRINGS, btf_id, 0);
+		at_note_init(&n->note, AT_NOTE_STRINGS, btf_id, 0);
 		n->offset = offset;
 		n->len = len;
 		n->total = total;
@@ -99,46 +99,46 @@ static __always_inline void note_strings(u64 btf, u32 btf_id)
 				      (void *)(strings + offset));
 		notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	}
-	count_lost_note(AT_NOTE_STRINGS);
+	at_count_lost_note(AT_NOTE_STRINGS);
 }
 
-static __always_inline void note_prog(u64 prog, u64 aux, u32 flags)
+static __always_inline void at_send_prog(u64 prog, u64 aux, u32 flags)
 {
-	u64 btf = U64_AT(aux, bpf_prog_aux__btf);
-	u64 funcs = U64_AT(aux, bpf_prog_aux__func);
-	u32 func_cnt = U32_AT(aux, bpf_prog_aux__func_cnt);
-	u32 nr_linfo = U32_AT(aux, bpf_prog_aux__nr_linfo);
-	u32 btf_id = btf ? U32_AT(btf, btf__id) : 0;
+	u64 btf = AT_U64(aux, bpf_prog_aux__btf);
+	u64 funcs = AT_U64(aux, bpf_prog_aux__func);
+	u32 func_cnt = AT_U32(aux, bpf_prog_aux__func_cnt);
+	u32 nr_linfo = AT_U32(aux, bpf_prog_aux__nr_linfo);
+	u32 btf_id = btf ? AT_U32(btf, btf__id) : 0;
 	struct at_note_prog *n;
 	u32 i;
 
-	choose_prog(prog, aux);
+	at_filter_update_prog(prog, aux);
 	/* func[0] is the main program again; subprograms follow */
 	if (funcs) {
 		for (i = 1; i < AT_MAX_FUNCS; i++) {
 			if (i >= func_cnt)
 				break;
-			note_func(aux, U64_AT(read_u64(funcs + i * 8ULL), bpf_prog__aux), flags);
+			at_send_func(aux, AT_U64(at_read_u64(funcs + i * 8ULL), bpf_prog__aux), flags);
 		}
 		if (func_cnt > AT_MAX_FUNCS)
-			count_lost_note(AT_NOTE_FUNC);
+			at_count_lost_note(AT_NOTE_FUNC);
 	}
-	/* before a recording only the names are asked for */
-	if (btf && is_recording()) {
-		note_lines(aux, nr_linfo, flags);
-		note_strings(btf, btf_id);
+	/* before the recording only names are needed */
+	if (btf && at_is_recording()) {
+		at_send_lines(aux, nr_linfo, flags);
+		at_send_strings(btf, btf_id);
 	}
 	n = notes.ringbuf_reserve(sizeof(struct at_note_prog));
 	if (!n) {
-		count_lost_note(AT_NOTE_PROG);
+		at_count_lost_note(AT_NOTE_PROG);
 		return;
 	}
-	note_head(&n->note, AT_NOTE_PROG, aux, flags);
-	n->start = U64_AT(aux, bpf_prog_aux__ksym__start);
-	n->end = U64_AT(aux, bpf_prog_aux__ksym__end);
-	n->arena = U64_AT(aux, bpf_prog_aux__arena);
-	n->id = U32_AT(aux, bpf_prog_aux__id);
-	n->type = U32_AT(prog, bpf_prog__type);
+	at_note_init(&n->note, AT_NOTE_PROG, aux, flags);
+	n->start = AT_U64(aux, bpf_prog_aux__ksym__start);
+	n->end = AT_U64(aux, bpf_prog_aux__ksym__end);
+	n->arena = AT_U64(aux, bpf_prog_aux__arena);
+	n->id = AT_U32(aux, bpf_prog_aux__id);
+	n->type = AT_U32(prog, bpf_prog__type);
 	n->func_cnt = func_cnt;
 	n->nr_linfo = nr_linfo;
 	n->btf_id = btf_id;
@@ -152,28 +152,28 @@ static __always_inline void note_prog(u64 prog, u64 aux, u32 flags)
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void prog_event(u32 kind, u64 aux, u32 flags)
+static __always_inline void at_send_prog_event(u32 kind, u64 aux, u32 flags)
 {
-	struct at_event *e = event_begin(kind);
+	struct at_event *e = at_event_begin(kind);
 
 	if (!e)
 		return;
-	e->arena = U64_AT(aux, bpf_prog_aux__arena);
-	e->ret = U64_AT(aux, bpf_prog_aux__ksym__start);
+	e->arena = AT_U64(aux, bpf_prog_aux__arena);
+	e->ret = AT_U64(aux, bpf_prog_aux__ksym__start);
 	e->flags = flags;
-	event_end(e);
+	at_event_submit(e);
 }
 
 #ifdef AT_PROBE_bpf_prog_kallsyms_add
 KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
 {
-	u64 aux = U64_AT(fp, bpf_prog__aux);
+	u64 aux = AT_U64(fp, bpf_prog__aux);
 
-	/* subprograms come by on their own, before their main program has its id */
-	if (!is_recording() || U32_AT(aux, bpf_prog_aux__func_idx))
+	/* skip subprograms, which are added before their main program has its id */
+	if (!at_is_recording() || AT_U32(aux, bpf_prog_aux__func_idx))
 		return 0;
-	note_prog((u64)fp, aux, 0);
-	prog_event(AT_PROG_LOAD, aux, AT_F_OK);
+	at_send_prog((u64)fp, aux, 0);
+	at_send_prog_event(AT_PROG_LOAD, aux, AT_F_OK);
 	return 0;
 }
 #endif
@@ -181,8 +181,8 @@ KRETFUNC_PROBE(bpf_prog_kallsyms_add, void *fp)
 #ifdef AT_PROBE_bpf_prog_kallsyms_del_all
 KFUNC_PROBE(bpf_prog_kallsyms_del_all, void *fp)
 {
-	forget_hops();
-	prog_event(AT_PROG_UNLOAD, U64_AT(fp, bpf_prog__aux), 0);
+	at_invalidate_hops();
+	at_send_prog_event(AT_PROG_UNLOAD, AT_U64(fp, bpf_prog__aux), 0);
 	return 0;
 }
 #endif

@@ -5,10 +5,10 @@ BPF_RINGBUF_OUTPUT(events, AT_EVENTS_PAGES);
 BPF_RINGBUF_OUTPUT(notes, AT_NOTES_PAGES);
 
 /*
- * The name as it stands in the task, which the kernel lets a tracing program read in place:
- * bpf_get_current_comm() alone would cost as much as all the rest of an event.
+ * Copy the task's name. A tracing program may read it in place; bpf_get_current_comm() would cost
+ * as much as the rest of the event.
  */
-static __always_inline void put_comm(struct at_event *e)
+static __always_inline void at_copy_comm(struct at_event *e)
 {
 	u64 *comm = (void *)bpf_get_current_task_btf() + AT_OFF_task_struct__comm;
 	u64 *to = (u64 *)e->comm;
@@ -17,14 +17,14 @@ static __always_inline void put_comm(struct at_event *e)
 	to[1] = comm[1];
 }
 
-/* For who has seen is_recording() already. */
-static __always_inline struct at_event *event_reserve(u32 kind)
+/* Reserve an event. The caller has checked at_is_recording(). */
+static __always_inline struct at_event *at_event_reserve(u32 kind)
 {
 	struct at_event *e = events.ringbuf_reserve(sizeof(struct at_event));
 	u64 pid_tgid;
 
 	if (!e) {
-		count_lost_event(kind);
+		at_count_lost_event(kind);
 		return 0;
 	}
 	pid_tgid = bpf_get_current_pid_tgid();
@@ -41,22 +41,22 @@ static __always_inline struct at_event *event_reserve(u32 kind)
 	e->cpu = bpf_get_smp_processor_id();
 	e->kind = kind;
 	e->flags = 0;
-	put_comm(e);
+	at_copy_comm(e);
 	return e;
 }
 
-static __always_inline struct at_event *event_begin(u32 kind)
+static __always_inline struct at_event *at_event_begin(u32 kind)
 {
-	return is_recording() ? event_reserve(kind) : 0;
+	return at_is_recording() ? at_event_reserve(kind) : 0;
 }
 
-/* No wake-up: the reader polls, so a storm costs no interrupts. */
-static __always_inline void event_end(struct at_event *e)
+/* No wake-up: the reader polls, so a fault storm costs no interrupts. */
+static __always_inline void at_event_submit(struct at_event *e)
 {
 	events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void note_head(struct at_note *n, u32 type, u64 key, u32 flags)
+static __always_inline void at_note_init(struct at_note *n, u32 type, u64 key, u32 flags)
 {
 	n->type = type;
 	n->flags = flags;

@@ -1,193 +1,194 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The stack cache: recognise a stack without a walk. */
 
-#ifdef AT_REMEMBER_STACKS
+#ifdef AT_STACK_CACHE
 /*
- * Walking a stack costs many times the rest of an event. What the kernel's unwinder does on
- * x86_64 is to go from return address to return address, as far each time as its tables say for
- * the code that the address is in. So what a walk found is remembered, address by address: how
- * far up the stack the next one lies. A stack all of whose hops are known is followed here; it
- * is taken for the one it looks like if it ends where the stack ends, and if a walk gave the very
- * same one before. Else it is walked.
+ * Walking a stack costs many times the rest of an event. On x86_64 the kernel's unwinder goes from
+ * return address to return address; its tables give the distance for each code address. The cache
+ * remembers these distances (hops) from walks.
  *
- * The last hop is a place seen from the end of the stack instead: system calls begin at a random
- * depth (add_random_kstack_offset()). Where an address lies on the stack twice, a leftover of an
- * earlier call beside it, both places have to have it again. An address from which the next one
- * was found in four different places is not trusted any more. Nothing is remembered of a stack of
- * which an address was replaced by a tracer that keeps the true one elsewhere, and none is
- * followed that does not lie on the task's own stack from the probe's context on (interrupts).
- * Of those that were recognised some are walked all the same; should one ever differ, every one
- * is from then on.
+ * A stack is recognised if every hop on it is known, the last one ends at the end of the stack, and
+ * a walk found a stack with the same hash before. Every other stack is walked.
+ *
+ * - System calls begin at a random depth (add_random_kstack_offset()), so the last hop is a
+ *   distance from the end of the stack.
+ * - A leftover of an earlier call may repeat an address near its place. Then both places must have
+ *   the address again.
+ * - An address whose next one was found in four different places is not used.
+ * - Nothing is learned from a stack in which a tracer replaced a return address.
+ * - Stacks that do not lie on the task's own stack above the probe's context (interrupts) are
+ *   walked.
+ * - Some recognised stacks are walked to check them. If one differs, the cache is disabled.
  */
 #define AT_STACK_WORDS 512
 /*
- * One of so many is checked, one of 31 in the beginning: primes, or where so many places take
- * turns it would always be the same one's turn. 1 checks every one: for tests.
+ * Check one recognised stack of this many; in the beginning one of 31. Both are primes, so that a
+ * loop over several call sites does not always check the same one. 1 checks every stack, for tests.
  */
-#ifndef AT_RECHECK
-#define AT_RECHECK 1021
+#ifndef AT_CHECK_INTERVAL
+#define AT_CHECK_INTERVAL 1021
 #endif
-/* A walk begins with the probe and the trampoline that called it, which lie below its context. */
+/* The first frames of a walk: the probe and its trampoline, which lie below the context. */
 #define AT_OWN_FRAMES 2
-/* Words within which an address may lie twice. */
-#define AT_AWAY 32
-/* Learning costs as much as some walks. Where it does not pay, it is done for every 16th walk. */
+/* Words within which the second place of an address may lie. */
+#define AT_SECOND_WITHIN 32
+/* Learning costs as much as 16 walks. Above the maximum, only every 16th walk is learned from. */
 #define AT_LEARN_DEBT 16
-#define AT_MOST_DEBT 4096
+#define AT_MAX_LEARN_DEBT 4096
 
 /*
- * What one run needs to have at hand, each value in memory: the verifier follows every way
- * through a program anew for each value of a register that it knows.
+ * Values of one run, kept in memory: the verifier follows each path again for each known value of
+ * a register.
  */
 enum { AT_ONLY_WALK, AT_WALK_AND_LEARN, AT_WALK_AND_CHECK };
-#define AT_SENT 64
-struct at_scratch {
+#define AT_SENT_SLOTS 64
+struct at_walk_state {
 	u64 context;
 	u64 depth;
 	u64 mode;
 	u64 hash;
 	u64 count;
 	u64 found;
-	u64 hooked;
+	u64 replaced;
 	u64 words;
-	/* of the frame that is being learned, and of the one above it */
+	/* place of the frame that is learned, and of the frame above it */
 	u64 place;
-	u64 again;
-	u64 sure;
+	u64 second;
+	u64 is_certain;
 	u64 store;
 	u64 next_place;
-	u64 next_again;
-	u64 next_sure;
+	u64 next_second;
+	u64 next_is_certain;
 	u64 recognised;
-	/* so many more before one is checked */
+	/* recognised stacks until the next check */
 	u64 unchecked;
 	u64 walked;
 	u64 learned;
 	u64 checked;
 	u64 debt;
-	/* hashes of stacks that were sent, to spare a look into traces_sent */
-	u64 sent[AT_SENT];
-	/* for each frame its first and its last possible place */
+	/* hashes of sent stacks, to avoid a lookup in stacks_sent */
+	u64 sent[AT_SENT_SLOTS];
+	/* lowest and highest possible place of each frame */
 	u64 first[AT_FRAMES];
 	u64 last[AT_FRAMES];
 	u64 word[AT_STACK_WORDS];
 };
-BPF_PERCPU_ARRAY(scratches, struct at_scratch, AT_TRACES);
-#define ANEW(lvalue) (*(volatile u64 *)&(lvalue))
+BPF_PERCPU_ARRAY(walk_states, struct at_walk_state, AT_WALKS);
+#define AT_RELOAD(lvalue) (*(volatile u64 *)&(lvalue))
 
-struct at_doubt {
-	u64 wrong;
+struct at_stack_mismatch {
+	u64 differed;
 	u64 last_ns;
 };
-BPF_ARRAY(stack_doubt, struct at_doubt, 1);
+BPF_ARRAY(stack_mismatch, struct at_stack_mismatch, 1);
 
 /*
- * bpf_rdonly_cast(), with which a program may read any kernel address in place. BCC cannot call
- * kernel functions: this stands for it until user space has the program's instructions.
+ * Placeholder for bpf_rdonly_cast(), which lets a program read any kernel address in place. BCC
+ * cannot call kfuncs: user space patches the call in the compiled instructions.
  */
 static u64 *(*at_rdonly_cast)(u64 at, u64 type) = (void *)AT_RDONLY_CAST;
 
-static __always_inline u64 peek(u64 at)
+static __always_inline u64 at_peek(u64 at)
 {
 	return *at_rdonly_cast(at, AT_BTF_ID_pt_regs);
 }
 
-static __always_inline u64 *hop_of(struct at_hops *h, u64 address)
+static __always_inline u64 *at_hop_slot(struct at_hop_table *h, u64 address)
 {
 	return (void *)h->hop + (address & (AT_HOPS - 1) * 8);
 }
 
-/* What a hop from that address on has in it, when `gone` is what it is now. */
-static __always_inline u64 from(struct at_hops *h, u64 address)
+/* Bits 0-39 of a hop that starts at `address`, in the present epoch. */
+static __always_inline u64 at_hop_key(struct at_hop_table *h, u64 address)
 {
-	return address - AT_CODE + ((h->gone & 0xff) << 32);
+	return address - AT_CODE_START + ((h->epoch & 0xff) << 32);
 }
 
-/* The place of `at` on the task's stack, from its lowest address on. */
-static __always_inline u64 stack_depth(u64 at)
+/* Offset of `at` from the lowest address of the task's stack, bytes. */
+static __always_inline u64 at_stack_depth(u64 at)
 {
 	return at - *(u64 *)((void *)bpf_get_current_task_btf() + AT_OFF_task_struct__stack);
 }
 
-/* The registers at the top of a task's stack end every walk. The same for all tasks. */
-static __always_inline u64 span_of(struct at_hops *h, struct at_scratch *s)
+/* Bytes below the saved user registers, where every walk ends. The same for all tasks. */
+static __always_inline u64 at_stack_span(struct at_hop_table *h, struct at_walk_state *s)
 {
 	if (!h->span) {
-		ANEW(s->word[0]) = bpf_task_pt_regs(bpf_get_current_task_btf());
-		ANEW(h->span) = stack_depth(ANEW(s->word[0]));
+		AT_RELOAD(s->word[0]) = bpf_task_pt_regs(bpf_get_current_task_btf());
+		AT_RELOAD(h->span) = at_stack_depth(AT_RELOAD(s->word[0]));
 	}
-	return ANEW(h->span);
+	return AT_RELOAD(h->span);
 }
 
-static __always_inline u64 hash_with(u64 hash, u64 frame)
+static __always_inline u64 at_hash_add(u64 hash, u64 frame)
 {
 	return (hash + frame) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* The hash of the stack that led here, if it is known without a walk; else 0, and `mode`. */
-static __always_inline u64 recall(void *ctx, u32 which, struct at_hops *h, struct at_scratch *s,
+/* Return the hash of the present stack if it is recognised; else 0, and set `mode`. */
+static __always_inline u64 at_recognise_stack(void *ctx, u32 which, struct at_hop_table *h, struct at_walk_state *s,
 				  u64 files)
 {
-	u64 at, end, word, hop, base = from(h, 0), key, hash = 0, known = 0;
+	u64 at, end, word, hop, base = at_hop_key(h, 0), key, hash = 0, known = 0;
 	u64 *sent, *when;
 	u64 left = AT_FRAMES;
 
-	ANEW(s->mode) = AT_ONLY_WALK;
-	/* what was a pointer to the context comes back from memory as a number */
-	ANEW(s->context) = (u64)ctx;
-	at = ANEW(s->context);
-	ANEW(s->depth) = stack_depth(at);
-	end = at - ANEW(s->depth) + span_of(h, s);
-	if (ANEW(s->depth) >= ANEW(h->span) || h->off)
+	AT_RELOAD(s->mode) = AT_ONLY_WALK;
+	/* through memory, so that the verifier sees a number instead of a context pointer */
+	AT_RELOAD(s->context) = (u64)ctx;
+	at = AT_RELOAD(s->context);
+	AT_RELOAD(s->depth) = at_stack_depth(at);
+	end = at - AT_RELOAD(s->depth) + at_stack_span(h, s);
+	if (AT_RELOAD(s->depth) >= AT_RELOAD(h->span) || h->disabled)
 		return 0;
 	at += h->first[which & 3];
 	while (left--) {
 		asm volatile("" : "+r"(left));
-		word = peek(at);
-		hash = hash_with(hash, word);
-		hop = ANEW(*hop_of(h, word));
-		if ((hop & AT_FROM) != word + base)
+		word = at_peek(at);
+		hash = at_hash_add(hash, word);
+		hop = AT_RELOAD(*at_hop_slot(h, word));
+		if ((hop & AT_HOP_KEY) != word + base)
 			break;
 		if ((s64)hop >= 0) {
 			at += hop >> 50;
 			continue;
 		}
-		if (AT_KIND(hop) == AT_HOP_TWICE) {
-			at += AT_BYTES(hop);
-			if (peek(at + AT_AGAIN(hop) * 8) != peek(at))
+		if (AT_HOP_KIND(hop) == AT_HOP_TWO_PLACES) {
+			at += AT_HOP_BYTES(hop);
+			if (at_peek(at + AT_HOP_SECOND(hop) * 8) != at_peek(at))
 				break;
 			continue;
 		}
-		if (AT_KIND(hop) == AT_HOP_LAST) {
-			at = end - AT_BYTES(hop);
+		if (AT_HOP_KIND(hop) == AT_HOP_LAST) {
+			at = end - AT_HOP_BYTES(hop);
 			continue;
 		}
-		known = AT_KIND(hop) == AT_HOP_VARIES ? 1 : at + AT_BYTES(hop) == end ? 2 : 0;
+		known = AT_HOP_KIND(hop) == AT_HOP_VARIES ? 1 : at + AT_HOP_BYTES(hop) == end ? 2 : 0;
 		break;
 	}
-	ANEW(s->hash) = hash;
-	if (!known && (s->debt < AT_MOST_DEBT || !(s->walked % 16)))
-		ANEW(s->mode) = AT_WALK_AND_LEARN;
+	AT_RELOAD(s->hash) = hash;
+	if (!known && (s->debt < AT_MAX_LEARN_DEBT || !(s->walked % 16)))
+		AT_RELOAD(s->mode) = AT_WALK_AND_LEARN;
 	if (known != 2)
 		return 0;
-	sent = &s->sent[(hash >> 32) & (AT_SENT - 1)];
-	if (*sent != hash + files + (h->gone << 32)) {
-		key = ANEW(s->hash);
-		when = traces_sent.lookup(&key);
-		if (!when || *when != generation())
+	sent = &s->sent[(hash >> 32) & (AT_SENT_SLOTS - 1)];
+	if (*sent != hash + files + (h->epoch << 32)) {
+		key = AT_RELOAD(s->hash);
+		when = stacks_sent.lookup(&key);
+		if (!when || *when != at_symbol_epoch())
 			return 0;
-		*sent = key + files + (h->gone << 32);
+		*sent = key + files + (h->epoch << 32);
 	}
 	s->recognised++;
 	if (!s->unchecked) {
-		/* more often in the beginning, when much is new */
-		s->unchecked = s->recognised < AT_RECHECK ? AT_RECHECK / 33 : AT_RECHECK - 1;
-		ANEW(s->mode) = AT_WALK_AND_CHECK;
+		/* more often in the beginning */
+		s->unchecked = s->recognised < AT_CHECK_INTERVAL ? AT_CHECK_INTERVAL / 33 : AT_CHECK_INTERVAL - 1;
+		AT_RELOAD(s->mode) = AT_WALK_AND_CHECK;
 		return 0;
 	}
 	s->unchecked--;
 	if (s->debt)
 		s->debt--;
-	return ANEW(s->hash);
+	return AT_RELOAD(s->hash);
 }
 #endif

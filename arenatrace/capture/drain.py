@@ -12,7 +12,7 @@ from arenatrace.capture.identity.ledger import Ledger, Row
 from arenatrace.capture.probes.loader import Probes
 from arenatrace.capture.probes.losses import LossCounter
 from arenatrace.capture.probes.rings import open_rings
-from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.probes.stack_cache import StackMismatch
 from arenatrace.capture.ring.notes import parse
 from arenatrace.capture.ring.ring_buffer import RECORD
 from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS
@@ -43,7 +43,7 @@ class Drain:
         self._decoder = decoder
         self._writer = writer
         self._bad_notes = 0
-        self._doubt: StackDoubt | None = None
+        self._doubt: StackMismatch | None = None
         self._began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._losses = LossCounter(probes, self._began_ns)
         #: Losses so far, by kind of event or by what lost them.
@@ -66,7 +66,7 @@ class Drain:
         stands now may be decoded once all notes up to where *theirs* stands a moment later
         have been read; as long as one of those is still being written, they wait.
         """
-        self._rings.pump()
+        self._rings.poll()
         until = min(self._events.produced, self._events.consumed + PASS_EVENTS * RECORD.itemsize)
         notes_until = self._notes.produced
         for raw in self._notes.notes():
@@ -98,7 +98,7 @@ class Drain:
     def take_rest(self) -> None:
         """After the probes were told to stop: take all, and count what never gets finished."""
         deadline = time.monotonic() + STRAGGLERS_S
-        self._rings.settle()
+        self._rings.finish()
         while self._events.consumed < self._events.produced or (
             self._notes.consumed < self._notes.produced
         ):
@@ -113,9 +113,9 @@ class Drain:
 
     def count_losses(self) -> None:
         """Put rows into the trace for the events lost since the last look."""
-        losses = self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        losses = self._losses.poll(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         self.lost |= self._losses.totals
-        self._doubt = self._probes.stack_doubt()
+        self._doubt = self._probes.stack_mismatch()
         if self._doubt is not None:
             self.lost[DOUBTFUL_STACKS] = self._doubt.uses
         # a full disk takes no rows, but the counts must be known

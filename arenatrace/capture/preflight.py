@@ -8,7 +8,7 @@ from arenatrace.capture.kernel import machine, privileges
 from arenatrace.capture.kernel.btf import Btf
 from arenatrace.capture.kernel.probe_points import PointState, at_level, require_essential, survey
 from arenatrace.capture.kernel.struct_offsets import offsets
-from arenatrace.capture.probes.loader import import_bcc, require_headers
+from arenatrace.capture.probes.bcc_module import import_bcc, require_headers
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Kernel:
     states: list[PointState]
 
     @classmethod
-    def look(cls, level: str, *, without_recovery: bool = False) -> Kernel:
+    def detect(cls, level: str, *, without_recovery: bool = False) -> Kernel:
         """Find out, or raise UnsupportedError for the first thing that is missing.
 
         ``without_recovery``: a kernel in which kernel-side faults are oopses will do.

@@ -17,7 +17,7 @@ from arenatrace.capture.kernel.probe_points import level_macros
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.preflight import Kernel
 from arenatrace.capture.probes.loader import Probes
-from arenatrace.capture.probes.stack_cache import stack_memory
+from arenatrace.capture.probes.stack_cache import detect_stack_cache
 from arenatrace.capture.process.command import Command, check_command, how_it_ended
 from arenatrace.capture.process.priority import ahead_of_others
 from arenatrace.capture.process.signals import Stops
@@ -50,7 +50,7 @@ def record(plan: Plan) -> Result:
         UsageError: the output exists or cannot be made, or the command cannot be started.
         ArenatraceError: the disk is full or failed; what was written until then is valid.
     """
-    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
+    kernel = Kernel.detect(plan.level, without_recovery=plan.without_recovery)
     if plan.flight is None:
         check_output(plan.path)
     else:
@@ -81,7 +81,7 @@ def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
     Returns the points that were attached, and those refused with the kernel's reason. Raises
     UnsupportedError as ``record`` does, and UsageError for filters that mean nothing.
     """
-    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
+    kernel = Kernel.detect(plan.level, without_recovery=plan.without_recovery)
     plan.rings.require_memory()
     probes = _compile(plan, kernel)
     try:
@@ -95,9 +95,9 @@ def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
 def _compile(plan: Plan, kernel: Kernel) -> Probes:
     macros = (*level_macros(plan.level), *plan.filters.macros())
     remember = plan.level == Level.STACKS and not plan.walk_every_stack
-    memory = stack_memory(kernel.btf) if remember else None
-    probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, memory=memory)
-    if remember and not probes.remembers:
+    cache = detect_stack_cache(kernel.btf) if remember else None
+    probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, cache=cache)
+    if remember and not probes.uses_stack_cache:
         plan.on_status("stacks cannot be recognised here: each is walked, which costs more")
     return probes
 
@@ -105,8 +105,8 @@ def _compile(plan: Plan, kernel: Kernel) -> Probes:
 def _choose(plan: Plan, probes: Probes) -> None:
     """Tell the probes what is wanted; UsageError for what is not there."""
     if plan.filters:
-        probes.choose(plan.filters)
-        plan.filters.check(probes.existing())
+        probes.set_filters(plan.filters)
+        plan.filters.check(probes.existing_objects())
 
 
 def check_output(path: Path) -> None:
@@ -178,11 +178,11 @@ class Session:
         salvaged = folder.salvage()
         if salvaged is not None:
             self._plan.on_status(f"the last recorder here was cut off: {salvaged.name}")
-        return FlightWriter(folder, meta, flight, self._begin_files, self._plan.on_status)
+        return FlightWriter(folder, meta, flight, self._start_files, self._plan.on_status)
 
-    def _begin_files(self) -> None:
+    def _start_files(self) -> None:
         """Whatever is referred to from here on has to be sent and written again."""
-        self._probes.begin_files(self._decoder.ledger.begin_files())
+        self._probes.start_files(self._decoder.ledger.start_files())
 
     @property
     def _streams(self) -> str:
@@ -319,7 +319,7 @@ class Session:
 
     def _say_of_stacks(self) -> None:
         """How the stacks of page operations were come by."""
-        uses = self._probes.stack_uses()
+        uses = self._probes.stack_cache_counts()
         if uses:
             self._plan.on_status(
                 f"stacks: {uses['recognised']:,} recognised, {uses['checked']:,} of these walked "

@@ -92,7 +92,7 @@ def test_a_cgroup_in_which_nothing_happens(out: Path) -> None:
 def test_a_program_that_is_not_there_is_named(out: Path) -> None:
     said = (out / "typo.log").read_text()
     assert (out / "typo.rc").read_text() == "2\n"
-    assert "error: --program nobody: there is no such program" in said
+    assert "error: --program nobody: no such program" in said
     assert "--later" in said
     assert not (out / "typo.atrace").exists()
 

@@ -16,14 +16,14 @@ from arenatrace.capture.identity.line_table import LineRow, LineTables
 from arenatrace.capture.identity.stack_table import StackTable
 from arenatrace.capture.ring.notes import (
     ArenaNote,
+    FaultStackNote,
     FuncNote,
     LinesNote,
     Note,
+    PageStackNote,
     ProgNote,
-    StackNote,
     StringsNote,
     SymbolNote,
-    TraceNote,
 )
 from arenatrace.schema import BAND_SZ, GUARD_SZ
 
@@ -223,7 +223,7 @@ class Programs:
             self.rows.append({"prog": index, "unload_ts_ns": ts_ns})
         return index
 
-    def index(self, start: int, stack: StackNote | None) -> int:
+    def index(self, start: int, stack: FaultStackNote | None) -> int:
         """The program whose code starts at ``start`` now.
 
         One never heard of (its notes were lost) is described as far as ``stack`` does.
@@ -305,17 +305,17 @@ class Ledger:
         self.programs = Programs(self.arenas, type_names, own_ids)
         self.stacks = StackTable()
         self.symbol_rows: list[Row] = []
-        self._stacks: dict[tuple[int, int, int], StackNote] = {}
+        self._stacks: dict[tuple[int, int, int], FaultStackNote] = {}
 
     def note(self, note: Note) -> None:
         """Take one note, in the order of the note ring."""
         if isinstance(note, ArenaNote):
             self.arenas.note(note)
-        elif isinstance(note, StackNote):
+        elif isinstance(note, FaultStackNote):
             self._stacks[note.ts_ns, note.cpu, note.tid] = note
             if len(self._stacks) > _STACKS_KEPT:
                 self._drop_stacks_before(note.ts_ns - _STACK_PATIENCE_NS)
-        elif isinstance(note, TraceNote):
+        elif isinstance(note, PageStackNote):
             self.stacks.trace(note)
         elif isinstance(note, SymbolNote):
             self.stacks.symbol(note)
@@ -332,12 +332,12 @@ class Ledger:
         else:
             self.programs.note(note)
 
-    def begin_files(self) -> list[int]:
+    def start_files(self) -> list[int]:
         """New files begin; the rows of arenas and programs go into them by other means.
 
         Returns the BTF ids whose strings are let go of: a recording of days must not keep all.
         """
-        self.stacks.begin_files()
+        self.stacks.start_files()
         return self.programs.lines.forget_strings(_STRINGS_KEPT)
 
     def _drop_stacks_before(self, ts_ns: int) -> None:
@@ -346,6 +346,6 @@ class Ledger:
         for key in old:
             del self._stacks[key]
 
-    def claim_stack(self, ts_ns: int, cpu: int, tid: int) -> StackNote | None:
+    def claim_stack(self, ts_ns: int, cpu: int, tid: int) -> FaultStackNote | None:
         """The stack note of the event with this time, CPU and thread; each is given once."""
         return self._stacks.pop((ts_ns, cpu, tid), None)

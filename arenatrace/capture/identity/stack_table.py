@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arenatrace.capture.ring.notes import SymbolNote, TraceNote
+from arenatrace.capture.ring.notes import PageStackNote, SymbolNote
 
 #: What the kernel calls the code from which it calls probes, and how deep below one it may lie.
 _TRAMPOLINE = "bpf_trampoline_"
@@ -32,7 +32,7 @@ class StackTable:
         if note.name is not None and note.name.startswith(_TRAMPOLINE):
             self._trampolines.add(note.addr)
 
-    def trace(self, note: TraceNote) -> None:
+    def trace(self, note: PageStackNote) -> None:
         """Take the stack of page operations; the symbols of its frames follow."""
         self._traces[note.hash] = note.frames
 
@@ -74,7 +74,7 @@ class StackTable:
             self.rows.append({"stack": known, "frames": list(frames)})
         return known
 
-    def begin_files(self) -> None:
+    def start_files(self) -> None:
         """New files begin: what is referred to from here on is written again, under a new id.
 
         Events that were sent before the probes heard of it still find their stacks.

@@ -10,7 +10,7 @@ import pytest
 from arenatrace.capture.decode.decoder import Decoder
 from arenatrace.capture.identity.ledger import Ledger
 from arenatrace.capture.probes.losses import Loss
-from arenatrace.capture.ring.notes import SymbolNote, TraceNote
+from arenatrace.capture.ring.notes import PageStackNote, SymbolNote
 from arenatrace.schema import GUARD_SZ, Kind, OopsReason, Outcome, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 from tests.unit.capture.decode.make_records import event, records
@@ -423,9 +423,9 @@ def test_a_fault_without_a_stack(said: int) -> None:
 def test_page_operations_have_the_stack_of_their_hash() -> None:
     ledger = _ledger()
     # room for the stack was taken before its symbols were sent
-    ledger.note(TraceNote(7 << 60, (90, 91, 92, 94)))
+    ledger.note(PageStackNote(7 << 60, (90, 91, 92, 94)))
     ledger.note(SymbolNote(0, 91, "bpf_trampoline_64425", 4, 9, None))
-    ledger.note(TraceNote(8, (90, 93)))
+    ledger.note(PageStackNote(8, (90, 93)))
     decoder = Decoder(ledger)
     batch = decoder.batch(
         records(
@@ -446,12 +446,12 @@ def test_page_operations_have_the_stack_of_their_hash() -> None:
 
 def test_stacks_are_written_again_into_new_files() -> None:
     ledger = _ledger()
-    ledger.note(TraceNote(8, (90, 93)))
+    ledger.note(PageStackNote(8, (90, 93)))
     decoder = Decoder(ledger)
     free = event(Kind.PAGE_FREE, arena=PTR, ip=8)
     before = _row(decoder, free)["stack"]
     ledger.stacks.rows.clear()
-    ledger.stacks.begin_files()
+    ledger.stacks.start_files()
     # sent before the probes knew of the new files: its note is in the old ones
     after = _row(decoder, free)["stack"]
     assert ledger.stacks.rows == [{"stack": after, "frames": [90, 93]}]
