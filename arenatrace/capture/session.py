@@ -281,7 +281,7 @@ class Session:
         """See the end of the arenas that the command leaves behind, unless they stay."""
         until = time.monotonic() + LINGER_S
         asked = self._stops.heard
-        while self._decoder.ledger.arenas.begun and self._stops.heard == asked:
+        while self._decoder.ledger.arenas.open_indices and self._stops.heard == asked:
             if time.monotonic() >= until:
                 return
             if not self._drain.take():

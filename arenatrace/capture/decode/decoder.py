@@ -138,11 +138,11 @@ class Decoder:
     def _page_stacks(self, records: Records, kinds: KindMasks, who: Who) -> None:
         """Ids of the stacks of page operations."""
         # below level `stacks` none is ever sent; faults have their instruction there
-        if not self._ledger.stacks.has_traces or not kinds.any_of(*PAGE_OPERATIONS):
+        if not self._ledger.stacks.has_page_stacks or not kinds.any_of(*PAGE_OPERATIONS):
             return
         hashes = np.where(kinds.of(*PAGE_OPERATIONS), records["ip"], 0)
         codes, firsts = codes_of(hashes)
-        found = [self._ledger.stacks.of_trace(each) for each in hashes[firsts].tolist()]
+        found = [self._ledger.stacks.of_page_operation(each) for each in hashes[firsts].tolist()]
         ids = [NONE if each is None else each for each in found]
         everywhere = slice(0, len(hashes))
         if codes is None:
