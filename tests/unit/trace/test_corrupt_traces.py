@@ -3,63 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import random
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from arenatrace import schema
-from arenatrace.cli.app import run
 from arenatrace.errors import TraceError
 from arenatrace.schema import Kind
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.meta import MAX_META_BYTES, Meta, parse_meta
 from arenatrace.trace.reader import open_trace
 from arenatrace.trace.seal import seal
 from arenatrace.trace.writer import TraceWriter
 from tests.data.trace_builder import KERN, TraceBuilder, sample_meta
-
-
-def _builder() -> TraceBuilder:
-    builder = TraceBuilder()
-    arena = builder.arena()
-    lines = [{"addr": 1000, "file": "a.bpf.c", "line": 1, "text": "x"}]
-    prog = builder.program("alpha", [("alpha", 1000, 2000)], arena=arena, lines=lines)
-    builder.symbol(77, "kfunc")
-    stack = builder.stack(77, 1500)
-    for _ in range(12):
-        builder.kernel_fault(prog=prog, stack=stack, ip=77)
-    return builder
-
-
-@pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _builder().write(tmp_path_factory.mktemp("sealed") / "t.atrace")
+from tests.unit.trace.corrupting import builder, look
 
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("streams") / "t.atrace"
-    return _builder().write(path, seal=False, batch_rows=3)
-
-
-def _look(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Exit code and stderr of both commands, which must be the same kind of answer."""
-    codes = []
-    for arguments in (["summary"], ["summary", "--json"], ["faults"], ["faults", "--json"]):
-        codes.append(run([*arguments, str(path)]))
-        errors = capsys.readouterr().err
-        assert "Traceback" not in errors
-        if codes[-1] == 3:
-            lines = errors.splitlines()
-            assert [line for line in lines if line.startswith("arenatrace: error: ")] == [lines[-2]]
-            assert lines[-1].startswith("hint: ")
-    return codes[0], errors
+    return builder().write(path, seal=False, batch_rows=3)
 
 
 @pytest.mark.parametrize("table", list(schema.TABLES))
@@ -71,7 +36,7 @@ def test_a_truncated_parquet_file_is_refused(
     whole = file.read_bytes()
     for size in [0, 1, 3, 4, 8, *range(9, len(whole), len(whole) // 12), len(whole) - 1]:
         file.write_bytes(whole[:size])
-        code, errors = _look(copy, capsys)
+        code, errors = look(copy, capsys)
         assert code == 3
         assert f"{table}.parquet" in errors
 
@@ -154,7 +119,7 @@ def test_a_torn_trace_is_still_summed_up(
     copy = shutil.copytree(streams, tmp_path / "t.atrace")
     file = copy / "events.arrows"
     file.write_bytes(file.read_bytes()[:-100])
-    code, errors = _look(copy, capsys)
+    code, errors = look(copy, capsys)
     assert code == 1
     assert "bytes were torn and are dropped" in errors
     assert "not sealed" in errors
@@ -168,10 +133,10 @@ def test_no_faults_in_what_is_left_of_a_trace_is_no_all_clear(
     missing = shutil.copytree(sealed, tmp_path / "missing.atrace")
     (missing / "events.parquet").unlink()
     for path in (torn, missing):
-        assert _look(path, capsys)[0] == 4
+        assert look(path, capsys)[0] == 4
     seal(torn)
     assert open_trace(torn).meta.sealed
-    assert _look(torn, capsys)[0] == 4
+    assert look(torn, capsys)[0] == 4
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -192,7 +157,7 @@ def test_flipped_bytes_never_end_in_a_traceback(
         data[dice.randrange(len(data))] = dice.randrange(256)
     file.write_bytes(data)
     changed = bytes(data) != before
-    code, _ = _look(copy, capsys)
+    code, _ = look(copy, capsys)
     if kind == "sealed":
         # a changed byte must never show as somebody's fault
         assert code == (3 if changed else 1)
@@ -205,7 +170,7 @@ def test_a_missing_table_of_a_sealed_trace_is_empty_and_said_so(
     copy = shutil.copytree(sealed, tmp_path / "t.atrace")
     for table in ("arenas", "programs", "stacks", "symbols"):
         (copy / f"{table}.parquet").unlink()
-    code, errors = _look(copy, capsys)
+    code, errors = look(copy, capsys)
     assert code == 1
     assert errors.count("the file is missing") == 4
 
@@ -215,119 +180,9 @@ def test_a_table_with_other_columns_is_refused(
 ) -> None:
     copy = shutil.copytree(sealed, tmp_path / "t.atrace")
     shutil.copy(copy / "stacks.parquet", copy / "events.parquet")
-    code, errors = _look(copy, capsys)
+    code, errors = look(copy, capsys)
     assert code == 3
     assert "not what was sealed" in errors
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("format_version", None),
-        ("format_version", "1"),
-        ("format_version", True),
-        ("format_version", 0),
-        ("format_version", 2),
-        ("format_version", 10**300),
-        ("kernel", 7),
-        ("kernel", None),
-        ("arch", []),
-        ("page_size", 16384),
-        ("page_size", "4096"),
-        ("clock", "CLOCK_REALTIME"),
-        ("wall_offset_ns", 1.5),
-        ("start_ts_ns", "now"),
-        ("start_ts_ns", 1 << 64),
-        ("start_ts_ns", None),
-        ("end_ts_ns", {}),
-        ("probes", []),
-        ("probes", {"attached": "all"}),
-        ("probes", {"missing": ["x"]}),
-        ("probes", {"missing": [{"point": 1, "lost": ""}]}),
-        ("lost", {"ring": -1}),
-        ("lost", {"ring": "many"}),
-        ("lost", [1]),
-        ("notices", "text"),
-        ("notices", [1]),
-        ("command", "ls"),
-        ("command", [None]),
-        ("command_status", "0"),
-        ("sealed", 1),
-        ("sealed", "yes"),
-        ("hostname", 4),
-        ("tool_version", None),
-        ("features", {"a": 1}),
-        ("profile", 1),
-    ],
-)
-def test_a_wrong_member_of_meta_is_named(
-    sealed: Path, tmp_path: Path, name: str, value: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = shutil.copytree(sealed, tmp_path / "t.atrace")
-    file = copy / "meta.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
-    code, errors = _look(copy, capsys)
-    assert code == 3
-    assert "meta.json" in errors
-    if name != "format_version":
-        assert name in errors
-
-
-@pytest.mark.parametrize("name", ["format_version", "kernel", "start_ts_ns", "sealed"])
-def test_a_missing_member_of_meta_is_named(name: str) -> None:
-    members = json.loads(sample_meta().to_json())
-    del members[name]
-    with pytest.raises(TraceError, match=name) as caught:
-        parse_meta(json.dumps(members))
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"{",
-        b"\xff\xfe\x00",
-        b"[" * 100_000,
-        b'{"format_version": ' + b"9" * 10_000 + b"}",
-        b'{"format_version": NaN}',
-        b" " * (MAX_META_BYTES + 10),
-    ],
-)
-def test_a_meta_that_is_no_meta(
-    sealed: Path, tmp_path: Path, text: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = shutil.copytree(sealed, tmp_path / "t.atrace")
-    (copy / "meta.json").write_bytes(text)
-    assert _look(copy, capsys)[0] == 3
-
-
-def test_a_newer_format_is_named_with_the_way_out() -> None:
-    members = {**json.loads(sample_meta().to_json()), "format_version": 7}
-    with pytest.raises(TraceError, match="format version 7, this arenatrace reads 1") as caught:
-        parse_meta(json.dumps(members))
-    assert "upgrade arenatrace" in caught.value.hint
-
-
-def test_meta_survives_the_way_through_json() -> None:
-    meta = sample_meta(
-        command=("a", "b c", "\udcff"),
-        lost={"ring": 3},
-        notices=("x",),
-        features={"f": True},
-        hostname="h",
-        profile="scratch-replace",
-    )
-    again: Meta = parse_meta(meta.to_json())
-    assert again == meta
-    assert json.loads(meta.to_json())["format_version"] == schema.FORMAT_VERSION
-
-
-def test_members_of_meta_that_are_not_known_are_ignored() -> None:
-    members = {**json.loads(sample_meta().to_json()), "later": {"x": [1]}}
-    assert parse_meta(json.dumps(members)) == sample_meta()
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "empty", "loop", "meta-is-dir"])
@@ -341,7 +196,7 @@ def test_what_is_no_trace(tmp_path: Path, what: str, capsys: pytest.CaptureFixtu
         path.symlink_to(path)
     elif what == "meta-is-dir":
         (path / "meta.json").mkdir(parents=True)
-    assert _look(path, capsys)[0] == 3
+    assert look(path, capsys)[0] == 3
 
 
 def test_a_path_no_file_can_have_is_refused() -> None:
@@ -369,18 +224,7 @@ def test_values_at_the_edges_of_their_types_do_no_harm(
                 arena=arena, prog=prog, addr=0, ip=top, stack=4_000_000_000, write=None
             )
             builder.kernel_fault(arena=arena, prog=prog, addr=None, outcome=250)
-    assert _look(builder.write(tmp_path / "t"), capsys)[0] == 1
-
-
-def test_a_meta_json_that_is_no_file_is_refused_and_not_waited_for(
-    sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = shutil.copytree(sealed, tmp_path / "t.atrace")
-    (copy / "meta.json").unlink()
-    os.mkfifo(copy / "meta.json")
-    code, errors = _look(copy, capsys)
-    assert code == 3
-    assert "not a regular file" in errors
+    assert look(builder.write(tmp_path / "t"), capsys)[0] == 1
 
 
 def test_an_unsealed_trace_without_faults_is_no_all_clear(
@@ -388,4 +232,4 @@ def test_an_unsealed_trace_without_faults_is_no_all_clear(
 ) -> None:
     for seal_it, code in ((True, 0), (False, 4)):
         path = TraceBuilder().write(tmp_path / f"{seal_it}.atrace", seal=seal_it)
-        assert _look(path, capsys)[0] == code
+        assert look(path, capsys)[0] == code

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import stat
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,16 +17,9 @@ from arenatrace.errors import ArenatraceError, UsageError
 from arenatrace.trace import seal as seal_module
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.reader import open_trace
-from arenatrace.trace.seal import seal
 from arenatrace.trace.writer import TraceWriter
 from tests.data.trace_builder import TraceBuilder, record_batch, sample_meta
-
-
-def _events(count: int, comm: str = "a", first: int = 0) -> list[dict[str, Any]]:
-    return [
-        {"ts_ns": i, "seq": i, "kind": 4, "comm": f"{comm}{i % 3}"}
-        for i in range(first, first + count)
-    ]
+from tests.unit.trace.events import events
 
 
 @pytest.mark.parametrize("table", list(schema.TABLES))
@@ -165,7 +155,7 @@ def test_events_come_back_in_time_order_however_they_were_appended(
 
 def test_sealing_replaces_the_streams_by_zstd_parquet(tmp_path: Path) -> None:
     builder = TraceBuilder()
-    builder.rows["events"] = _events(50)
+    builder.rows["events"] = events(50)
     path = builder.write(tmp_path / "t", batch_rows=5)
     names = {file.name for file in path.iterdir()}
     assert names == {"meta.json", *(f"{table}.parquet" for table in schema.TABLES)}
@@ -177,7 +167,7 @@ def test_sealing_replaces_the_streams_by_zstd_parquet(tmp_path: Path) -> None:
 def test_only_the_owner_may_read(tmp_path: Path) -> None:
     path = tmp_path / "t"
     writer = TraceWriter(path, sample_meta())
-    writer.append("events", record_batch("events", _events(1)))
+    writer.append("events", record_batch("events", events(1)))
     writer.flush()
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o600}
@@ -187,9 +177,9 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 
 def test_flushed_rows_are_there_for_another_reader(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t", sample_meta())
-    writer.append("events", record_batch("events", _events(4)))
+    writer.append("events", record_batch("events", events(4)))
     writer.flush()
-    writer.append("events", record_batch("events", _events(4, first=4)))
+    writer.append("events", record_batch("events", events(4, first=4)))
     assert len(open_trace(tmp_path / "t").scan("events").collect()) == 4
     writer.flush(durable=True)
     assert len(open_trace(tmp_path / "t").scan("events").collect()) == 8
@@ -255,121 +245,6 @@ def test_meta_is_rewritten_in_one_step(tmp_path: Path) -> None:
     sealed = open_trace(tmp_path / "t")
     assert sealed.meta.sealed
     assert sealed.notices == ["lost some"]
-
-
-def test_a_block_that_raises_leaves_an_unsealed_trace(tmp_path: Path) -> None:
-    def _interrupted() -> None:
-        with TraceWriter(tmp_path / "t", sample_meta()) as writer:
-            writer.append("events", record_batch("events", _events(2)))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _interrupted()
-    trace = open_trace(tmp_path / "t")
-    assert not trace.meta.sealed
-    assert len(trace.scan("events").collect()) == 2
-
-
-def test_a_full_disk_stops_the_recording_and_keeps_what_was_flushed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = TraceWriter(tmp_path / "t", sample_meta())
-    writer.append("events", record_batch("events", _events(100)))
-    writer.flush()
-    room = 500
-
-    def _short(descriptor: int, pieces: list[memoryview]) -> int:
-        nonlocal room
-        if not room:
-            raise OSError(28, "No space left on device")
-        count = os.write(descriptor, b"".join(pieces)[:room])
-        room -= count
-        return count
-
-    monkeypatch.setattr(os, "writev", _short)
-    writer.append("events", record_batch("events", _events(1000)))
-    with pytest.raises(ArenatraceError, match="no space left") as caught:
-        writer.flush()
-    assert caught.value.hint
-    with pytest.raises(ArenatraceError, match="no space left"):
-        writer.append("events", record_batch("events", _events(1)))
-    monkeypatch.undo()
-    assert writer.close() == tmp_path / "t"
-    trace = open_trace(tmp_path / "t")
-    assert len(trace.scan("events").collect()) == 100
-    assert not trace.meta.sealed
-    assert [n for n in trace.notices if "torn" in n] == []
-    assert [n for n in trace.notices if "no space left" in n]
-
-
-def test_a_full_disk_keeps_every_batch_that_still_fitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of what goes out in one write, the batches before the one that is torn are whole."""
-    writer = TraceWriter(tmp_path / "t", sample_meta())
-    room = 0
-
-    def _short(descriptor: int, pieces: list[memoryview]) -> int:
-        nonlocal room
-        data = b"".join(pieces)
-        # all but the last bytes of the last batch
-        room = room or len(data) - 100
-        if room < 0:
-            raise OSError(28, "No space left on device")
-        count = os.write(descriptor, data[:room])
-        room = -1
-        return count
-
-    for first in (0, 100, 200):
-        writer.append("events", record_batch("events", _events(100, first=first)))
-    monkeypatch.setattr(os, "writev", _short)
-    with pytest.raises(ArenatraceError, match="no space left"):
-        writer.flush()
-    monkeypatch.undo()
-    trace = open_trace(writer.close())
-    assert len(trace.scan("events").collect()) == 200
-    assert [n for n in trace.notices if "torn" in n] == []
-
-
-@pytest.mark.parametrize("step", range(12))
-def test_a_seal_cut_short_at_any_step_leaves_a_readable_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    builder = TraceBuilder()
-    builder.arena()
-    builder.rows["events"] = _events(20)
-    path = builder.write(tmp_path / "t", seal=False)
-    steps = 0
-
-    def _count() -> None:
-        nonlocal steps
-        steps += 1
-        if steps > step:
-            raise OSError(5, "Input/output error")
-
-    real_replace, real_unlink = Path.replace, Path.unlink
-
-    def _replace(self: Path, target: Path) -> Path:
-        _count()
-        return real_replace(self, target)
-
-    def _unlink(self: Path, missing_ok: bool = False) -> None:
-        if self.suffix == ".arrows":
-            _count()
-        real_unlink(self, missing_ok)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", _replace)
-        patch.setattr(Path, "unlink", _unlink)
-        with contextlib.suppress(ArenatraceError):
-            seal(path)
-    for _ in range(2):
-        trace = open_trace(path)
-        assert trace.scan("events").collect()["seq"].to_list() == list(range(20))
-        assert trace.scan("arenas").select(pl.len()).collect().item() == 1
-        seal(path)
-    assert open_trace(path).meta.sealed
-    assert not list(path.glob("*.arrows")) + list(path.glob(".*"))
 
 
 def test_the_only_trace_of_a_directory_is_opened_and_several_are_named(tmp_path: Path) -> None:
