@@ -1,4 +1,4 @@
-# arenatrace: `make run` shows it at work, `make test` tests it, `make help` lists the rest.
+# Every target is listed by `make help`.
 
 # The first Python from 3.14 down to 3.11; set PYTHON to choose another.
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
@@ -7,12 +7,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLE ?= sample_traces/two-programs.atrace
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Test processes. Each may boot a guest of two CPUs and 3 GiB.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+KERNEL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format man pictures lab-packages samples wheel clean
+.PHONY: help run test test-fast test-quick check format man pictures lab-packages lab-build \
+	lab-shell samples bench-startup bench-analysis bench-import bench-replay bench-tui \
+	bench-capture wheel sdist clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run
 
 run: $(VENV)/.runtime ## set up and print the summary of a bundled real trace
 	@$(BIN)/arenatrace summary $(SAMPLE); status=$$?; \
@@ -20,18 +29,25 @@ run: $(VENV)/.runtime ## set up and print the summary of a bundled real trace
 	@echo
 	@echo "Next: $(BIN)/arenatrace faults $(SAMPLE)"
 
-test: $(VENV)/.dev ## set up and run all tests (ARENATRACE_VM=require|auto|off for the lab)
-	$(BIN)/python -m pytest
+##@ Test
 
-test-fast: $(VENV)/.dev ## run the tests that boot no virtual machine
-	ARENATRACE_VM=off $(BIN)/python -m pytest -m 'not vm'
+test: $(VENV)/.dev ## run all tests (ARENATRACE_VM=require|auto|off for the lab, WORKERS=2)
+	$(PYTEST)
 
-check: $(VENV)/.dev ## lint, types, import contracts, shell scripts, man pages up to date
+test-fast: $(VENV)/.dev ## run the tests that boot no virtual machine, fewer random examples
+	ARENATRACE_VM=off ARENATRACE_TESTS=fast $(PYTEST) -m 'not vm'
+
+test-quick: $(VENV)/.dev ## run a part of test-fast that covers every package, in under a minute
+	ARENATRACE_VM=off ARENATRACE_TESTS=quick $(PYTEST) -m 'not vm and not slow'
+
+##@ Check
+
+check: $(VENV)/.dev ## lint, types, import contracts, shell scripts, generated docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+	$(BIN)/shellcheck $$(find . -name '*.sh' -not -path './$(VENV)/*') $(wildcard .ci/run)
 	$(BIN)/python docs/generate_man.py --check
 	$(BIN)/python docs/generate_trace_format.py --check
 
@@ -39,23 +55,59 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-man: $(VENV)/.dev ## write what the docs take from the code: man pages, format tables
+##@ Docs
+
+man: $(VENV)/.dev ## generate the man pages and the tables of the trace format
 	$(BIN)/python docs/generate_man.py
 	$(BIN)/python docs/generate_trace_format.py
 
-pictures: $(VENV)/.dev ## draw the pictures in docs/pictures from the bundled samples
+pictures: $(VENV)/.dev ## draw docs/pictures from the bundled samples
 	$(PIP) install -q --constraint constraints.txt --group pictures
 	$(BIN)/python docs/generate_pictures.py
 	$(BIN)/python docs/generate_tui_pictures.py
 
-samples: $(VENV)/.dev ## record sample_traces/ anew in the lab (needs root, some minutes)
+##@ Lab (needs root; see docs/lab.md)
+
+lab-packages: ## install the Debian packages that the lab needs
+	sh tests/vm/lab/install-packages.sh
+
+lab-build: $(VENV)/.dev ## build the guests of all tested kernels
+	$(BIN)/python -m tests.vm.lab build --all
+
+lab-shell: $(VENV)/.dev ## open a shell in a fresh guest (KERNEL=7.3 for another kernel)
+	$(BIN)/python -m tests.vm.lab shell --kernel '$(KERNEL)'
+
+samples: $(VENV)/.dev ## record sample_traces/ again (some minutes)
 	$(BIN)/python -m tests.vm.make_samples
 
-lab-packages: ## install what the lab needs on Debian (needs root)
-	sh tests/vm/lab/install-packages.sh
+##@ Bench (each prints what it compares with)
+
+bench-startup: $(VENV)/.dev ## where the time of a short command goes
+	$(BIN)/python -m bench.startup_bench
+
+bench-analysis: $(VENV)/.dev ## faults of large traces, against DuckDB and pandas
+	$(PIP) install -q -r bench/requirements.txt
+	$(BIN)/python -m bench.analysis_bench
+
+bench-import: $(VENV)/.dev ## importing a kernel log of 1 GiB, against grep -c
+	$(BIN)/python -m bench.import_bench
+
+bench-replay: $(VENV)/.dev ## replaying large traces, against plain passes over the same events
+	$(BIN)/python -m bench.replay_bench
+
+bench-tui: $(VENV)/.dev ## the terminal interface, on sealed and growing traces
+	$(BIN)/python -m bench.tui_bench
+
+bench-capture: $(VENV)/.dev ## cost of recording in the lab, against perf, bpftrace and BCC (root)
+	$(BIN)/python -m bench.capture_bench
+
+##@ Package
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
+
+sdist: $(VENV)/.dev ## build the source distribution into dist/
+	$(BIN)/python -m hatchling build -t sdist
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

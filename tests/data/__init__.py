@@ -1,1 +1,1 @@
-"""Traces that tests make: builders, random histories, rows fed to a growing trace."""
+"""Traces for tests: builders, random histories, oracle worlds of recorded traces."""

@@ -1,4 +1,4 @@
-"""Random histories of many arenas in one trace, for the toolkit and for the oracle alike."""
+"""Random histories of many arenas in one trace, as toolkit rows and as oracle worlds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.meta import Probes
 from tests.data.trace_builder import KERN, TraceBuilder, sample_meta
-from tests.unit.analysis.cause_oracle import BAND, GUARD, PAGE, RACE, Event, World
+from tests.unit.analysis.oracle.world import BAND, GUARD, PAGE, RACE, Event, World
 
-#: User addresses of page 0: one where NULL is page 0, one where it lies outside, one where it is
-#: the page before page 0.
+#: User addresses of page 0: NULL is page 0, NULL lies outside, NULL is the page before page 0.
 USERS = (0x7F00_0000_0000, 0x7F00_1000_0000, 0x7F00_0000_1000)
 SIZE = 6
 START = 10_000_000_000
 CREATED = 9_000_000_000
 _U32 = (1 << 32) - 1
-_ALL_PROBES = (
+_PROBES_WITHOUT_USER_FAULTS = (
     "arena_alloc_pages",
     "arena_free_pages",
     "bpf_arena_reserve_pages",
@@ -31,7 +30,7 @@ WHATS = [
 ]  # fmt: skip
 ODD_PLACES = ["null", "past", "before", "far", "upper-guard", "lower-guard"]
 OFFSETS = [0, 8, 2048, 4095]
-#: First page and number of pages of rows that no kernel makes.
+#: First page and number of pages of rows that no kernel produces.
 ODD_RANGES = [(_U32, 1), (SIZE, 3), (1 << 20, _U32), (None, 2), (1, 0), (1, None), (0, _U32)]
 
 _KINDS = {
@@ -45,7 +44,7 @@ _KINDS = {
 
 
 def random_history(dice: random.Random, most: int) -> dict[str, Any]:
-    """One arena and up to ``most`` operations on it."""
+    """Return one arena with up to ``most`` operations."""
     chance = dice.random
     operations = []
     for _ in range(dice.randint(5, most)):
@@ -78,45 +77,47 @@ def _random_operation(dice: random.Random) -> dict[str, Any]:
 
 
 def _random_loss(dice: random.Random) -> tuple[int, int | None, bool]:
-    """Its mark, when it began if that is known, and whether it was of events about pages."""
+    """Return the time of the mark, the start if known, and whether pages are concerned."""
     mark = START + dice.randrange(60) * RACE * 1000
     since = mark - dice.randrange(3_000) * RACE if dice.random() < 0.5 else None
     return mark, since, dice.random() < 0.7
 
 
 def random_trace(dice: random.Random, *, arenas: int, most: int) -> dict[str, Any]:
-    """Many arenas, and what the recording of all of them was like."""
+    """Return many arenas and the conditions of their recording."""
     chance = dice.random
     marks = dice.randint(1, 3) if chance() < 0.4 else 0
     return {
         "histories": [random_history(dice, most) for _ in range(arenas)],
         "lost": [_random_loss(dice) for _ in range(marks)],
-        "unmarked": chance() < 0.1,
+        "undated_losses": chance() < 0.1,
         "level": "faults" if chance() < 0.08 else "pages",
-        "partial": chance() < 0.2,
+        "lacks_user_faults": chance() < 0.2,
         "sticky": chance() < 0.15,
         "shuffled": chance() < 0.3,
     }
 
 
 class RandomTrace:
-    """A drawn trace as rows for the toolkit and, for each arena, as a world for the oracle."""
+    """A drawn trace, as rows for the toolkit and as one oracle world per arena."""
 
     def __init__(self, drawn: dict[str, Any]) -> None:
         self._drawn = drawn
         self.builder = TraceBuilder(
             meta=sample_meta(
                 level=drawn["level"],
-                lost={"ring": 1000} if drawn["unmarked"] else {},
-                probes=Probes(attached=_ALL_PROBES if drawn["partial"] else ()),
+                lost={"ring": 1000} if drawn["undated_losses"] else {},
+                probes=Probes(
+                    attached=_PROBES_WITHOUT_USER_FAULTS if drawn["lacks_user_faults"] else ()
+                ),
                 profile="scratch-sticky" if drawn["sticky"] else None,
             )
         )
         self.arenas: list[dict[str, Any]] = []
         per_arena = [_Timeline(i, h).rows for i, h in enumerate(drawn["histories"])]
         lost = [
-            _lost_row(ts, since, matters=matters)
-            for ts, since, matters in sorted(drawn["lost"], key=lambda loss: loss[0])
+            _lost_row(ts, since, concerns_pages=concerns_pages)
+            for ts, since, concerns_pages in sorted(drawn["lost"], key=lambda loss: loss[0])
         ]
         rows = sorted((row for rows in [*per_arena, lost] for row in rows), key=_time)
         for kind, event, columns in rows:
@@ -133,7 +134,7 @@ class RandomTrace:
 
     def _arena(self, history: dict[str, Any], rows: list[Row]) -> None:
         end = max([START, *(event["ts"] for _, event, _ in rows)])
-        facts = {
+        row = {
             "preexisting": history["old"],
             "created": None if history["old"] else CREATED,
             "destroyed": end + 5 if history["destroyed"] else None,
@@ -141,21 +142,21 @@ class RandomTrace:
         self.builder.arena(
             user_vm_start=history["user"],
             max_entries=SIZE,
-            preexisting=facts["preexisting"],
-            create_ts_ns=facts["created"],
-            destroy_ts_ns=facts["destroyed"],
+            preexisting=row["preexisting"],
+            create_ts_ns=row["created"],
+            destroy_ts_ns=row["destroyed"],
         )
-        self.arenas.append(facts)
+        self.arenas.append(row)
 
     def world(self, arena: int) -> World:
-        """What the oracle is to know of one arena, in order of time."""
+        """Return the oracle world of one arena, its events in time order."""
         events = sorted([*self._events[arena], *self._losses], key=lambda e: (e["ts"], e["seq"]))
         return World(
             events,
             self.arenas,
             level=self._drawn["level"],
-            partial=self._drawn["partial"],
-            unmarked=self._drawn["unmarked"],
+            lacks_user_faults=self._drawn["lacks_user_faults"],
+            has_undated_losses=self._drawn["undated_losses"],
             sticky=self._drawn["sticky"],
         )
 
@@ -172,14 +173,20 @@ def _time(row: Row) -> int:
     return ts
 
 
-def _lost_row(ts: int, since: int | None, *, matters: bool) -> Row:
-    kind = Kind.PAGE_FREE if matters else Kind.KERNEL_FAULT
-    event = {"arena": None, "what": "lost", "matters": matters, "ts": ts, "since": since}
+def _lost_row(ts: int, since: int | None, *, concerns_pages: bool) -> Row:
+    kind = Kind.PAGE_FREE if concerns_pages else Kind.KERNEL_FAULT
+    event = {
+        "arena": None,
+        "what": "lost",
+        "concerns_pages": concerns_pages,
+        "ts": ts,
+        "since": since,
+    }
     return Kind.LOST, event, {"ret": int(kind), "since_ts_ns": since}
 
 
 class _Timeline:
-    """The events of one arena, by its own clock."""
+    """Events of one arena, timed by their gaps."""
 
     def __init__(self, index: int, history: dict[str, Any]) -> None:
         self._index = index
@@ -214,7 +221,7 @@ class _Timeline:
             columns["sleepable"] = what == "free"
         elif what == "drain":
             columns = {}
-        # Without a number it is one page; nothing reaches past the arena's end.
+        # Without a number it is one page. No range reaches past the end of the arena.
         count = 1 if count is None else count
         count = 0 if first is None else max(0, min(count, SIZE - first))
         event = {"what": what, "first": first, "count": count, "ok": ok, "tid": drawn["tid"]}

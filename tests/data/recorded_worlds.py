@@ -1,4 +1,4 @@
-"""A recorded trace as the oracle is to see it: its events in the oracle's words, row by row."""
+"""Oracle worlds of a recorded trace, converted row by row."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace
-from tests.unit.analysis.cause_oracle import BAND, GUARD, PAGE, Event, World
+from tests.unit.analysis.oracle.world import BAND, GUARD, PAGE, Event, World
 
 Row = dict[str, Any]
 
-#: Without these, reservations and the work of deferred frees are not in the trace.
-_TELL_ALL = frozenset({"bpf_arena_reserve_pages", "arena_free_worker"})
+#: Probe points that record reservations and drains.
+_OPERATION_PROBES = frozenset({"bpf_arena_reserve_pages", "arena_free_worker"})
 
 
 def worlds(trace: Trace) -> list[World]:
-    """One world for each arena, by its index. The trace has lost nothing, at level ``pages``."""
+    """Return one world per arena, by index; the trace is at level ``pages`` and has no losses."""
     arenas = sorted(trace.scan("arenas").collect().iter_rows(named=True), key=_index)
     assert [arena["arena"] for arena in arenas] == list(range(len(arenas)))
-    facts = [
+    rows = [
         {
             "preexisting": arena["preexisting"],
             "created": arena["create_ts_ns"],
@@ -27,8 +27,8 @@ def worlds(trace: Trace) -> list[World]:
         for arena in arenas
     ]
     sticky = trace.meta.profile == "scratch-sticky"
-    fewer = not _TELL_ALL.issubset(trace.meta.probes.attached)
-    found = [World([], facts, sticky=sticky, fewer=fewer) for _ in arenas]
+    lacks_operations = not _OPERATION_PROBES.issubset(trace.meta.probes.attached)
+    found = [World([], rows, sticky=sticky, lacks_operations=lacks_operations) for _ in arenas]
     events = trace.scan("events").collect().iter_rows(named=True)
     for row in sorted(events, key=lambda row: (row["ts_ns"], row["seq"])):
         assert row["kind"] != Kind.LOST
@@ -51,7 +51,7 @@ def _event(row: Row, arena: Row) -> Event:
     what, ok = _operation(kind, row)
     first = row["pgoff"]
     count = 1 if what == "user" or row["pages"] is None else row["pages"]
-    # without a first page nothing is known of it, and nothing reaches past the arena's end
+    # Without a first page the range is unknown. No range reaches past the end of the arena.
     count = 0 if first is None else max(0, min(count, arena["max_entries"] - first))
     if not count and what != "drain":
         what = "nothing"
@@ -65,7 +65,7 @@ def _operation(kind: Kind, row: Row) -> tuple[str, bool]:
         case Kind.PAGE_FREE:
             return ("free" if row["sleepable"] else "free-later"), True
         case Kind.PAGE_RESERVE:
-            # the kernel does nothing at an address within a page, and says 0
+            # For a misaligned address the kernel reserves nothing and returns 0.
             return ("nothing" if row["addr"] % PAGE else "reserve"), row["ret"] == 0
         case Kind.FREE_DRAIN:
             return "drain", True
@@ -85,7 +85,7 @@ def _fault(row: Row, arena: Row, side: str) -> Event:
         "what": "fault",
         "side": side,
         "page": page,
-        # the last pages of the band lie before page 0
+        # The last pages of the band lie before page 0.
         "position": page - BAND // PAGE if page is not None and near_the_end else page,
         "offset": start % PAGE,
         "size": arena["max_entries"],

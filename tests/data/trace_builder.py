@@ -1,4 +1,4 @@
-"""Synthetic traces for tests, made through the writer's public API alone."""
+"""Synthetic traces for tests, written with ``TraceWriter``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER = 0x7F00_1000_0000
 
 
 def sample_meta(**changes: Any) -> Meta:
-    """A Meta that depends on no machine."""
+    """Return a ``Meta`` that does not depend on the machine."""
     values: dict[str, Any] = {
         "kernel": "7.2.13-test",
         "arch": "x86_64",
@@ -32,7 +32,7 @@ def sample_meta(**changes: Any) -> Meta:
 
 
 def record_batch(table: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    """The rows as a batch of ``table``; absent columns are null."""
+    """Return ``rows`` as a batch of ``table``; absent columns are null."""
     schema = arrow_schema(table)
     columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -40,7 +40,7 @@ def record_batch(table: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 @dataclass
 class TraceBuilder:
-    """Collects rows; ``write`` makes them a trace. Methods return the index of their row."""
+    """Builder of a trace. Methods add a row and return its index; ``write`` writes the trace."""
 
     meta: Meta = field(default_factory=sample_meta)
     rows: dict[str, list[dict[str, Any]]] = field(
@@ -48,7 +48,7 @@ class TraceBuilder:
     )
 
     def arena(self, **values: Any) -> int:
-        """An arena of 16 pages at ``KERN`` and ``USER`` unless told otherwise."""
+        """Add an arena, by default of 16 pages at ``KERN`` and ``USER``."""
         index = len(self.rows["arenas"])
         defaults = {
             "arena": index,
@@ -67,7 +67,7 @@ class TraceBuilder:
         return index
 
     def program(self, name: str, funcs: list[tuple[str, int, int]], **values: Any) -> int:
-        """A program with the JITed functions ``funcs``, given as (name, start, end)."""
+        """Add a program with the JITed functions ``funcs``, each (name, start, end)."""
         index = len(self.rows["programs"])
         tag = f"{index:016x}"
         defaults = {
@@ -89,18 +89,18 @@ class TraceBuilder:
         return index
 
     def stack(self, *frames: int) -> int:
-        """A stack, innermost frame first."""
+        """Add a stack, innermost frame first."""
         index = len(self.rows["stacks"]) + 1
         self.rows["stacks"].append({"stack": index, "frames": list(frames)})
         return index
 
     def symbol(self, addr: int, name: str, **values: Any) -> None:
-        """What the kernel says ``addr`` is."""
+        """Add the symbol of ``addr``."""
         defaults = {"ts_ns": 1_000_000_000, "addr": addr, "name": name, "offset": 8, "size": 64}
         self.rows["symbols"].append({**defaults, **values})
 
     def event(self, kind: Kind, **values: Any) -> int:
-        """An event 1 ms after the last one."""
+        """Add an event, by default 1 ms after the last one."""
         seq = len(self.rows["events"])
         defaults = {
             "ts_ns": 1_001_000_000 + seq * 1_000_000,
@@ -115,7 +115,7 @@ class TraceBuilder:
         return seq
 
     def kernel_fault(self, **values: Any) -> int:
-        """A recovered kernel-side read at the start of arena 0's page 1."""
+        """Add a kernel-side fault, by default a recovered read at page 1 of arena 0."""
         defaults = {
             "arena": 0,
             "addr": KERN + (USER & 0xFFFF_FFFF) + 4096,
@@ -125,7 +125,7 @@ class TraceBuilder:
         return self.event(Kind.KERNEL_FAULT, **{**defaults, **values})
 
     def prog_fault(self, **values: Any) -> int:
-        """A program-side read at the start of arena 0's page 1."""
+        """Add a program-side fault, by default a read at page 1 of arena 0."""
         defaults = {
             "arena": 0,
             "addr": KERN + (USER & 0xFFFF_FFFF) + 4096,
@@ -135,7 +135,7 @@ class TraceBuilder:
         return self.event(Kind.PROG_FAULT, **{**defaults, **values})
 
     def write(self, path: Path, *, seal: bool = True, batch_rows: int = 1000) -> Path:
-        """Write the trace to ``path``, ``batch_rows`` rows at a time."""
+        """Write the trace to ``path`` in batches of ``batch_rows`` rows."""
         writer = TraceWriter(path, self.meta)
         for table, rows in self.rows.items():
             for start in range(0, len(rows), batch_rows):

@@ -16,7 +16,7 @@ from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.sources.following import FollowSource
 from arenatrace.tui.views.map import MapView
 from arenatrace.tui.widgets.histogram import Histogram
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.trace_builder import USER
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
@@ -30,7 +30,7 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
     monkeypatch.setattr(retained, "MAX_FAULTS", 5)
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", fresh)
     trace = open_trace(SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 4)
+    recent = feed(trace, 4)
     now = recent.snapshot()
     since_ns = now.retained.complete_since_ns
     assert since_ns is not None

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.vm.boots import KERNELS, BootFixture, CommandsRun, KernelRun, boot_commands, boot_kernel
+from tests.vm.boots import BootFixture, CommandsRun, KernelRun, boot_commands, boot_kernel
 from tests.vm.lab.images.cache import Cache, cache_root
 from tests.vm.lab.images.image import image_is_ready
+from tests.vm.lab.images.kernel_choice import TESTED
 from tests.vm.lab.lab import CHECKOUT, Lab
 from tests.vm.lab.requirements import ENVIRONMENT, Mode, mode, unmet
 from tests.vm.lab.skipping import skip_or_fail
 from tests.vm.recordings import MODES, Recording, record_modes
+
+#: Seconds for a test and the boot it waits for; each boot has a limit of its own.
+_TIMEOUT = 2400
 
 _LAB = pytest.StashKey[Lab]()
 _FIGURES = "figures"
@@ -30,6 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if (boot := _boot_of(item)) is not None:
             item.add_marker(pytest.mark.vm)
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
             if parallel and boot[0] is not BootFixture.LAB:
                 item.add_marker(pytest.mark.xdist_group(" ".join(map(str, boot))))
     if parallel:
@@ -64,8 +69,8 @@ def pytest_terminal_summary(
             f"lab: {boots} boots, {minutes:.1f} minutes of guests, {cpu:.1f} minutes of CPU"
         )
     for one in used:
-        for death in one["deaths"]:
-            terminalreporter.write_line(f"lab: booted again, {death}")
+        for reason in one["lost"]:
+            terminalreporter.write_line(f"lab: booted again, {reason}")
 
 
 _finished_workers: list[dict[str, Any]] = []
@@ -90,7 +95,7 @@ def _usage(lab: Lab) -> dict[str, Any]:
         "boots": usage.boots,
         "seconds": usage.seconds,
         "cpu_seconds": usage.cpu_seconds,
-        "deaths": lab.deaths,
+        "lost": lab.lost_guests,
     }
 
 
@@ -125,7 +130,7 @@ def commands(lab: Lab) -> CommandsRun:
     return boot_commands(lab)
 
 
-@pytest.fixture(scope="session", params=KERNELS)
+@pytest.fixture(scope="session", params=TESTED)
 def kernel_run(request: pytest.FixtureRequest, lab: Lab) -> KernelRun:
     """Everything that is tested on each kernel, in one boot of it."""
     return boot_kernel(lab, request.param)

@@ -13,7 +13,8 @@ import polars as pl
 from arenatrace.schema import Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
 from tests.paths import ROOT
-from tests.vm.boots import KERNELS, KernelRun
+from tests.vm.boots import KernelRun
+from tests.vm.lab.images.kernel_choice import TESTED
 from tests.vm.recordings import arenatrace
 
 _GUIDE = ROOT / "docs" / "recording.md"
@@ -190,10 +191,10 @@ def documented() -> dict[str, dict[str, bool]]:
         for line in _GUIDE.read_text(encoding="utf-8").splitlines()
         if line.startswith("|")
     ]
-    start = next(at for at, row in enumerate(rows) if row[1:] == list(KERNELS))
+    start = next(at for at, row in enumerate(rows) if row[1:] == list(TESTED))
     cells = {row[0]: row[1:] for row in rows[start + 2 : start + 2 + len(FEATURES)]}
     assert set(cells) == set(FEATURES), "the guide's table has other rows"
     return {
         kernel: {name: cells[name][at] == "yes" for name in FEATURES}
-        for at, kernel in enumerate(KERNELS)
+        for at, kernel in enumerate(TESTED)
     }

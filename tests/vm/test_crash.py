@@ -191,7 +191,7 @@ def test_a_panic_costs_the_last_seconds(lab: Lab, figures: Callable[[str], None]
             files=[built, _DRIVER],
             append="oops=panic",
             timeout=300,
-            survivor=True,
+            keep_disk=True,
         )
     lost = caught.value
     assert "sysrq triggered crash" in lost.reason, str(lost)

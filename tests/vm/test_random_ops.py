@@ -20,8 +20,8 @@ from arenatrace.errors import ExitCode
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from arenatrace.trace.reader import Trace, open_trace
 from tests.data.recorded_worlds import worlds
-from tests.unit.analysis.cause_oracle import judge
-from tests.unit.analysis.oracle_answers import difference
+from tests.unit.analysis.oracle.comparison import difference
+from tests.unit.analysis.oracle.diagnosis import diagnose
 from tests.vm.boots import RANDOM_OPERATIONS, SEED, KernelRun
 from tests.vm.recordings import arenatrace
 
@@ -201,7 +201,7 @@ def test_every_cause_is_what_a_plain_replay_says(run: Run, figures: Callable[[st
     for row in chosen:
         world = of_arena[row["arena"]]
         (index,) = (at for at, event in enumerate(world.events) if event["seq"] == row["seq"])
-        answer = judge(world, index)
+        answer = diagnose(world, index)
         causes[answer["cause"]] += 1
         assert not (different := difference(row, answer)), (row["fault"], different)
     figures(f"{run.truth['kernel']}: {len(chosen)} of {len(rows)} faults: {dict(causes)}")

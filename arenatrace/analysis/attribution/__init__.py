@@ -1,4 +1,5 @@
-"""Which program caused a fault: the kernel's blame, the recorded stack, and the source line.
+"""Attribution of a fault: the blamed program, the stack and the source line.
 
-`blame.py` combines both answers. Program ranges are valid only between load and unload.
+`blame.py` compares the blamed program with the stack. The address range of a program is valid only
+between its load and unload.
 """

@@ -1,4 +1,4 @@
-"""Which arena does a fault belong to, if the probe could not say?"""
+"""Arena of a fault by its address, for faults recorded without one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from arenatrace.schema import BAND_SZ, GUARD_SZ
 
 
 def with_arena(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
-    """``faults`` with a null ``arena`` filled in by address.
+    """Fill a null ``arena`` of ``faults`` by address.
 
-    An oops whose program has no arena is recorded without one, but its address can still
-    lie in the vm area of an arena that existed at that time (4 GiB and a half-guard of
-    32 KiB on either side, as ``arena_map_alloc`` lays it out). ``faults`` needs ``fault``,
-    ``ts_ns``, ``addr`` and ``arena``.
+    An oops whose program has no arena is recorded without one. Its address can still lie in the
+    vm area of an arena that existed at that time: 4 GiB and 32 KiB of guard on either side, as
+    ``arena_map_alloc`` lays it out.
+
+    Args:
+        faults: rows with ``fault``, ``ts_ns``, ``addr`` and ``arena``.
+        arenas: the table ``arenas``.
     """
     half_guard = pl.lit(GUARD_SZ // 2, pl.UInt64)
     areas = arenas.filter(pl.col("kern_vm_start") > half_guard).select(
@@ -23,7 +26,7 @@ def with_arena(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
         "create_ts_ns",
         "destroy_ts_ns",
     )
-    alive = (pl.col("create_ts_ns").is_null() | (pl.col("create_ts_ns") <= pl.col("ts_ns"))) & (
+    existed = (pl.col("create_ts_ns").is_null() | (pl.col("create_ts_ns") <= pl.col("ts_ns"))) & (
         pl.col("destroy_ts_ns").is_null() | (pl.col("ts_ns") <= pl.col("destroy_ts_ns"))
     )
     found = (
@@ -32,8 +35,8 @@ def with_arena(faults: pl.LazyFrame, arenas: pl.LazyFrame) -> pl.LazyFrame:
         .join_where(
             areas, pl.col("addr") >= pl.col("area_start"), pl.col("addr") < pl.col("area_end")
         )
-        .filter(alive)
-        # vmalloc reuses areas: of several that fit, the latest created is the one there.
+        .filter(existed)
+        # vmalloc reuses areas: of several matches the latest created one is right.
         .sort("fault", "create_ts_ns", nulls_last=False, maintain_order=True)
         .group_by("fault", maintain_order=True)
         .agg(pl.col("found").last())

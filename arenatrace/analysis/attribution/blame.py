@@ -1,4 +1,4 @@
-"""Which program caused a fault? Two independent answers, and what to make of them."""
+"""Program of a fault, from the kernel's blame and from the stack."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FRAME = ("function", "file", "line", "text")
 def with_attribution(
     faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFrame
 ) -> pl.LazyFrame:
-    """``faults`` with the answers to "which program?" added.
+    """Add the program of each fault and how it was found.
 
-    ``prog`` becomes the kernel's answer (``bpf_prog_find_from_stack``, as recorded) or, where
-    it gave none, the stack's: the innermost frame of a program that is not the recorder's
-    own. ``attribution`` is ``agreed``, ``kernel-only``, ``stack-only``, ``disputed`` or
-    ``none``. ``function``, ``file``, ``line`` and ``text`` are those of the innermost frame of
-    ``prog``, null if it is not on the stack. ``attribution_evidence`` is a list of sentences.
+    ``prog`` becomes the blamed program (``bpf_prog_find_from_stack``, as recorded) or, without
+    one, the program of the innermost BPF frame that is not the recorder's own. ``attribution`` is
+    ``agreed``, ``kernel-only``, ``stack-only``, ``disputed`` or ``none``. ``function``, ``file``,
+    ``line`` and ``text`` are those of the innermost frame of ``prog``, null if it is not on the
+    stack. ``attribution_evidence`` is a list of sentences.
     """
     frames = bpf_frames(faults, stacks, programs).collect().lazy()
     foreign = frames.filter(~pl.col("own"))
@@ -29,22 +29,22 @@ def with_attribution(
         pl.col("prog").alias("stack_prog"),
         *(pl.col(name).alias(f"stack_{name}") for name in _FRAME),
     )
-    answered = (
+    combined = (
         faults.rename({"prog": "kernel_prog"})
         .join(by_stack, on="fault", how="left")
         .with_columns(prog=pl.coalesce("kernel_prog", "stack_prog"), attribution=_label())
     )
-    verdict = answered.select("fault", "prog")
+    verdict = combined.select("fault", "prog")
     chosen = _innermost(frames.join(verdict, on=["fault", "prog"], how="semi"))
-    meant = _probably_meant(verdict, foreign, programs)
+    probable = _probable_program(verdict, foreign, programs)
     return (
-        answered.join(
+        combined.join(
             with_source(chosen, programs).select("fault", *_FRAME), on="fault", how="left"
         )
-        .join(meant, on="fault", how="left")
+        .join(probable, on="fault", how="left")
         .join(_names(programs, "stack_prog"), on="stack_prog", how="left")
         .with_columns(attribution_evidence=_evidence())
-        .drop("kernel_prog", "^stack_.*$", "^meant.*$")
+        .drop("kernel_prog", "^stack_.*$", "^probable.*$")
     )
 
 
@@ -68,31 +68,31 @@ def _label() -> pl.Expr:
 
 
 def _names(programs: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """``key`` and ``<key>_name``: how evidence speaks of a program."""
+    """Return ``key`` and ``<key>_name``, the name of a program in evidence."""
     number = formatted("program {}", pl.col("id"))
     name = pl.coalesce(pl.col("name"), number, pl.lit("an unnamed program"))
     return programs.select(pl.col("prog").alias(key), name.alias(f"{key}_name"))
 
 
-def _probably_meant(
+def _probable_program(
     verdict: pl.LazyFrame, foreign: pl.LazyFrame, programs: pl.LazyFrame
 ) -> pl.LazyFrame:
-    """For faults blamed on a program without an arena: the innermost one on the stack with one.
+    """Return the innermost program with an arena, for faults blamed on one without an arena.
 
-    A helper program without an arena on top of one that has an arena makes the kernel's
-    handler refuse (``prog->aux->arena`` is NULL), and the fault becomes an oops.
+    If a program without an arena runs on top of one with an arena, the kernel's handler refuses
+    (``prog->aux->arena`` is NULL) and the fault becomes an oops.
     """
     has_arena = pl.col("arena").is_not_null()
-    # a program whose own note was lost has no type, and nothing is known of its arena
+    # A program whose note was lost has no type, and its arena is not known.
     without = programs.filter(~has_arena & pl.col("type").is_not_null()).select("prog")
     blamed = verdict.join(without, on="prog", how="semi").join(_names(programs, "prog"), on="prog")
     users = programs.filter(has_arena).select("prog")
     return (
         _innermost(foreign.join(users, on="prog", how="semi"))
-        .select("fault", pl.col("prog").alias("meant"))
-        .join(_names(programs, "meant"), on="meant")
-        .join(blamed.select("fault", pl.col("prog_name").alias("meant_blamed")), on="fault")
-        .select("fault", "meant_name", "meant_blamed")
+        .select("fault", pl.col("prog").alias("probable"))
+        .join(_names(programs, "probable"), on="probable")
+        .join(blamed.select("fault", pl.col("prog_name").alias("probable_blamed")), on="fault")
+        .select("fault", "probable_name", "probable_blamed")
     )
 
 
@@ -111,20 +111,21 @@ def _evidence() -> pl.Expr:
         ),
         pl.when(attribution == "stack-only").then(
             pl.lit(
-                "no answer of the kernel is recorded; this one is the stack's innermost BPF frame"
+                "the kernel's blame is not recorded; this program is the innermost BPF frame of "
+                "the stack"
             )
         ),
         pl.when(attribution.is_in(["kernel-only", "none"]) & no_stack).then(
             pl.lit("no stack was recorded")
         ),
         pl.when(attribution.is_in(["kernel-only", "none"]) & ~no_stack).then(
-            pl.lit("no frame of the stack is a BPF program known at that time")
+            pl.lit("no frame of the stack belongs to a BPF program known at that time")
         ),
-        pl.when(attribution == "none").then(pl.lit("no program named by the kernel is recorded")),
+        pl.when(attribution == "none").then(pl.lit("no blamed program is recorded")),
         formatted(
-            "{} uses no arena; {}, on the same stack, does and was probably meant",
-            "meant_blamed",
-            "meant_name",
+            "{} uses no arena; {}, on the same stack, does and probably caused the fault",
+            "probable_blamed",
+            "probable_name",
         ),
     ]
     return pl.concat_list(sentences).list.drop_nulls()

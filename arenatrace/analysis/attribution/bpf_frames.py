@@ -1,27 +1,31 @@
-"""Which frames of a fault's stack are BPF functions, and of which program?"""
+"""BPF frames of stacks, with program and function."""
 
 from __future__ import annotations
 
 import polars as pl
 
-#: A program may still run for an RCU grace period after the kernel took it off its list
-#: (``bpf_prog_kallsyms_del_all`` comes first), while another is not given its memory yet.
+#: A program may still run for an RCU grace period after ``bpf_prog_kallsyms_del_all``, ns. Its
+#: memory is not reused before that.
 STILL_RUNNING_NS = 1_000_000_000
 
 
 def bpf_frames(faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per BPF frame of each fault: ``fault``, ``pos``, ``pc``, ``prog``, ``own``,
-    ``function``, ``func_start``.
+    """Return one row per BPF frame of each fault.
 
-    ``pos`` counts frames from 0, the faulting instruction. ``pc`` is an address inside the
-    instruction that was executing: a frame's return address less 1, except at ``pos`` 0.
-    A frame belongs to the function whose JITed range held ``pc`` when the fault happened;
-    ranges are reused once a program is gone, and of several that fit the latest loaded wins.
-    ``faults`` needs ``fault``, ``ts_ns``, ``ip`` and ``stack``.
-    """  # noqa: D205
+    Columns: ``fault``, ``pos``, ``pc``, ``prog``, ``own``, ``function`` and ``func_start``. ``pos``
+    counts frames from 0, the faulting instruction. ``pc`` is an address inside the executing
+    instruction: the return address of the frame minus 1, except at ``pos`` 0. A frame belongs to
+    the function whose JITed range contained ``pc`` at the time of the fault. Ranges are reused
+    after a program is unloaded; of several matches the latest loaded program wins.
+
+    Args:
+        faults: rows with ``fault``, ``ts_ns``, ``ip`` and ``stack``.
+        stacks: the table ``stacks``.
+        programs: the table ``programs``.
+    """
     frames = _frames(faults, stacks)
     functions = _functions(programs)
-    # Few addresses repeat many times: the range search runs once for each.
+    # Few distinct addresses repeat many times: search the ranges once per address.
     candidates = (
         frames.select("pc")
         .unique()
@@ -30,13 +34,13 @@ def bpf_frames(faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFram
         )
         .select("pc", "prog", "own", "function", "func_start", "load_ts_ns", "unload_ts_ns")
     )
-    loaded = (pl.col("load_ts_ns").is_null() | (pl.col("load_ts_ns") <= pl.col("ts_ns"))) & (
+    was_loaded = (pl.col("load_ts_ns").is_null() | (pl.col("load_ts_ns") <= pl.col("ts_ns"))) & (
         pl.col("unload_ts_ns").is_null()
         | (pl.col("ts_ns") <= pl.col("unload_ts_ns") + STILL_RUNNING_NS)
     )
     return (
         frames.join(candidates, on="pc")
-        .filter(loaded)
+        .filter(was_loaded)
         .sort("fault", "pos", "load_ts_ns", "prog", nulls_last=False)
         .group_by("fault", "pos", maintain_order=True)
         .agg(pl.col("pc", "prog", "own", "function", "func_start").last())
@@ -44,14 +48,14 @@ def bpf_frames(faults: pl.LazyFrame, stacks: pl.LazyFrame, programs: pl.LazyFram
 
 
 def _frames(faults: pl.LazyFrame, stacks: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per frame: ``fault``, ``ts_ns``, ``pos``, ``pc``.
+    """Return one row per frame: ``fault``, ``ts_ns``, ``pos``, ``pc``.
 
-    The faulting ip is always the innermost frame, also of a fault without a stack: that is
-    where ``bpf_prog_report_arena_violation`` looks for the program of a program-side fault.
+    The faulting ip is always the innermost frame, even without a stack:
+    ``bpf_prog_report_arena_violation`` finds the program of a program-side fault by it.
     """
     frames = pl.col("frames").fill_null(pl.lit([], pl.List(pl.UInt64)))
     starts_at_ip = (frames.list.first() == pl.col("ip")).fill_null(value=False)
-    whole = (
+    addresses = (
         pl.when(pl.col("ip").is_null() | starts_at_ip)
         .then(frames)
         .otherwise(pl.concat_list(pl.col("ip"), frames))
@@ -59,7 +63,7 @@ def _frames(faults: pl.LazyFrame, stacks: pl.LazyFrame) -> pl.LazyFrame:
     return (
         faults.select("fault", "ts_ns", "ip", "stack")
         .join(stacks, on="stack", how="left")
-        .select("fault", "ts_ns", whole.alias("address"))
+        .select("fault", "ts_ns", addresses.alias("address"))
         .with_columns(pl.int_ranges(pl.col("address").list.len(), dtype=pl.UInt32).alias("pos"))
         .explode("pos", "address")
         .filter(pl.col("address").is_not_null())
@@ -76,7 +80,7 @@ def _frames(faults: pl.LazyFrame, stacks: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _functions(programs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per JITed function; ``function`` without the kallsyms prefix bpf_prog_<tag>_."""
+    """Return one row per JITed function; ``function`` lacks the kallsyms prefix."""
     member = pl.col("funcs").struct
     return (
         programs.select("prog", "own", "load_ts_ns", "unload_ts_ns", "funcs")

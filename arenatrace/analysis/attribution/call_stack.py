@@ -1,4 +1,4 @@
-"""The frames of one stack, each with the best name there is for it."""
+"""Symbolized frames of one stack."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from arenatrace.trace.reader import Trace
 
 
 def call_stack(trace: Trace, stack: int | None, ip: int | None, ts_ns: int) -> list[dict[str, Any]]:
-    """The frames of ``stack``, innermost first, as they were at ``ts_ns``.
+    """Return the frames of a stack, innermost first, symbolized as of ``ts_ns``.
 
     Each has ``address``, ``function``, ``offset`` and ``size`` (bytes, of kernel symbols),
-    ``module``, ``prog`` (the BPF program's name, null in kernel code), ``file``, ``line`` and
-    ``text``; null where it is not known. ``ip``, the faulting instruction, comes first where
-    the stack does not start with it.
+    ``module``, ``prog`` (name of the BPF program, null in kernel code), ``file``, ``line`` and
+    ``text``; unknown members are null.
+
+    Args:
+        trace: the trace.
+        stack: id in the table ``stacks``; None: no stack.
+        ip: faulting instruction; it becomes the first frame if the stack does not start with it.
+        ts_ns: time of the stack, CLOCK_MONOTONIC ns.
     """
     one = pl.LazyFrame(
         {"fault": [1], "ts_ns": [ts_ns], "ip": [ip], "stack": [stack]},
@@ -45,7 +50,7 @@ def _addresses(trace: Trace, stack: int) -> list[int]:
 
 
 def _symbols(trace: Trace, addresses: list[int], ts_ns: int) -> dict[int, dict[str, Any]]:
-    """For each address the last symbol by that time, or else the first after it."""
+    """Return for each address the last symbol up to ``ts_ns``, or the first after it."""
     rows = (
         trace.scan("symbols")
         .filter(pl.col("addr").is_in(pl.lit(pl.Series(addresses, dtype=pl.UInt64)).implode()))

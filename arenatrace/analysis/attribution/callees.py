@@ -1,4 +1,4 @@
-"""Which kernel function touched the arena?"""
+"""Kernel function that touched the arena."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import polars as pl
 
 from arenatrace.schema import Kind
 
-#: How long after a fault, in ns, the symbol of a simultaneous fault may be stamped.
-_SAME_INSTANT_NS = 1_000_000_000
+#: A symbol with a time up to this long after a fault, in ns, still belongs to it.
+_SIMULTANEOUS_NS = 1_000_000_000
 
 
 def with_callee(faults: pl.LazyFrame, symbols: pl.LazyFrame) -> pl.LazyFrame:
-    """``faults`` with ``symbol`` and ``module`` of the faulting kernel function added.
+    """Add ``symbol`` and ``module`` of the faulting kernel function to ``faults``.
 
-    The symbol is the latest the kernel gave for exactly this ip no later than the fault, as
-    module code comes and goes. Where there is none, it is the first within a second after:
-    of two CPUs that fault at the same instant only one sends the symbol, stamped with its own
-    fault's time, and the other does not repeat it while no module has gone. A symbol later
-    than that may be of another module at the same address and is not taken. Both are null
-    for a program-side fault, which has no callee. ``faults`` needs ``kind``, ``ts_ns``, ``ip``.
+    The symbol is the latest one resolved for exactly this ip up to the fault, because modules are
+    loaded and unloaded. Without one, it is the first one within a second after the fault: if two
+    CPUs fault at the same time, only one of them sends the symbol, with the time of its own fault.
+    A later symbol may belong to another module at the same address and is not used. Both columns
+    are null for a program-side fault, which has no callee.
+
+    Args:
+        faults: rows with ``kind``, ``ts_ns`` and ``ip``.
+        symbols: the table ``symbols``.
     """
     known = symbols.select(
         pl.col("addr").alias("ip"), "ts_ns", pl.col("name").alias("symbol"), "module"
@@ -34,7 +37,7 @@ def with_callee(faults: pl.LazyFrame, symbols: pl.LazyFrame) -> pl.LazyFrame:
             on="ts_ns",
             by="ip",
             strategy="forward",
-            tolerance=_SAME_INSTANT_NS,
+            tolerance=_SIMULTANEOUS_NS,
             check_sortedness=False,
         )
         .with_columns(

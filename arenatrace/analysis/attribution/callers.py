@@ -1,4 +1,4 @@
-"""Which program asked for an allocation or a free?"""
+"""Program that called for an allocation or a free."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from arenatrace.analysis.attribution.bpf_frames import bpf_frames
 def with_caller(
     operations: pl.DataFrame, stacks: pl.LazyFrame, programs: pl.LazyFrame
 ) -> pl.DataFrame:
-    """``operations`` with a null ``prog`` filled in from the stack, where one was recorded.
+    """Fill a null ``prog`` of ``operations`` from the recorded stack.
 
-    It is the innermost BPF frame that is not the recorder's own. ``operations`` are those of
-    ``page_operations``.
+    The caller is the program of the innermost BPF frame that is not the recorder's own.
+
+    Args:
+        operations: rows of ``page_operations``.
+        stacks: the table ``stacks``.
+        programs: the table ``programs``.
     """
-    asking = operations.filter(pl.col("prog").is_null() & pl.col("stack").is_not_null())
-    if asking.is_empty():
+    unattributed = operations.filter(pl.col("prog").is_null() & pl.col("stack").is_not_null())
+    if unattributed.is_empty():
         return operations
-    asked = asking.select("stack", ts_ns="called_ts_ns").unique().with_row_index("fault")
+    calls = unattributed.select("stack", ts_ns="called_ts_ns").unique().with_row_index("fault")
     frames = bpf_frames(
-        asked.lazy().with_columns(ip=pl.lit(None, pl.UInt64)), stacks, programs
+        calls.lazy().with_columns(ip=pl.lit(None, pl.UInt64)), stacks, programs
     ).filter(~pl.col("own"))
     found = (
-        asked.lazy()
+        calls.lazy()
         .join(frames.sort("fault", "pos").group_by("fault").first(), on="fault")
         .select("stack", pl.col("ts_ns").alias("called_ts_ns"), pl.col("prog").alias("caller"))
         .collect()

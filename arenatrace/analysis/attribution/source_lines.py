@@ -1,4 +1,4 @@
-"""Which source line was executing at a code address?"""
+"""Source line of a code address."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import polars as pl
 
 
 def with_source(frames: pl.LazyFrame, programs: pl.LazyFrame) -> pl.LazyFrame:
-    """``frames`` with ``file``, ``line`` and ``text`` added, null where there is no line info.
+    """Add ``file``, ``line`` and ``text`` to ``frames``, null without line info.
 
-    The line is the last one of the frame's function that starts at or before ``pc``. For a
-    return address, whose ``pc`` is one less, that is the rule of ``bpf_prog_get_file_line``:
-    the last line that starts before the address. ``frames`` needs ``prog``, ``pc`` and
-    ``func_start``.
+    The line is the last one of the function that starts at or before ``pc``. For a return address,
+    whose ``pc`` is one less, this is the rule of ``bpf_prog_get_file_line``: the last line that
+    starts before the address.
+
+    Args:
+        frames: rows with ``prog``, ``pc`` and ``func_start``.
+        programs: the table ``programs``.
     """
     member = pl.col("lines").struct
     lines = (
@@ -25,7 +28,7 @@ def with_source(frames: pl.LazyFrame, programs: pl.LazyFrame) -> pl.LazyFrame:
             member.field("text").str.strip_chars(),
         )
         .filter(pl.col("line_addr").is_not_null())
-        # Stable: of lines that share an address the kernel's walk ends on the last.
+        # Stable sort: of lines at one address the kernel uses the last.
         .sort("line_addr", maintain_order=True)
     )
     in_function = pl.col("line_addr") >= pl.col("func_start")

@@ -1,4 +1,4 @@
-"""What part of a boot did its traces record, and what of it twice?"""
+"""Recorded, unrecorded and doubly recorded time of a boot."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from arenatrace.trace.folder import Boot
 
 @dataclass(frozen=True)
 class Between:
-    """The time between the end of one trace and the start of the next, in ns.
-
-    Below 0 they overlap by so much.
-    """
+    """Time between the end of one trace and the start of the next, ns; negative if they overlap."""
 
     after: Path
     before: Path
@@ -22,10 +19,10 @@ class Between:
 
 @dataclass(frozen=True)
 class BootTime:
-    """The time from the first start to the last end and how much of it was recorded, in ns.
+    """Time from the first start to the last end, and its recorded part, ns.
 
-    Null for a single trace whose times are not known. ``gaps`` are unrecorded, ``overlaps``
-    recorded by two traces.
+    Both are None for a single trace of unknown times. ``gaps`` were not recorded, ``overlaps``
+    were recorded by two traces.
     """
 
     span_ns: int | None
@@ -35,7 +32,7 @@ class BootTime:
 
 
 def boot_time(boot: Boot, ends_ts_ns: list[int | None]) -> BootTime:
-    """The ``BootTime`` of ``boot``; ``ends_ts_ns`` has the end of each of its traces."""
+    """Return the ``BootTime`` of ``boot``; ``ends_ts_ns`` has the end of each of its traces."""
     if None in ends_ts_ns and len(ends_ts_ns) == 1:
         return BootTime(None, None, (), ())
     first = boot.members[0]
@@ -47,7 +44,7 @@ def boot_time(boot: Boot, ends_ts_ns: list[int | None]) -> BootTime:
         if member is not first and start != reached:
             between = Between(last.path, member.path, start - reached)
             (gaps if start > reached else overlaps).append(between)
-        # A trace that ends nowhere has no event either.
+        # A trace without an end time has no events either.
         end = start if end is None else end
         recorded += max(0, end - max(start, reached))
         if end > reached:

@@ -1,4 +1,4 @@
-"""The summary of several traces as one, by host and boot."""
+"""Summary of several traces, by host and boot."""
 
 from __future__ import annotations
 
@@ -13,47 +13,52 @@ from arenatrace.trace.folder import Boot, Collection
 
 Row = dict[str, Any]
 
-#: What makes a program or an arena of one boot the same in all its traces; one without the
-#: first of these is the trace's own.
-_PROGRAM = ("id", "tag", "name", "type")
-_ARENA = ("map_id", "name", "kern_vm_start")
+#: Identity of a program or an arena among the traces of a boot. Without the first member it is
+#: distinct in each trace.
+_PROGRAM_KEY = ("id", "tag", "name", "type")
+_ARENA_KEY = ("map_id", "name", "kern_vm_start")
 _COUNTS = ("faults", "scratch_installs", "prog_faults", "oopses", "allocs", "frees", "reserves")
 
 
-def combined_summary(found: Collection, tell: Callable[[list[str]], None]) -> Row:
-    """The object ``arenatrace summary --json`` prints for several traces.
+def combined_summary(found: Collection, warn: Callable[[list[str]], None]) -> Row:
+    """Return the object that ``arenatrace summary --json`` prints for several traces.
 
-    It has the members of ``summary`` with ``trace`` null, and ``boots``, one for each host and
-    boot with its ``traces``, times and totals, and ``unreadable``. Rows of ``programs`` and
-    ``arenas`` have ``boot``, the place of theirs in ``boots``, instead of an index. A signature
-    tells in which trace its first fault is and, in UNIX ns by the clocks of the hosts, when its
-    first and last were; ``first_ts_ns`` and ``last_ts_ns`` are of those faults' own boots.
-    ``tell`` is given the notices of each trace. Each trace is read when its turn comes. Raises
-    the first error if none can be read.
+    It has the members of ``summary``, with ``trace`` null, plus ``boots``, one per host and boot
+    with its ``traces``, times and totals, and ``unreadable``. Rows of ``programs`` and ``arenas``
+    have ``boot``, an index into ``boots``, instead of their own index. A signature has
+    ``first_trace``, the trace of its first fault, and the times of its first and last fault in
+    UNIX ns by the clocks of the hosts; ``first_ts_ns`` and ``last_ts_ns`` are times of the boots
+    of those faults.
+
+    Args:
+        found: the collection; its traces are read one after another.
+        warn: called with the warnings of each trace.
+
+    Raises the first error if no trace can be read.
     """
-    told: list[tuple[Part, Row]] = []
+    summaries: list[tuple[Part, Row]] = []
     notices: list[str] = []
 
     def note(lines: list[str]) -> None:
         notices.extend(lines)
-        tell(lines)
+        warn(lines)
 
     for part in parts(found, note):
         one = summary_of_part(part)
-        # The faults of one trace go before the next is read.
-        told.append((replace(part, faults=part.faults.clear()), one))
-    if not told:
+        # Release the faults of one trace before the next is read.
+        summaries.append((replace(part, faults=part.faults.clear()), one))
+    if not summaries:
         raise found.unreadable[0].error
-    objects = [one for _, one in told]
+    objects = [one for _, one in summaries]
     boots: list[Row] = []
     programs: list[Row] = []
     arenas: list[Row] = []
     for number, boot in enumerate(found.boots):
-        of_boot = [(part, one) for part, one in told if part.boot == number]
+        of_boot = [(part, one) for part, one in summaries if part.boot == number]
         if not of_boot:
             continue
-        programs += _merged(_rows(of_boot, "programs", "prog"), _PROGRAM, len(boots))
-        own_arenas = _merged(_rows(of_boot, "arenas", "arena"), _ARENA, len(boots))
+        programs += _merged(_rows(of_boot, "programs", "prog"), _PROGRAM_KEY, len(boots))
+        own_arenas = _merged(_rows(of_boot, "arenas", "arena"), _ARENA_KEY, len(boots))
         arenas += own_arenas
         boots.append(_boot(boot, of_boot, len(own_arenas)))
     return {
@@ -67,7 +72,7 @@ def combined_summary(found: Collection, tell: Callable[[list[str]], None]) -> Ro
         "programs": sorted(programs, key=lambda row: -row["faults"]),
         "arenas": sorted(arenas, key=lambda row: -row["faults"]),
         "causes": _sum(one["causes"] for one in objects),
-        "signatures": _signatures(told),
+        "signatures": _signatures(summaries),
         "notices": [*found.notices, *notices],
     }
 
@@ -77,13 +82,13 @@ def _sum_totals(totals: Iterable[Row]) -> Row:
     return {name: sum(one[name] for one in every) for name in every[0]}
 
 
-def _boot(boot: Boot, told: list[tuple[Part, Row]], arenas: int) -> Row:
-    # Traces of one boot tell of the same arenas and programs.
-    programs = frozenset[tuple[object, ...]]().union(*(part.programs for part, _ in told))
-    totals = _sum_totals(one["totals"] for _, one in told)
-    paths = {part.trace.path for part, _ in told}
+def _boot(boot: Boot, summaries: list[tuple[Part, Row]], arenas: int) -> Row:
+    # Traces of one boot share arenas and programs.
+    programs = frozenset[tuple[object, ...]]().union(*(part.programs for part, _ in summaries))
+    totals = _sum_totals(one["totals"] for _, one in summaries)
+    paths = {part.trace.path for part, _ in summaries}
     read = Boot(tuple(member for member in boot.members if member.path in paths))
-    times = boot_time(read, [part.end_ts_ns for part, _ in told])
+    times = boot_time(read, [part.end_ts_ns for part, _ in summaries])
     meta = read.meta
     return {
         "hostname": meta.hostname,
@@ -97,7 +102,7 @@ def _boot(boot: Boot, told: list[tuple[Part, Row]], arenas: int) -> Row:
         "totals": {**totals, "arenas": arenas, "programs": len(programs)},
         "traces": [
             {**one["trace"], "start_ts_ns": part.trace.meta.start_ts_ns, "totals": one["totals"]}
-            for part, one in told
+            for part, one in summaries
         ],
     }
 
@@ -109,14 +114,14 @@ def _between(times: tuple[Between, ...]) -> list[Row]:
     ]
 
 
-def _rows(told: list[tuple[Part, Row]], member: str, index: str) -> Iterable[Row]:
-    for _, one in told:
+def _rows(summaries: list[tuple[Part, Row]], member: str, index: str) -> Iterable[Row]:
+    for _, one in summaries:
         for row in one[member]:
             yield {name: value for name, value in row.items() if name != index}
 
 
 def _merged(rows: Iterable[Row], key: tuple[str, ...], boot: int) -> list[Row]:
-    """Rows of the same thing as one: counts and causes added up, else what the last says."""
+    """Merge rows of one key: counts and causes are added, other members are the last non-null."""
     merged: dict[tuple[Any, ...], Row] = {}
     for number, row in enumerate(rows):
         identity = tuple(row[name] for name in key) if row[key[0]] is not None else (number,)
@@ -142,11 +147,11 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: -item[1]))
 
 
-def _signatures(told: list[tuple[Part, Row]]) -> list[Row]:
-    """One row per signature, most frequent first; the first fault is the first told of."""
+def _signatures(summaries: list[tuple[Part, Row]]) -> list[Row]:
+    """Merge the signatures of all traces, most frequent first."""
     merged: dict[str, Row] = {}
     boots: dict[str, set[int]] = {}
-    for part, one in told:
+    for part, one in summaries:
         for row in one["signatures"]:
             first, last = (_wall(part, row[name]) for name in ("first_ts_ns", "last_ts_ns"))
             boots.setdefault(row["signature"], set()).add(part.boot)
@@ -173,6 +178,6 @@ def _signatures(told: list[tuple[Part, Row]]) -> list[Row]:
 
 
 def _wall(part: Part, ts_ns: int | None) -> int | None:
-    """UNIX time in ns; null where the source had no clock, or its offset is not known."""
+    """Return UNIX time in ns; None if the source had no clock or its offset is not known."""
     offset = part.trace.meta.wall_offset_ns
     return ts_ns + offset if ts_ns is not None and offset else None

@@ -1,4 +1,4 @@
-"""The faults and the summaries of several traces, each fault and each event once."""
+"""Faults and summaries of several traces; each fault and event counts once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from arenatrace.errors import ArenatraceError
 from arenatrace.trace.folder import Boot, Collection, Member, Unreadable
 from arenatrace.trace.reader import Trace, open_trace
 
-#: What makes a fault one fault, whichever trace of the boot tells of it. Its time is taken by
-#: the probe: recorders that run side by side stamp it differently, one recorder's windows alike.
-_FAULT = ("ts_ns", "side", "kaddr", "ip", "task")
-#: The same of an event.
-_EVENT = ("ts_ns", "seq", "kind", "tid")
+#: Identity of a fault among the traces of a boot. The probe takes its time, so concurrent
+#: recorders stamp one fault differently; the windows of one flight recorder stamp it alike.
+_FAULT_KEY = ("ts_ns", "side", "kaddr", "ip", "task")
+#: Identity of an event among the traces of a boot.
+_EVENT_KEY = ("ts_ns", "seq", "kind", "tid")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A trace of a collection, opened, with the faults that no earlier one of its boot has.
+    """An open trace of a collection, without faults and events of earlier traces of its boot.
 
-    ``events`` are likewise those that none has; ``end_ts_ns`` is where the trace ends, null if
-    its times are not known; ``again`` counts faults left out, ``lost`` events that were lost.
+    Attributes:
+        trace: the open trace.
+        boot: index of its boot in the collection.
+        faults: rows of ``faults`` that no earlier trace has.
+        events: events that no earlier trace has.
+        end_ts_ns: end of the trace, ns; None if its times are not known.
+        duplicates: number of faults left out.
+        lost: number of lost events.
+        programs: identities of its programs, without the recorder's own.
     """
 
     trace: Trace
@@ -35,24 +42,27 @@ class Part:
     faults: pl.DataFrame
     events: pl.LazyFrame
     end_ts_ns: int | None
-    again: int
+    duplicates: int
     lost: int
-    #: What tells its programs, without the recorder's own, from others of the same boot.
     programs: frozenset[tuple[object, ...]]
 
 
-def parts(found: Collection, tell: Callable[[list[str]], None]) -> Iterator[Part]:
-    """The traces of ``found`` one after another, boot by boot; ``tell`` is given their notices.
+def parts(found: Collection, warn: Callable[[list[str]], None]) -> Iterator[Part]:
+    """Yield the traces of ``found``, boot by boot.
 
-    One that cannot be read is added to ``found.unreadable``. Only one trace is held at a time,
-    and of those before it the faults' identities.
+    A trace that cannot be read is added to ``found.unreadable``. Only one trace is in memory at a
+    time, with the identities of the faults before it.
+
+    Args:
+        found: the collection.
+        warn: called with the warnings of each trace.
     """
     for number, boot in enumerate(found.boots):
-        yield from _of_boot(found, number, boot, tell)
+        yield from _of_boot(found, number, boot, warn)
 
 
 def _of_boot(
-    found: Collection, number: int, boot: Boot, tell: Callable[[list[str]], None]
+    found: Collection, number: int, boot: Boot, warn: Callable[[list[str]], None]
 ) -> Iterator[Part]:
     seen: pl.DataFrame | None = None
     earlier: list[tuple[Trace, int]] = []
@@ -62,13 +72,13 @@ def _of_boot(
         except ArenatraceError as error:
             found.unreadable.append(Unreadable(member.path, error))
             continue
-        tell([f"{member.path}: {notice}" for notice in part.trace.notices])
-        if part.again:
-            again = f"{part.again:,} faults are in an earlier trace too, counted once"
-            tell([f"{member.path}: {again}"])
+        warn([f"{member.path}: {notice}" for notice in part.trace.notices])
+        if part.duplicates:
+            text = f"{part.duplicates:,} faults are also in an earlier trace; they count once"
+            warn([f"{member.path}: {text}"])
         yield part
         if len(boot.members) > 1:
-            keys = part.faults.select(_FAULT)
+            keys = part.faults.select(_FAULT_KEY)
             seen = keys if seen is None else pl.concat([seen, keys])
             if part.end_ts_ns is not None:
                 earlier.append((part.trace, part.end_ts_ns))
@@ -81,7 +91,9 @@ def _part(
     with trace.reading():
         every = fault_rows(trace).collect()
         end = trace.scan("events").select(pl.col("ts_ns").max()).collect().item()
-        new = every if seen is None else every.join(seen, on=_FAULT, how="anti", nulls_equal=True)
+        new = (
+            every if seen is None else every.join(seen, on=_FAULT_KEY, how="anti", nulls_equal=True)
+        )
         duration = duration_ns(trace.meta, end)
         return Part(
             trace,
@@ -101,18 +113,18 @@ def _programs(trace: Trace) -> frozenset[tuple[object, ...]]:
 
 
 def _new_events(trace: Trace, earlier: list[tuple[Trace, int]]) -> pl.LazyFrame:
-    """The events of ``trace`` that are in none of the ``earlier`` traces, which end then."""
+    """Return the events of ``trace`` that no earlier trace has; ``earlier`` are (trace, end)."""
     events = trace.scan("events")
     start = trace.meta.start_ts_ns
     for other, end in earlier:
         if end < start:
             continue
-        shared = other.scan("events").filter(pl.col("ts_ns") >= start).select(_EVENT)
-        events = events.join(shared, on=_EVENT, how="anti", nulls_equal=True)
+        shared = other.scan("events").filter(pl.col("ts_ns") >= start).select(_EVENT_KEY)
+        events = events.join(shared, on=_EVENT_KEY, how="anti", nulls_equal=True)
     return events
 
 
 def summary_of_part(part: Part) -> dict[str, Any]:
-    """The object of ``summary`` for a part, without what an earlier trace has told."""
+    """Return the object of ``summary`` for a part."""
     with part.trace.reading():
         return summary_of(part.trace, part.faults.lazy(), part.events)

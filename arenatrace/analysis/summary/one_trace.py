@@ -1,4 +1,4 @@
-"""How bad is it, who did it, and where? The summary of a whole trace."""
+"""Summary of a trace: totals, programs, arenas, causes and signatures."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ SCHEMA = "arenatrace.summary/1"
 
 
 def summary(trace: Trace) -> dict[str, Any]:
-    """The object ``arenatrace summary --json`` prints, made of plain Python values.
+    """Return the object that ``arenatrace summary --json`` prints, as plain Python values.
 
-    Times are CLOCK_MONOTONIC ns and durations ns; addresses are hex strings; all else
-    counts. Raises polars errors for a damaged table: call it inside ``trace.reading()``.
+    Times are CLOCK_MONOTONIC ns, durations ns, addresses hex strings, other numbers counts.
+    Raises polars errors for a damaged table: call it inside ``trace.reading()``.
     """
-    # Everything below asks about the same faults: they are worked out once.
     return summary_of(trace, fault_rows(trace, evidence=False).collect().lazy())
 
 
 def summary_of(
     trace: Trace, faults: pl.LazyFrame, events: pl.LazyFrame | None = None
 ) -> dict[str, Any]:
-    """``summary`` for one who has the rows of ``faults`` already.
+    """Return ``summary`` from rows of ``faults``.
 
-    ``events`` are those that count, if not all do.
+    Args:
+        trace: the trace.
+        faults: rows of ``faults``.
+        events: the events that count; by default all of them.
     """
     arenas, programs = trace.scan("arenas"), trace.scan("programs")
     events = trace.scan("events") if events is None else events
-    # In a stream and once: collected with the rest, the events would be held for both uses.
+    # Streamed separately: collected with the other queries, all events would stay in memory.
     activity = arena_totals(events).collect(engine="streaming")
     by_cause, by_signature, others = pl.collect_all(
         [
@@ -79,7 +81,7 @@ def summary_of(
 
 
 def duration_ns(meta: Meta, last_ts_ns: int | None) -> int | None:
-    """From start to end of the recording, or to the last event where the end is not known."""
+    """Return the duration of the recording, or up to the last event if the end is unknown, ns."""
     end = last_ts_ns if meta.end_ts_ns is None else meta.end_ts_ns
-    # Below 0 a time tells only the order.
+    # A negative time states only the order of events.
     return None if end is None or end < 0 else max(0, end - meta.start_ts_ns)

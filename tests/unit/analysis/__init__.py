@@ -1,1 +1,1 @@
-"""Tests of arenatrace.analysis, among them an independent oracle of causes."""
+"""Tests of arenatrace.analysis."""

@@ -1,4 +1,4 @@
-"""Address arithmetic against plain Python that follows the kernel line by line."""
+"""Address arithmetic, compared with plain Python that follows the kernel line by line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = tuple[int, int, int | None, int | None, str | None]
 
 
 def _kernel(kaddr: int, kern: int, user: int, entries: int) -> Answer:
-    """(kaddr, offset, uaddr, page, band) as kernel/bpf/arena.c works them out."""
+    """Return (kaddr, offset, uaddr, page, band) as kernel/bpf/arena.c computes them."""
     offset = kaddr % 4096
     for low, high, band in ((-_HALF, 0, "lower-guard"), (_GIB4, _GIB4 + _HALF, "upper-guard")):
         if low <= kaddr - kern < high:
@@ -30,7 +30,7 @@ def _kernel(kaddr: int, kern: int, user: int, entries: int) -> Answer:
     return kaddr, offset, uaddr & _U64, page, "user-range" if page < entries else "kernel-band"
 
 
-def _ours(
+def _found(
     kaddr: int, kern: int | None, user: int | None, entries: int | None
 ) -> tuple[object, ...]:
     faults = pl.LazyFrame({"arena": [0], "addr": [kaddr]}, {"arena": pl.UInt32, "addr": pl.UInt64})
@@ -62,16 +62,16 @@ _DISTANCE = st.one_of(
 @example(0xFFFF_C900_01E6_9000, 0x7F7D_2620_0000, 100, 0x2620_0000)
 @example(0xFFFF_C900_01E6_9000, 0x7F7D_2620_0000, 100, 0)
 @example(0xFFFF_C900_01E6_9000, 0, 1, 0)
-def test_every_address_is_placed_as_the_kernel_places_it(
+def test_addresses_match_the_arithmetic_of_the_kernel(
     kern: int, user: int, entries: int, distance: int
 ) -> None:
     kaddr = kern + distance
-    assert _ours(kaddr, kern, user, entries) == _kernel(kaddr, kern, user, entries)
+    assert _found(kaddr, kern, user, entries) == _kernel(kaddr, kern, user, entries)
 
 
-def test_the_example_of_the_kernel_source() -> None:
+def test_example_of_the_kernel_source() -> None:
     # "ffffc90001e69000 + 26200000 == ffffc90028069000 is pgoff=0", kernel/bpf/arena.c
-    assert _ours(0xFFFF_C900_2806_9008, 0xFFFF_C900_01E6_9000, 0x7F7D_2620_0000, 10) == (
+    assert _found(0xFFFF_C900_2806_9008, 0xFFFF_C900_01E6_9000, 0x7F7D_2620_0000, 10) == (
         0xFFFF_C900_2806_9008,
         8,
         0x7F7D_2620_0008,
@@ -88,7 +88,7 @@ def test_the_example_of_the_kernel_source() -> None:
         (0x10000, 0x0, None, (0x1000, 1, None)),
     ],
 )
-def test_what_is_not_known_is_null(
+def test_unknown_arena_members_give_null(
     kern: int | None, user: int | None, entries: int | None, expected: tuple[object, ...]
 ) -> None:
-    assert _ours(0x11000, kern, user, entries)[2:] == expected
+    assert _found(0x11000, kern, user, entries)[2:] == expected

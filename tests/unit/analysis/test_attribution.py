@@ -1,4 +1,4 @@
-"""Who is blamed, by whom, and on which line."""
+"""Attribution of faults: program, function, source line, callee and signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arenatrace.trace.reader import open_trace
 from tests.data.trace_builder import KERN, USER, TraceBuilder
 
 _KFUNC = 0xFFFF_FFFF_C000_0040
-_CODE = 0xFFFF_FFFF_A000_0000  # high enough that a float could not tell neighbours apart
+_CODE = 0xFFFF_FFFF_A000_0000  # too high for a float to distinguish adjacent addresses
 
 
 def _lines(start: int, file: str, *lines: tuple[int, int, str]) -> list[dict[str, Any]]:
@@ -43,12 +43,12 @@ def _rows(builder: TraceBuilder, path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def builder() -> TraceBuilder:
-    made = TraceBuilder()
-    made.arena()
-    return made
+    trace = TraceBuilder()
+    trace.arena()
+    return trace
 
 
-def test_both_agree_and_the_subprogram_and_its_line_are_named(
+def test_attribution_agrees_and_names_subprogram_and_line(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     alpha = _alpha(builder)
@@ -65,7 +65,7 @@ def test_both_agree_and_the_subprogram_and_its_line_are_named(
     assert (row["side"], row["outcome"]) == ("kernel", "scratch-installed")
 
 
-def test_a_return_address_at_the_start_of_a_line_belongs_to_the_line_before(
+def test_return_address_at_a_line_start_belongs_to_the_line_before(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     alpha = _alpha(builder)
@@ -76,7 +76,7 @@ def test_a_return_address_at_the_start_of_a_line_belongs_to_the_line_before(
     assert prog["source"]["line"] == 24
 
 
-def test_a_call_that_ends_its_function_returns_to_the_next_one(
+def test_return_address_after_the_last_instruction_belongs_to_the_caller(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     alpha = _alpha(builder)
@@ -85,7 +85,7 @@ def test_a_call_that_ends_its_function_returns_to_the_next_one(
     assert (row["function"], row["source"]["line"]) == ("alpha", 12)
 
 
-def test_no_line_is_taken_from_the_function_before(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_line_of_the_previous_function_is_not_used(builder: TraceBuilder, tmp_path: Path) -> None:
     lines = _lines(_CODE, "a.bpf.c", (0x10, 5, "x"))
     prog = builder.program(
         "p", [("f", _CODE, _CODE + 0x20), ("g", _CODE + 0x20, _CODE + 0x40)], lines=lines, arena=0
@@ -97,7 +97,9 @@ def test_no_line_is_taken_from_the_function_before(builder: TraceBuilder, tmp_pa
     assert (before["function"], before["source"]) == ("f", None)
 
 
-def test_of_lines_at_one_address_the_last_counts(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_last_of_several_lines_at_one_address_is_used(
+    builder: TraceBuilder, tmp_path: Path
+) -> None:
     lines = _lines(_CODE, "a.bpf.c", (0, 5, "no code"), (0, 6, "code"), (8, 7, "next"))
     prog = builder.program("p", [("f", _CODE, _CODE + 64)], lines=lines, arena=0)
     builder.prog_fault(prog=prog, ip=_CODE + 7)
@@ -105,7 +107,7 @@ def test_of_lines_at_one_address_the_last_counts(builder: TraceBuilder, tmp_path
     assert [row["source"]["line"] for row in _rows(builder, tmp_path)] == [6, 7]
 
 
-def test_a_program_side_fault_has_no_callee_and_needs_no_stack(
+def test_program_side_fault_has_no_callee_and_needs_no_stack(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     alpha = _alpha(builder)
@@ -117,7 +119,7 @@ def test_a_program_side_fault_has_no_callee_and_needs_no_stack(
     assert (row["side"], row["access"], row["outcome"]) == ("prog", "write", "ignored")
 
 
-def test_the_innermost_of_nested_programs_is_the_stacks_answer(
+def test_stack_only_attribution_names_the_innermost_program(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     _alpha(builder)
@@ -130,10 +132,10 @@ def test_the_innermost_of_nested_programs_is_the_stacks_answer(
         "inner",
         inner,
     )
-    assert "no answer of the kernel is recorded" in row["evidence"][0]
+    assert "the kernel's blame is not recorded" in row["evidence"][0]
 
 
-def test_a_dispute_keeps_the_kernels_answer_and_its_own_frame(
+def test_disputed_attribution_keeps_the_blamed_program_and_its_frame(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     alpha = _alpha(builder)
@@ -149,22 +151,24 @@ def test_a_dispute_keeps_the_kernels_answer_and_its_own_frame(
     ]
 
 
-def test_the_kernel_alone_and_nobody(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_attribution_without_bpf_frames_is_kernel_only_or_none(
+    builder: TraceBuilder, tmp_path: Path
+) -> None:
     alpha = _alpha(builder)
     builder.kernel_fault(prog=alpha, ip=_KFUNC)
     builder.kernel_fault(prog=alpha, ip=_KFUNC, stack=builder.stack(_KFUNC, 5))
     builder.kernel_fault(prog=None, ip=_KFUNC, stack=builder.stack(_KFUNC, 5), outcome=3)
-    no_stack, other_stack, nobody = _rows(builder, tmp_path)
+    no_stack, other_stack, none = _rows(builder, tmp_path)
     assert (no_stack["attribution"], no_stack["source"]) == ("kernel-only", None)
     assert no_stack["evidence"][:-1] == ["no stack was recorded"]
     assert other_stack["evidence"][:-1] == [
-        "no frame of the stack is a BPF program known at that time"
+        "no frame of the stack belongs to a BPF program known at that time"
     ]
-    assert (nobody["attribution"], nobody["prog"]) == ("none", None)
-    assert nobody["title"] == "unknown program: read"
+    assert (none["attribution"], none["prog"]) == ("none", None)
+    assert none["title"] == "unknown program: read"
 
 
-def test_the_recorders_own_programs_are_skipped(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_frames_of_the_recorder_are_skipped(builder: TraceBuilder, tmp_path: Path) -> None:
     alpha = _alpha(builder)
     builder.program("probe", [("probe", _CODE + 0x1000, _CODE + 0x1100)], own=True)
     stack = builder.stack(_KFUNC, _CODE + 0x1010, _CODE + 0x118)
@@ -173,7 +177,7 @@ def test_the_recorders_own_programs_are_skipped(builder: TraceBuilder, tmp_path:
     assert (row["attribution"], row["function"]) == ("agreed", "touch")
 
 
-def test_a_blamed_program_without_an_arena_names_the_one_probably_meant(
+def test_evidence_names_the_probable_program_if_the_blamed_one_has_no_arena(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     _alpha(builder)
@@ -184,24 +188,24 @@ def test_a_blamed_program_without_an_arena_names_the_one_probably_meant(
     assert (row["attribution"], row["prog"]["name"]) == ("agreed", "helper")
     assert row["evidence"][:-1] == [
         "not recovered: the program that the kernel found on the stack has no arena",
-        "helper uses no arena; alpha, on the same stack, does and was probably meant",
+        "helper uses no arena; alpha, on the same stack, does and probably caused the fault",
     ]
-    # The probe had no arena to go by; the address says which it was.
+    # The event has no arena; the address determines it.
     assert (row["arena"], row["band"], row["page"]) == (0, "user-range", 1)
 
 
-def test_an_unloaded_program_is_still_known_for_faults_in_its_time(
+def test_unloaded_program_is_attributed_until_a_grace_period_after_its_unload(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     _alpha(builder, load_ts_ns=1_001_500_000, unload_ts_ns=1_003_000_000)
     for ts in (1_001_499_999, 1_001_500_000, 1_003_000_000, 2_003_000_000, 2_003_000_001):
         builder.prog_fault(ts_ns=ts, ip=_CODE + 0x112)
     labels = [row["attribution"] for row in _rows(builder, tmp_path)]
-    # for a while after its unload it may still run: RCU lets it
+    # A program may run for an RCU grace period after its unload.
     assert labels == ["none", "stack-only", "stack-only", "stack-only", "none"]
 
 
-def test_an_address_range_is_read_by_who_had_it_at_that_time(
+def test_reused_address_range_belongs_to_the_program_loaded_at_the_fault(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     second = 1_000_000_000
@@ -210,7 +214,7 @@ def test_an_address_range_is_read_by_who_had_it_at_that_time(
     builder.program(
         "second", list(first), load_ts_ns=30 * second, unload_ts_ns=40 * second, arena=0
     )
-    # Its unload was never seen, and the next one took its place.
+    # The unload of "third" is not recorded, and "fourth" reuses its range.
     builder.program("third", list(first), load_ts_ns=50 * second, arena=0)
     builder.program("fourth", list(first), load_ts_ns=70 * second, arena=0)
     for ts in (10, 25, 35, 45, 60, 80):
@@ -219,7 +223,7 @@ def test_an_address_range_is_read_by_who_had_it_at_that_time(
     assert names == ["alpha", None, "second", None, "third", "fourth"]
 
 
-def test_a_symbol_is_taken_as_it_was_at_the_fault(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_symbol_is_the_latest_one_before_the_fault(builder: TraceBuilder, tmp_path: Path) -> None:
     builder.symbol(_KFUNC, "later", ts_ns=9_000_000_000)
     builder.symbol(_KFUNC, "old", ts_ns=2_000_000_000, module="gone")
     builder.symbol(_KFUNC + 1, "neighbour", ts_ns=1_000_000_000)
@@ -233,7 +237,7 @@ def test_a_symbol_is_taken_as_it_was_at_the_fault(builder: TraceBuilder, tmp_pat
     ]
 
 
-def test_a_symbol_sent_by_a_simultaneous_fault_counts_and_a_late_one_does_not(
+def test_symbol_within_a_second_after_the_fault_is_used_and_a_later_one_is_not(
     builder: TraceBuilder, tmp_path: Path
 ) -> None:
     builder.symbol(_KFUNC, "kfunc", ts_ns=5_000_000_000)
@@ -244,7 +248,7 @@ def test_a_symbol_sent_by_a_simultaneous_fault_counts_and_a_late_one_does_not(
     assert symbols == [None, "kfunc", "kfunc", None]
 
 
-def test_an_arena_found_by_address_must_have_existed(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_arena_found_by_address_existed_at_the_fault(builder: TraceBuilder, tmp_path: Path) -> None:
     builder.rows["arenas"].clear()
     builder.arena(create_ts_ns=1_000, destroy_ts_ns=2_000)
     builder.arena(create_ts_ns=3_000, kern_vm_start=KERN)
@@ -255,9 +259,7 @@ def test_an_arena_found_by_address_must_have_existed(builder: TraceBuilder, tmp_
     assert [row["band"] for row in rows] == [None, "lower-guard", None, "lower-guard"]
 
 
-def test_faults_are_numbered_in_time_order_among_other_events(
-    builder: TraceBuilder, tmp_path: Path
-) -> None:
+def test_faults_are_numbered_in_time_order(builder: TraceBuilder, tmp_path: Path) -> None:
     builder.prog_fault(ts_ns=50)
     builder.event(Kind.PAGE_ALLOC, ts_ns=10, ret=1)
     builder.kernel_fault(ts_ns=20)
@@ -268,7 +270,7 @@ def test_faults_are_numbered_in_time_order_among_other_events(
     ]
 
 
-def test_a_signature_knows_no_address_id_or_line_number(tmp_path: Path) -> None:
+def test_signature_ignores_addresses_ids_and_line_numbers(tmp_path: Path) -> None:
     signatures = set()
     for number, start in enumerate((_CODE, _CODE + 0x7770)):
         builder = TraceBuilder()
@@ -288,7 +290,7 @@ def test_a_signature_knows_no_address_id_or_line_number(tmp_path: Path) -> None:
     assert len(signatures.pop()) == 12
 
 
-def test_a_signature_tells_bugs_apart(builder: TraceBuilder, tmp_path: Path) -> None:
+def test_signature_differs_between_bugs(builder: TraceBuilder, tmp_path: Path) -> None:
     alpha = _alpha(builder)
     other = _alpha(builder, _CODE + 0x1000, lines=[])
     builder.symbol(_KFUNC, "one")

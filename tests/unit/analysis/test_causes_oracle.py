@@ -1,4 +1,4 @@
-"""Random operations: what the analysis says of every fault is what a plain replay says."""
+"""Random histories: the analysis agrees with the oracle on every fault and page state."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from tests.data.random_histories import (
     RandomTrace,
     random_trace,
 )
-from tests.unit.analysis.cause_oracle import judge, states
-from tests.unit.analysis.oracle_answers import difference
+from tests.unit.analysis.oracle.comparison import difference
+from tests.unit.analysis.oracle.diagnosis import diagnose
+from tests.unit.analysis.oracle.world import page_states
 
-#: Traces tried of each kind. Those of ``_ARENAS`` hold as many histories, each a case.
+#: Examples per test. A trace of the second test has ``_ARENAS`` histories.
 _EXAMPLES = int(os.environ.get("ARENATRACE_ORACLE_EXAMPLES", "16"))
 _ARENAS = 150
-#: Arenas of a trace whose address space is asked for, and at how many moments.
-_MAPPED, _MOMENTS = 8, 3
+#: Arenas per trace, and positions per arena, whose address space is compared.
+_MAPPED_ARENAS, _POSITIONS = 8, 3
 
 _operations = st.fixed_dictionaries(
     {
@@ -70,9 +71,9 @@ _traces = st.fixed_dictionaries(
             ),
             max_size=2,
         ),
-        "unmarked": st.sampled_from([False] * 6 + [True]),
+        "undated_losses": st.sampled_from([False] * 6 + [True]),
         "level": st.sampled_from(["pages"] * 6 + ["faults"]),
-        "partial": st.sampled_from([False] * 5 + [True]),
+        "lacks_user_faults": st.sampled_from([False] * 5 + [True]),
         "sticky": st.sampled_from([False] * 4 + [True]),
         "shuffled": st.booleans(),
     }
@@ -80,17 +81,17 @@ _traces = st.fixed_dictionaries(
 
 
 def _expectations(case: RandomTrace) -> dict[int, Callable[[], dict[str, Any]]]:
-    """The oracle's answer for each fault, by its place in the order of all events."""
+    """Return the oracle's answer for each fault by ``seq``, computed on demand."""
     answers: dict[int, Callable[[], dict[str, Any]]] = {}
     for arena in range(len(case.arenas)):
         world = case.world(arena)
         for index, event in enumerate(world.events):
             if event["what"] == "fault":
-                answers[event["seq"]] = lambda world=world, index=index: judge(world, index)  # type: ignore[misc]
+                answers[event["seq"]] = lambda world=world, index=index: diagnose(world, index)  # type: ignore[misc]
     return answers
 
 
-def _disagreements(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]:
+def _fault_differences(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]:
     answers = _expectations(case)
     rows = list(diagnosed_faults(trace).iter_rows(named=True))
     assert sorted(row["seq"] for row in rows) == sorted(answers)
@@ -101,33 +102,34 @@ def _disagreements(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]
             yield row["arena"], row["seq"], different, row["cause_evidence"], row["doubt"]
 
 
-def _map_disagreements(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]:
-    """The address space of some arenas at some moments, page by page."""
+def _state_differences(trace: Trace, case: RandomTrace) -> Iterator[tuple[Any, ...]]:
+    """Yield differences between the address spaces of some arenas at some positions."""
     dice = random.Random(2)  # noqa: S311
     arenas = range(len(case.arenas))
-    for arena in sorted(dice.sample(arenas, min(_MAPPED, len(arenas)))):
+    for arena in sorted(dice.sample(arenas, min(_MAPPED_ARENAS, len(arenas)))):
         world = case.world(arena)
-        moments = [(e["ts"], e["seq"]) for e in world.events] + [(START, 0), (1 << 62, 0)]
-        for before in dice.sample(moments, min(_MOMENTS, len(moments))):
+        positions = [(e["ts"], e["seq"]) for e in world.events] + [(START, 0), (1 << 62, 0)]
+        for before in dice.sample(positions, min(_POSITIONS, len(positions))):
             ranges = address_space(trace, arena, before).iter_rows(named=True)
-            told = [
+            found = [
                 (page, row["state"], row["sure"])
                 for row in ranges
                 for page in range(row["first"], row["first"] + row["pages"])
             ]
-            if told != states(world, arena, before, SIZE):
-                yield arena, before, told, states(world, arena, before, SIZE)
+            expected = page_states(world, arena, before, SIZE)
+            if found != expected:
+                yield arena, before, found, expected
 
 
-def _found(drawn: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _differences(drawn: dict[str, Any]) -> list[tuple[Any, ...]]:
     case = RandomTrace(drawn)
     with tempfile.TemporaryDirectory() as directory:
         trace = open_trace(case.write(directory))
-        return [*_disagreements(trace, case), *_map_disagreements(trace, case)]
+        return [*_fault_differences(trace, case), *_state_differences(trace, case)]
 
 
-def _shortest(drawn: dict[str, Any], arena: int) -> dict[str, Any]:
-    """The trace with that arena alone, and without operations that do not matter."""
+def _shrunk(drawn: dict[str, Any], arena: int) -> dict[str, Any]:
+    """Return the trace with that arena alone and only the operations that a difference needs."""
     small = copy.deepcopy(drawn)
     small["histories"] = [drawn["histories"][arena]]
     history = small["histories"][0]
@@ -136,7 +138,7 @@ def _shortest(drawn: dict[str, Any], arena: int) -> dict[str, Any]:
         without = history["operations"].pop(position)
         if position < len(history["operations"]):
             history["operations"][position]["gap"] += without["gap"]
-        if not _found(small):
+        if not _differences(small):
             if position < len(history["operations"]):
                 history["operations"][position]["gap"] -= without["gap"]
             history["operations"].insert(position, without)
@@ -144,25 +146,25 @@ def _shortest(drawn: dict[str, Any], arena: int) -> dict[str, Any]:
     return small
 
 
-_unhurried = settings(
+_settings = settings(
     max_examples=_EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
-@_unhurried
+@_settings
 @given(_traces)
-def test_the_analysis_agrees_with_a_plain_replay(drawn: dict[str, Any]) -> None:
-    found = _found(drawn)
+def test_analysis_agrees_with_the_oracle(drawn: dict[str, Any]) -> None:
+    found = _differences(drawn)
     assert not found, found[0]
 
 
-@settings(_unhurried, report_multiple_bugs=False)
+@settings(_settings, report_multiple_bugs=False)
 @given(st.integers(0, 2**64))
-def test_the_analysis_agrees_with_a_plain_replay_of_many_arenas(seed: int) -> None:
+def test_analysis_agrees_with_the_oracle_on_many_arenas(seed: int) -> None:
     drawn = random_trace(random.Random(seed), arenas=_ARENAS, most=80)  # noqa: S311
-    found = _found(drawn)
+    found = _differences(drawn)
     if found:
-        small = _shortest(drawn, found[0][0])
-        raise AssertionError((_found(small) or found)[0], small)
+        small = _shrunk(drawn, found[0][0])
+        raise AssertionError((_differences(small) or found)[0], small)

@@ -1,4 +1,4 @@
-"""One pass over the events gives what holding all of them would give, batch by batch."""
+"""One batched pass over the events gives the result of the whole history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = (
 
 
 def _event(dice: random.Random, seq: int, ts_ns: int) -> dict[str, Any]:
-    """Any operation on any pages, with any result."""
+    """Return a random operation on random pages, with a random result."""
     kind = dice.choice(_KINDS)
     pages = dice.choice([1, 1, 1, 2, 5, None, 0])
     row: dict[str, Any] = {
@@ -53,7 +53,7 @@ def _event(dice: random.Random, seq: int, ts_ns: int) -> dict[str, Any]:
 
 
 def _history(seed: int, *, ordered: bool) -> tuple[pl.LazyFrame, pl.DataFrame]:
-    """Random events, and faults among them; several may have the same time."""
+    """Return random events and faults; several may have the same time."""
     dice = random.Random(seed)  # noqa: S311 -- the same history in every run
     rows, faults, ts_ns = [], [], 0
     for seq in range(300):
@@ -65,7 +65,7 @@ def _history(seed: int, *, ordered: bool) -> tuple[pl.LazyFrame, pl.DataFrame]:
             rows.append(_event(dice, seq, ts_ns))
     events = pl.from_arrow(pa.Table.from_pylist(rows, schema=arrow_schema("events")))
     assert isinstance(events, pl.DataFrame)
-    asked = pl.DataFrame(
+    faulted = pl.DataFrame(
         faults,
         schema={
             "ts_ns": pl.Int64,
@@ -76,19 +76,19 @@ def _history(seed: int, *, ordered: bool) -> tuple[pl.LazyFrame, pl.DataFrame]:
         },
         orient="row",
     )
-    return events.lazy(), asked.with_row_index("fault", offset=1)
+    return events.lazy(), faulted.with_row_index("fault", offset=1)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("table", ["own places", "shared places"])
+@pytest.mark.parametrize("table", ["direct entries", "shared entries"])
 @pytest.mark.parametrize("seed", range(5))
-def test_neighbours_are_those_of_the_whole_history(
+def test_one_pass_gives_the_neighbours_of_the_whole_history(
     seed: int, table: str, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small batches, so that every state is carried over; disorder, which starts a second pass."""
+    """Small batches carry every state over; disorder starts a second pass."""
     monkeypatch.setattr(operations, "_BATCH_ROWS", 16)
     monkeypatch.setattr(neighbour_states, "_MAX_CANDIDATES", 8)
-    if table == "shared places":
+    if table == "shared entries":
         monkeypatch.setattr(page_set, "_MAX_ENTRIES", 16)
     events, faults = _history(seed, ordered=ordered)
     arenas = pl.DataFrame(
@@ -107,8 +107,8 @@ def test_neighbours_are_those_of_the_whole_history(
     assert near["op"].n_unique() > 2
 
 
-def test_a_misaligned_reservation_of_a_page_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its address is looked up apart from the pass."""
+def test_misaligned_reservation_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Misaligned addresses are read in a query of their own."""
     monkeypatch.setattr(operations, "_BATCH_ROWS", 1)
     rows = [
         {"ts_ns": at, "seq": at, "kind": int(Kind.PAGE_RESERVE), "arena": 0, "pgoff": 4, "pages": 1}
@@ -124,8 +124,8 @@ def test_a_misaligned_reservation_of_a_page_is_none(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("most", [1 << 22, 4])
-def test_pages_at_the_ends_of_the_numbers(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arenas and pages are 32-bit numbers; nothing wraps into the next arena."""
+def test_page_set_at_the_limits_of_32_bits(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range does not wrap into the next arena."""
     monkeypatch.setattr(page_set, "_MAX_ENTRIES", most)
     end = (1 << 32) - 1
     keys = pl.DataFrame(

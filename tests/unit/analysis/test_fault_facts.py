@@ -1,7 +1,4 @@
-"""What a trace says of a fault beside its cause: why it was an oops, whose memory it hit.
-
-And what a filter, at the recording, keeps anyone from knowing.
-"""
+"""Oops reasons, kernel-owned pages, and the effect of recording filters on causes."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def _rows(builder: TraceBuilder, path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("reason", OopsReason)
-def test_an_oops_has_its_reason(reason: OopsReason, tmp_path: Path) -> None:
+def test_recorded_oops_reason_is_shown_with_a_sentence(reason: OopsReason, tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
     builder.kernel_fault(outcome=int(Outcome.OOPS), oops_reason=int(reason))
@@ -36,7 +33,7 @@ def test_an_oops_has_its_reason(reason: OopsReason, tmp_path: Path) -> None:
     assert len(sentence) > 30
 
 
-def test_without_a_reason_none_is_made_up(tmp_path: Path) -> None:
+def test_oops_reason_is_null_if_none_follows(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
     builder.kernel_fault(outcome=int(Outcome.OOPS))
@@ -60,10 +57,10 @@ _CODE = 0xFFFF_FFFF_A000_0000
         ("protection", {"prog": 0, "error_code": 3}, "protection"),
         ("no program on the stack", {"prog": None, "stack": 1}, "no-program"),
         ("no stack", {"prog": None}, None),
-        ("a program nothing is known of", {"prog": 2}, None),
+        ("an unknown program", {"prog": 2}, None),
     ],
 )
-def test_a_reason_that_was_not_recorded_follows_from_what_was(
+def test_unrecorded_oops_reason_is_derived(
     case: str, changes: dict[str, Any], reason: str | None, tmp_path: Path
 ) -> None:
     builder = TraceBuilder()
@@ -80,7 +77,7 @@ def test_a_reason_that_was_not_recorded_follows_from_what_was(
     assert bool(guard) == (case == "lower guard")
 
 
-def test_a_kernel_without_the_handler_is_the_reason(tmp_path: Path) -> None:
+def test_oops_reason_is_no_handler_under_pre_scratch(tmp_path: Path) -> None:
     builder = TraceBuilder(meta=sample_meta(profile="pre-scratch"))
     builder.arena()
     builder.kernel_fault(outcome=int(Outcome.OOPS))
@@ -91,7 +88,7 @@ def test_a_kernel_without_the_handler_is_the_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reason", "code"), [(OopsReason.PROTECTION, 0), (OopsReason.NO_HANDLER, 1), (None, 1)]
 )
-def test_only_an_access_that_was_not_allowed_oopses_on_a_mapped_page(
+def test_replay_accepts_an_oops_on_a_mapped_page_only_for_protection(
     reason: OopsReason | None, code: int, tmp_path: Path
 ) -> None:
     builder = TraceBuilder(sample_meta(profile="pre-scratch"))
@@ -103,7 +100,7 @@ def test_only_an_access_that_was_not_allowed_oopses_on_a_mapped_page(
     assert run(["replay", str(builder.write(tmp_path / "t.atrace"))]) == code
 
 
-def test_a_page_that_sched_ext_took_memory_in_is_said_to_be_its(tmp_path: Path) -> None:
+def test_evidence_names_sched_ext_for_kernel_owned_pages(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
     builder.kernel_fault()
@@ -112,11 +109,11 @@ def test_a_page_that_sched_ext_took_memory_in_is_said_to_be_its(tmp_path: Path) 
     builder.event(Kind.KERNEL_FREE, arena=0, pgoff=0, pages=2, addr=_PAGE_1 - 8, ret=16)
     builder.kernel_fault()
     builder.kernel_fault(addr=_PAGE_1 + 4096)
-    before, after, beside = (
+    before, after, next_page = (
         any("kernel-owned (sched_ext)" in text for text in row["evidence"])
         for row in _rows(builder, tmp_path)
     )
-    assert (before, after, beside) == (False, True, False)
+    assert (before, after, next_page) == (False, True, False)
 
 
 # ---- filters ----
@@ -129,7 +126,7 @@ def _freed(builder: TraceBuilder) -> None:
     builder.event(Kind.PAGE_ALLOC, **{**values, "addr": 0, "ret": user})
     builder.event(Kind.PAGE_FREE, **values)
     builder.kernel_fault()
-    # never allocated, as far as this trace goes
+    # A page without any operation in this trace.
     builder.kernel_fault(addr=_PAGE_1 + 8 * 4096)
 
 
@@ -138,13 +135,13 @@ def _freed(builder: TraceBuilder) -> None:
     [
         ({}, [("use-after-free", "certain"), ("never-allocated", "certain")]),
         ({"arena": ("a",)}, [("use-after-free", "certain"), ("never-allocated", "certain")]),
-        # the pages of its arena are all there, from when it was loaded on
+        # All operations on its arena since its load are recorded.
         ({"program": ("p",)}, [("use-after-free", "certain"), ("never-allocated", "likely")]),
-        # what others did to the page is not known
+        # Operations of other tasks on the page are not recorded.
         ({"cgroup": ("/c",)}, [("unknown", "unknown"), ("unknown", "unknown")]),
     ],
 )
-def test_what_was_left_out_is_not_guessed(
+def test_filtered_recording_lowers_confidence(
     filters: dict[str, tuple[str, ...]], causes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     builder = TraceBuilder(sample_meta(filters=filters))
@@ -153,12 +150,12 @@ def test_what_was_left_out_is_not_guessed(
 
 
 @pytest.mark.parametrize("kind", ["program", "cgroup"])
-def test_replay_of_part_of_a_history_is_inconclusive(
+def test_replay_of_a_filtered_recording_is_inconclusive(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     builder = TraceBuilder(sample_meta(filters={kind: ("x",)}))
     builder.arena()
-    # a free that nothing explains: somebody else may have allocated it
+    # An allocation off the lowest free page: an unrecorded task may have allocated that one.
     builder.event(
         Kind.PAGE_ALLOC, arena=0, pgoff=7, pages=1, addr=0, ret=USER + 7 * 4096, sleepable=True
     )
@@ -168,7 +165,7 @@ def test_replay_of_part_of_a_history_is_inconclusive(
     assert (said["verdict"], said["divergences"]) == ("inconclusive", [])
 
 
-def test_a_filter_is_said_wherever_the_trace_is_shown(
+def test_recording_filters_are_shown_by_every_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filters = {"arena": ("a", "7"), "cgroup": ("/c",)}

@@ -1,4 +1,4 @@
-"""Selecting faults, and writing them for other tools."""
+"""Fault filters and output formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE0 = KERN + (USER & 0xFFFF_FFFF)
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Faults 1 to 5; the recording starts 1 s after boot."""
+    """Return a trace with faults 1 to 5 that starts 1 s after boot."""
     builder = TraceBuilder()
     alpha = builder.arena(name="alpha_arena", map_id=7)
     other = builder.arena(name="other_arena", map_id=8)
@@ -61,7 +61,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
         (["--program", "alpha", "--side", "prog", "--since", "1"], [2]),
     ],
 )
-def test_what_is_shown(
+def test_filters_select_faults(
     options: list[str], numbers: list[int], trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["faults", "--json", *options, trace]) == 1
@@ -71,7 +71,7 @@ def test_what_is_shown(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize("options", [["--program", "nobody"], ["--arena", "9"], ["--since", "9"]])
-def test_a_filter_that_matches_nothing_says_so(
+def test_filter_without_a_match_prints_a_note(
     options: list[str], form: list[str], trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["faults", *form, *options, trace]) == 0
@@ -80,7 +80,7 @@ def test_a_filter_that_matches_nothing_says_so(
     assert seen.err == "arenatrace: note: none of the 5 faults in this trace matches\n"
 
 
-def test_csv_has_a_row_for_each_fault(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_has_one_row_per_fault(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["faults", "--csv", trace]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["fault"] for row in rows] == ["1", "2", "3", "4", "5"]
@@ -95,7 +95,7 @@ def test_csv_has_a_row_for_each_fault(trace: str, capsys: pytest.CaptureFixture[
     assert rows[4]["prog_name"] == ""
 
 
-def test_parquet_keeps_the_types(
+def test_parquet_keeps_column_types(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "faults.parquet"
@@ -107,7 +107,7 @@ def test_parquet_keeps_the_types(
     assert rows["prog"].struct.field("name").to_list() == ["beta", "beta"]
 
 
-def test_parquet_that_cannot_be_written_is_an_error_line(
+def test_unwritable_parquet_file_is_an_error(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["faults", "--parquet", str(tmp_path / "no" / "f"), trace]) == 3
@@ -118,11 +118,11 @@ def test_parquet_that_cannot_be_written_is_an_error_line(
     "options",
     [["--json", "--csv"], ["--since", "nan"], ["--until", "1e300"], ["--cause", "bad luck"]],
 )
-def test_what_cannot_be_meant_is_a_usage_error(options: list[str], trace: str) -> None:
+def test_contradicting_or_invalid_options_are_usage_errors(options: list[str], trace: str) -> None:
     assert run(["faults", *options, trace]) == 2
 
 
-def test_explaining_a_fault_that_is_not_there_is_a_usage_error(
+def test_explaining_a_missing_fault_is_a_usage_error(
     trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["explain", trace, "6"]) == 2

@@ -1,4 +1,4 @@
-"""Histories that no kernel makes: answered without an error, and not wrongly."""
+"""Damaged and impossible histories: no error and no wrong cause."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _freed_page() -> TraceBuilder:
 
 
 @pytest.mark.parametrize("seal", [True, False])
-def test_rows_out_of_order_are_put_in_order(tmp_path: Path, seal: bool) -> None:
+def test_shuffled_rows_give_the_same_cause(tmp_path: Path, seal: bool) -> None:
     builder = _freed_page()
     random.Random(3).shuffle(builder.rows["events"])  # noqa: S311
     assert _causes(builder, tmp_path, seal=seal) == ["use-after-free"]
 
 
-def test_rows_that_come_twice_change_nothing(tmp_path: Path) -> None:
+def test_duplicate_rows_give_the_same_cause(tmp_path: Path) -> None:
     builder = _freed_page()
     builder.rows["events"] = [row for row in builder.rows["events"] for _ in range(2)]
     assert _causes(builder, tmp_path) == ["use-after-free", "use-after-free"]
@@ -65,7 +65,7 @@ def test_rows_that_come_twice_change_nothing(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE])
-def test_impossible_ranges_reach_no_page_they_do_not_cover(
+def test_impossible_ranges_affect_only_pages_they_cover(
     tmp_path: Path, kind: Kind, values: dict[str, Any]
 ) -> None:
     builder = TraceBuilder()
@@ -80,11 +80,11 @@ def test_impossible_ranges_reach_no_page_they_do_not_cover(
     elif kind is Kind.PAGE_RESERVE:
         assert cause == "reserved-guard"
     else:
-        # A free of a page that was never allocated does not make it a use after free.
+        # A free of a never allocated page is no use after free.
         assert cause == ("unknown" if kind is Kind.PAGE_ALLOC else "never-allocated")
 
 
-def test_an_allocation_of_the_next_arena_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_impossible_range_does_not_reach_the_next_arena(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
     builder.arena()
@@ -93,7 +93,7 @@ def test_an_allocation_of_the_next_arena_is_not_taken_for_this_one(tmp_path: Pat
     assert _causes(builder, tmp_path) == ["never-allocated"]
 
 
-def test_stacks_programs_and_arenas_that_are_not_there(tmp_path: Path) -> None:
+def test_dangling_references_of_faults_are_tolerated(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.kernel_fault(arena=5, prog=9, stack=12, pgoff=1)
     builder.kernel_fault(arena=None, prog=None, stack=None, addr=None, outcome=250, write=None)
@@ -102,14 +102,14 @@ def test_stacks_programs_and_arenas_that_are_not_there(tmp_path: Path) -> None:
     assert _causes(builder, tmp_path) == ["unknown"] * 3
 
 
-def test_an_operation_with_a_stack_that_is_not_there(tmp_path: Path) -> None:
+def test_dangling_stack_of_an_operation_is_tolerated(tmp_path: Path) -> None:
     builder = _freed_page()
     for row in builder.rows["events"]:
         row["stack"] = 4711
     assert _causes(builder, tmp_path) == ["use-after-free"]
 
 
-def test_a_trace_of_faults_alone_is_said_to_have_no_history(tmp_path: Path) -> None:
+def test_level_faults_gives_only_causes_by_address(tmp_path: Path) -> None:
     builder = TraceBuilder(meta=sample_meta(level="faults"))
     builder.arena()
     builder.kernel_fault()
@@ -121,13 +121,13 @@ def test_a_trace_of_faults_alone_is_said_to_have_no_history(tmp_path: Path) -> N
     assert [row["ended_by"] for row in rows] == [None, None]
 
 
-def test_an_empty_trace_has_nothing_to_explain(tmp_path: Path) -> None:
+def test_empty_trace_has_no_faults(tmp_path: Path) -> None:
     trace = open_trace(TraceBuilder().write(tmp_path / "t"))
     assert faults(trace).collect().is_empty()
     assert explanation(trace, 1) is None
 
 
-def test_times_at_the_ends_of_their_type(tmp_path: Path) -> None:
+def test_times_at_the_limits_of_64_bits(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena(create_ts_ns=-(1 << 63), destroy_ts_ns=(1 << 63) - 1)
     ends = (-(1 << 63), -1, 0, (1 << 63) - 1)

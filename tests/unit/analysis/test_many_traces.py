@@ -1,4 +1,4 @@
-"""Several traces looked at as one: by host and boot, each fault once, what is bad named."""
+"""Several traces as one: grouped by host and boot, each fault once, unreadable traces reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BOOTS = ("a0000000-0000-0000-0000-000000000000", "b0000000-0000-0000-0000-00000
 
 
 def _trace(path: Path, faults: int, start_s: int = 1, seconds: int = 1, **meta: Any) -> Path:
-    """A trace of one arena with faults every ms, the first 2 ms after it began."""
+    """Write a trace of one arena with a fault every ms, the first 2 ms after the start."""
     start = start_s * _S
     known = {"hostname": "one", "boot_id": _BOOTS[0], **meta}
     builder = TraceBuilder(
@@ -47,10 +47,10 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return code, captured.out, captured.err
 
 
-def test_a_folder_of_two_boots_is_one_summary(
+def test_summary_of_two_boots_adds_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Counts add up; programs of one boot are one, those of two boots are two."""
+    """Programs of one boot are merged, those of two boots are not."""
     _trace(tmp_path / "a.atrace", 2, start_s=1)
     _trace(tmp_path / "b.atrace", 3, start_s=10)
     _trace(tmp_path / "c.atrace", 5, start_s=1, hostname="two", boot_id=_BOOTS[1], arch="aarch64")
@@ -85,10 +85,10 @@ def test_a_folder_of_two_boots_is_one_summary(
     assert (found["boots"][0]["recorded_ns"], found["boots"][0]["span_ns"]) == (2 * _S, 10 * _S)
 
 
-def test_text_names_hosts_gaps_and_first_traces(
+def test_text_summary_names_hosts_boots_and_gaps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At 80 columns."""
+    """The text fits 80 columns."""
     _trace(tmp_path / "a.atrace", 2, start_s=1)
     _trace(tmp_path / "b.atrace", 3, start_s=10)
     _trace(tmp_path / "c.atrace", 5, hostname="two", boot_id=None)
@@ -104,8 +104,9 @@ def test_text_names_hosts_gaps_and_first_traces(
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_one_trace_is_told_of_as_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a folder of its own or not."""
+def test_folder_with_one_trace_gives_the_summary_of_that_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _trace(tmp_path / "a.atrace", 2)
     alone = _run(capsys, "summary", tmp_path / "a.atrace", "--json")
     assert alone == _run(capsys, "summary", tmp_path, "--json")
@@ -114,10 +115,10 @@ def test_one_trace_is_told_of_as_ever(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "trace" not in json.loads(rows[0])
 
 
-def test_faults_say_which_trace_they_are_of(
+def test_faults_of_several_traces_name_their_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Numbers are the trace's own, so that explain finds them."""
+    """Fault numbers are those of each trace, as ``explain`` takes them."""
     late = _trace(tmp_path / "a.atrace", 2, start_s=10)
     early = _trace(tmp_path / "b.atrace", 3, start_s=1)
     code, out, _ = _run(capsys, "faults", late, early, "--json")
@@ -136,10 +137,10 @@ def test_faults_say_which_trace_they_are_of(
     assert text.index("#3  +0.004000 s") < text.index(str(late))
 
 
-def test_limits_and_filters_go_over_all_traces(
+def test_limits_and_filters_apply_to_all_traces(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is not shown is said once."""
+    """Omitted faults are reported once."""
     _trace(tmp_path / "a.atrace", 2, start_s=1)
     _trace(tmp_path / "b.atrace", 3, start_s=10)
     _, out, err = _run(capsys, "faults", tmp_path, "--json", "--limit", "3")
@@ -151,10 +152,9 @@ def test_limits_and_filters_go_over_all_traces(
 
 
 @pytest.mark.parametrize("command", ["summary", "faults"])
-def test_one_bad_trace_among_good_ones_is_named(
+def test_unreadable_trace_is_reported_and_the_others_are_shown(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are shown; the exit code says that something is missing."""
     for number in range(3):
         _trace(tmp_path / f"{number}.atrace", number + 1, start_s=1 + 10 * number)
     events = tmp_path / "1.atrace" / "events.parquet"
@@ -175,8 +175,8 @@ def test_one_bad_trace_among_good_ones_is_named(
     assert "2 traces could not be read" in _run(capsys, "summary", tmp_path)[1]
 
 
-def test_nothing_readable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first one's, with its hint."""
+def test_no_readable_trace_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error and hint are those of the first trace."""
     code, out, err = _run(capsys, "summary", tmp_path / "x", tmp_path / "y")
     assert (code, out) == (ExitCode.INPUT, "")
     assert err.startswith(f"arenatrace: error: {tmp_path / 'x'}: no such trace\nhint: ")
@@ -189,10 +189,8 @@ def test_nothing_readable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == ExitCode.INPUT
 
 
-def test_a_folder_without_traces_is_no_trace(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Alone or beside a trace."""
+def test_empty_folder_is_an_input_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone or next to a readable trace."""
     empty = tmp_path / "empty"
     empty.mkdir()
     assert _run(capsys, "summary", empty)[0] == ExitCode.INPUT
@@ -202,8 +200,10 @@ def test_a_folder_without_traces_is_no_trace(
     assert f"left out: {empty}: not a trace" in err
 
 
-def test_the_same_trace_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Named twice, by another name, or copied."""
+def test_same_trace_given_twice_counts_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given twice, through a link, or as a copy."""
     trace = _trace(tmp_path / "a.atrace", 2)
     shutil.copytree(trace, tmp_path / "copy.atrace")
     (tmp_path / "link.atrace").symlink_to(trace)
@@ -214,10 +214,10 @@ def test_the_same_trace_counts_once(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"copy.atrace: a copy of {trace}, counted once" in err
 
 
-def test_windows_that_overlap_tell_of_a_fault_once(
+def test_overlapping_windows_count_each_fault_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As those of a flight recorder, which have the same events."""
+    """Windows of a flight recorder can share events."""
     whole = TraceBuilder(meta=sample_meta(start_ts_ns=_S, end_ts_ns=3 * _S))
     whole.arena(create_ts_ns=_S)
     for ms in (1500, 2100, 2200, 2600):
@@ -242,13 +242,12 @@ def test_windows_that_overlap_tell_of_a_fault_once(
     assert found["signatures"][0]["count"] == 4
     assert found["boots"][0]["overlaps"][0]["duration_ns"] == 300_000_000
     assert found["boots"][0]["recorded_ns"] == 2 * _S
-    assert "2 faults are in an earlier trace too, counted once" in err
+    assert "2 faults are also in an earlier trace; they count once" in err
     rows = _run(capsys, "faults", tmp_path, "--json")[1].splitlines()
     assert [json.loads(row)["ts_ns"] // 1_000_000 for row in rows] == [1500, 2100, 2200, 2600]
 
 
-def test_clocks_of_hosts_only_order_the_hosts(tmp_path: Path) -> None:
-    """By wall time of the first trace; within a boot its clock counts, not the wall."""
+def test_wall_clocks_order_boots_but_not_traces_of_a_boot(tmp_path: Path) -> None:
     offset = sample_meta().wall_offset_ns
     _trace(tmp_path / "a", 1, start_s=50, wall_offset_ns=offset)
     _trace(tmp_path / "b", 1, start_s=60, wall_offset_ns=offset - 100 * _S)
@@ -260,18 +259,17 @@ def test_clocks_of_hosts_only_order_the_hosts(tmp_path: Path) -> None:
     ]
 
 
-def test_traces_that_do_not_know_their_boot_are_not_put_together(tmp_path: Path) -> None:
-    """Imported text has none."""
+def test_traces_of_unknown_boots_are_not_grouped(tmp_path: Path) -> None:
+    """Imported text has no boot id."""
     for name in "ab":
         path = _trace(tmp_path / name, 1, start_s=ord(name))
         write_meta(path, replace(read_meta(path), boot_id=None))
     assert len(collect([tmp_path]).boots) == 2
 
 
-def test_an_unsealed_trace_may_have_missed_faults(
+def test_unsealed_trace_without_faults_is_inconclusive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a trace alone."""
     _trace(tmp_path / "a", 0)
     builder = TraceBuilder(meta=sample_meta(start_ts_ns=9 * _S, end_ts_ns=None, sealed=False))
     builder.arena()
@@ -281,8 +279,8 @@ def test_an_unsealed_trace_may_have_missed_faults(
     assert f"{tmp_path / 'b'}: not sealed" in err
 
 
-def test_time_of_a_boot() -> None:
-    """A trace inside another adds nothing; one that ends nowhere ends where it starts."""
+def test_boot_time_counts_overlaps_once() -> None:
+    """A nested trace adds nothing; a trace without an end has no duration."""
     members = tuple(
         Member(Path(name), sample_meta(start_ts_ns=start))
         for name, start in (("a", 10), ("b", 20), ("c", 30), ("d", 100), ("e", 110))
@@ -299,18 +297,17 @@ def test_time_of_a_boot() -> None:
     )
 
 
-def test_a_path_with_a_nul_byte(tmp_path: Path) -> None:
-    """No traceback."""
+def test_path_with_a_nul_byte_is_unreadable(tmp_path: Path) -> None:
     trace = _trace(tmp_path / "a", 1)
     assert len(collect([Path("x\0y"), trace]).unreadable) == 1
     with pytest.raises(TraceError):
         collect([Path("x\0y")])
 
 
-def test_addresses_of_the_same_arena_are_one_arena(
+def test_arenas_of_a_boot_are_merged_by_map_id_name_and_address(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By map id, name and address; one without a map id is the trace's own."""
+    """An arena without a map id is distinct in each trace."""
     for name, start, kern, map_id in (
         ("a", 1, KERN, 10),
         ("b", 10, KERN, 10),

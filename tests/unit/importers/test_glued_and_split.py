@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.importers.reports.records import Note
+from tests.runs import runs
 from tests.unit.importers.collect import capture, collect
 
 _TEXT = capture("stream-7.3-rc7-with-tracing.txt")
@@ -23,14 +24,14 @@ def test_a_report_split_at_any_byte_is_put_together(at: int) -> None:
 
 
 @given(st.integers(0, len(_NESTED)))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=runs(300))
 def test_so_is_one_with_subprograms(at: int) -> None:
     found = collect(_NESTED[:at] + "\n" + _NESTED[at:])
     assert found.faults == collect(_NESTED).faults
 
 
 @given(st.integers(0, len(_REPORT)))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=runs(200))
 def test_a_line_between_the_pieces_costs_one_line_at_most(at: int) -> None:
     foreign = "\nusb 1-1: new high-speed USB device\n"
     found = collect(_TEXT[:at] + foreign + _TEXT[at:])
@@ -44,7 +45,7 @@ def test_a_line_between_the_pieces_costs_one_line_at_most(at: int) -> None:
 
 
 @given(st.lists(st.integers(0, _TEXT.count("\n")), max_size=6), st.text(max_size=40))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=runs(200))
 def test_lines_between_lines_change_nothing(places: list[int], words: str) -> None:
     # Longer than a task name, which a few letters below it could belong to.
     foreign = "~ not of a report " + words.replace("\n", " ").replace("\r", " ")
@@ -57,7 +58,7 @@ def test_lines_between_lines_change_nothing(places: list[int], words: str) -> No
 
 
 @given(st.binary(max_size=2000), st.integers(0, 2000))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=runs(300))
 def test_no_bytes_make_it_fail(garbage: bytes, at: int) -> None:
     raw = _TEXT.encode()
     collect(b"text " * 400 + raw[:at] + garbage + raw[at:])

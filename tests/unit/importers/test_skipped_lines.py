@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.importers.wrappers.detect import unwrap
+from tests.runs import runs
 from tests.unit.importers.collect import STREAMS, capture, collect
 
 #: All lines are of one writer: what one leaves unfinished waits longer where others write.
@@ -50,7 +51,7 @@ def _mixed(dice: random.Random) -> str:
     return "\n".join(lines) + dice.choice(["", "\n"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=runs(100), deadline=None)
 @given(st.integers(0, 2**64))
 def test_what_is_found_does_not_depend_on_what_is_skipped(seed: int) -> None:
     text = _mixed(random.Random(seed))  # noqa: S311

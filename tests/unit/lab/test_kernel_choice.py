@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tests.vm.lab.images.kernel_choice import candidates, is_meant
+from tests.vm.lab.images.kernel_choice import candidates, matches
 
 
 def test_version_matches_releases_that_begin_with_it() -> None:
-    assert is_meant("7.3-cloud-amd64", "7.3")
-    assert is_meant("7.3.4+deb13-cloud-amd64", "7.3")
-    assert is_meant("7.2.13+deb14-cloud-amd64", "7.2.13+deb14-cloud-amd64")
-    assert is_meant("7.2.13+deb14-cloud-amd64", "")
-    assert not is_meant("7.30-cloud-amd64", "7.3")
-    assert not is_meant("6.12.1-cloud-amd64", "7")
+    assert matches("7.3-cloud-amd64", "7.3")
+    assert matches("7.3.4+deb13-cloud-amd64", "7.3")
+    assert matches("7.2.13+deb14-cloud-amd64", "7.2.13+deb14-cloud-amd64")
+    assert matches("7.2.13+deb14-cloud-amd64", "")
+    assert not matches("7.30-cloud-amd64", "7.3")
+    assert not matches("6.12.1-cloud-amd64", "7")
 
 
 def test_candidates_have_headers_and_begin_with_the_newest() -> None:

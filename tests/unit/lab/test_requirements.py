@@ -1,4 +1,4 @@
-"""Each thing the lab can miss on a host is named, without a virtual machine."""
+"""Each unmet requirement of the lab is named, without a virtual machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIRROR = "http://mirror.invalid/debian"
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A directory with a stand-in for every program the lab calls."""
+    """A directory with a stub of every program that the lab calls."""
     directory = tmp_path / "bin"
     directory.mkdir()
     for name in TO_RUN | TO_BUILD:
@@ -37,7 +37,7 @@ def programs(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def able_host(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host where nothing is missing, whatever this one is."""
+    """Patch the host so that it meets every requirement."""
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setenv(mirror.ENVIRONMENT, MIRROR)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -47,7 +47,7 @@ def able_host(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
 
 
-def test_nothing_is_missing_on_an_able_host(tmp_path: Path) -> None:
+def test_able_host_meets_every_requirement(tmp_path: Path) -> None:
     assert unmet(tmp_path / "no" / "cache" / "yet", image_ready=False) == []
 
 
@@ -69,24 +69,24 @@ def test_missing_program_is_named_with_its_package(
     (programs / program).unlink()
 
     assert unmet(tmp_path, image_ready=False) == [reason]
-    # What only building needs is not asked for once there is an image.
+    # With an image the requirements of building do not apply.
     assert unmet(tmp_path, image_ready=True) == ([reason] if program in TO_RUN else [])
 
 
-def test_not_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_other_users_than_root_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     assert unmet(tmp_path, image_ready=True) == ["not root"]
 
 
-def test_wrong_architecture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_wrong_architecture_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
 
     (reason,) = unmet(tmp_path, image_ready=True)
     assert reason == "not an x86_64 Linux host but linux on aarch64"
 
 
-def test_no_hatchling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_hatchling_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     (reason,) = unmet(tmp_path, image_ready=True)
@@ -101,7 +101,7 @@ def test_no_hatchling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (True, 0.5, "no disk space: 0.5 GiB free at {place}, 1 GiB needed"),
     ],
 )
-def test_disk_space_is_asked_for_by_what_is_to_be_done(
+def test_disk_space_for_building_is_more_than_for_running(
     ready: bool,
     free: float,
     reason: str | None,
@@ -115,7 +115,9 @@ def test_disk_space_is_asked_for_by_what_is_to_be_done(
     assert found == ([] if reason is None else [reason.format(place=tmp_path)])
 
 
-def test_no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_mirror_is_named_only_without_an_image(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(requirements, "find_mirror", lambda: None)
 
     assert unmet(tmp_path, image_ready=True) == []
@@ -123,7 +125,7 @@ def test_no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert reason == "no Debian mirror in apt's configuration: set ARENATRACE_VM_MIRROR"
 
 
-def test_all_reasons_are_given_at_once(
+def test_all_reasons_are_named_at_once(
     monkeypatch: pytest.MonkeyPatch, programs: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -136,7 +138,9 @@ def test_all_reasons_are_given_at_once(
     ("value", "expected"),
     [(None, Mode.AUTO), ("", Mode.AUTO), ("off", Mode.OFF), ("require", Mode.REQUIRE)],
 )
-def test_mode(value: str | None, expected: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mode_follows_the_environment(
+    value: str | None, expected: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(requirements.ENVIRONMENT, raising=False)
     if value is not None:
         monkeypatch.setenv(requirements.ENVIRONMENT, value)
@@ -152,19 +156,19 @@ def test_unknown_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "said"),
+    ("asked", "status", "reason"),
     [
         ("auto", 0, "no lab: qemu-system-x86_64 missing (Debian package qemu-system-x86)"),
         ("require", 1, "no lab: qemu-system-x86_64 missing (Debian package qemu-system-x86)"),
         ("off", 0, "ARENATRACE_VM=off"),
     ],
 )
-def test_what_pytest_makes_of_a_host_without_qemu(
-    asked: str, status: int, said: str, programs: Path, tmp_path: Path
+def test_pytest_skips_or_fails_on_a_host_without_qemu(
+    asked: str, status: int, reason: str, programs: Path, tmp_path: Path
 ) -> None:
     (programs / "qemu-system-x86_64").unlink()
-    # The patches above do not reach another process, only PATH does: it may name
-    # further reasons (not root, for one), so this one is looked for among them.
+    # Only PATH reaches the other process, not the patches above: it may name further reasons,
+    # such as not being root.
     one_test = "tests/vm/test_lab.py::test_panic_is_a_lost_vm"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsfE", one_test],
@@ -173,7 +177,7 @@ def test_what_pytest_makes_of_a_host_without_qemu(
             **os.environ,
             requirements.ENVIRONMENT: asked,
             "ARENATRACE_VM_CACHE": str(tmp_path / "cache"),
-            # Keeps a terminal's width from cutting the reason short.
+            # A narrow terminal would cut the reason.
             "COLUMNS": "400",
         },
         capture_output=True,
@@ -182,7 +186,7 @@ def test_what_pytest_makes_of_a_host_without_qemu(
     )
 
     assert done.returncode == status, done.stdout
-    assert said.removeprefix("no lab: ") in done.stdout
+    assert reason.removeprefix("no lab: ") in done.stdout
     assert ("1 skipped" in done.stdout) == (asked != "require")
     assert ("1 error" in done.stdout) == (asked == "require")
 
@@ -208,7 +212,7 @@ def test_what_pytest_makes_of_a_host_without_qemu(
         ("sources.list", "deb http://m.invalid/ubuntu stable main\n", None),
     ],
 )
-def test_mirror_is_the_plain_archive_of_apts_configuration(
+def test_mirror_is_the_first_archive_of_apts_configuration(
     file: str,
     text: str,
     expected: str | None,
@@ -222,7 +226,7 @@ def test_mirror_is_the_plain_archive_of_apts_configuration(
     assert mirror.find_mirror(tmp_path) == expected
 
 
-def test_mirror_of_the_environment_wins(tmp_path: Path) -> None:
+def test_mirror_of_the_environment_overrides_apt(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text("deb http://m.invalid/debian stable main\n")
 
     assert mirror.find_mirror(tmp_path) == MIRROR

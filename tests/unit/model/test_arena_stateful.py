@@ -15,8 +15,8 @@ from arenatrace.model.kernel.profiles import (
     Touch,
 )
 from arenatrace.model.kernel.pte import Pte
+from tests.runs import runs
 from tests.unit.model.oracles import NaiveArena
-from tests.unit.model.runs import runs
 
 _PAGES = 24
 _PAGE = st.integers(0, _PAGES - 1)

@@ -16,8 +16,8 @@ from arenatrace.model.replay import fast_path
 from arenatrace.model.replay.checker import Checker
 from arenatrace.model.synth.event_log import Plan
 from arenatrace.model.synth.synthesize import make
+from tests.runs import runs
 from tests.unit.model.hand_written_events import segments
-from tests.unit.model.runs import runs
 
 
 @settings(max_examples=runs(100), deadline=None)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from arenatrace.model.kernel import range_tree
 from arenatrace.model.kernel.range_tree import LowestFit, RangeTree
+from tests.runs import runs
 from tests.unit.model.oracles import NaiveFree, SizeTree
-from tests.unit.model.runs import runs
 
 _OPERATION = st.tuples(
     st.sampled_from(("take", "take", "clear", "set", "set")),

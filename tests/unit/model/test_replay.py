@@ -18,8 +18,8 @@ from arenatrace.model.synth.event_log import Plan, SynthEvent
 from arenatrace.model.synth.mutate import MUTATIONS, make_mutated
 from arenatrace.model.synth.synthesize import make
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
+from tests.runs import runs
 from tests.unit.model.hand_written_events import KERN, USER, Script, facts, replay, segments
-from tests.unit.model.runs import runs
 
 _INSTALLED = Outcome.SCRATCH_INSTALLED
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from tests.vm.lab.errors import LabError
 from tests.vm.lab.images.cache import Cache, cache_root
 from tests.vm.lab.images.image import image_is_ready
+from tests.vm.lab.images.kernel_choice import TESTED
 from tests.vm.lab.job import command_line
 from tests.vm.lab.lab import CHECKOUT, TIMEOUT, Lab
 from tests.vm.lab.machine import Machine, RunFiles, qemu_command
 from tests.vm.lab.requirements import unmet
 
-LAB_FAILED = 125  # as docker and git bisect use it: not the command's own status
+LAB_FAILED = 125  # as in docker and git bisect: not the exit status of the command
 
 EPILOG = """\
 examples:
-  python -m tests.vm.lab build                          # once; later runs reuse it
+  python -m tests.vm.lab build                          # once; later runs use the cache
   python -m tests.vm.lab run -- uname -r
   python -m tests.vm.lab run --kernel 7.3 -- uname -r
   python -m tests.vm.lab run --out /tmp/got -- bash -c 'bpftool prog > $LAB_OUT/progs'
@@ -38,7 +39,7 @@ $LAB_KERNEL (its release).
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one subcommand and returns the exit status."""
+    """Run one subcommand and returns the exit status."""
     args = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.run_subcommand
     try:
@@ -65,8 +66,10 @@ def _build(args: argparse.Namespace) -> int:
     began = time.monotonic()
     lab = _lab(args)
     accel = lab.accel(lab.machine)
+    images = [lab.image_of(kernel) for kernel in TESTED] if args.all else [lab.image]
     took = time.monotonic() - began
-    print(f"{lab.image.disk.parent}: Linux {lab.image.release}, {accel} ({took:.1f} s)")
+    for image in images:
+        print(f"{image.disk.parent}: Linux {image.release}, {accel} ({took:.1f} s)")
     return 0
 
 
@@ -86,7 +89,7 @@ def _run(args: argparse.Namespace) -> int:
             echo=_echo,
         )
         if args.out is None and any(result.out_dir.iterdir()):
-            print("lab: results in $LAB_OUT dropped; --out DIR keeps them", file=sys.stderr)
+            print("lab: $LAB_OUT was dropped; --out DIR saves it", file=sys.stderr)
     return result.returncode
 
 
@@ -126,9 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = parser.add_subparsers(required=True, metavar="build | run | prepare | shell")
-    build = subcommands.add_parser("build", help="build what is missing of the guest")
+    build = subcommands.add_parser("build", help="build the missing layers of the guest")
     _add_kernel(build)
-    build.add_argument("--fresh", action="store_true", help="from nothing, with today's packages")
+    build.add_argument(
+        "--fresh", action="store_true", help="empty the cache first: the newest packages"
+    )
+    build.add_argument("--all", action="store_true", help="the guests of all tested kernels")
     build.set_defaults(run_subcommand=_build)
     run = subcommands.add_parser("run", help="run one command in a fresh guest")
     _add_guest_options(run)
@@ -146,8 +152,10 @@ def _parser() -> argparse.ArgumentParser:
         "prepare", help="build a directory with the guest's tools at the host's speed"
     )
     _add_kernel(prepare)
-    prepare.add_argument("source", type=Path, metavar="SRC", help="directory; it is not changed")
-    prepare.add_argument("command", nargs="+", metavar="CMD", help="run in a copy of SRC, after --")
+    prepare.add_argument("source", type=Path, metavar="SRC", help="directory; CMD runs in a copy")
+    prepare.add_argument(
+        "command", nargs="+", metavar="CMD", help="command and arguments, after --"
+    )
     prepare.set_defaults(run_subcommand=_prepare)
     shell = subcommands.add_parser("shell", help="a shell in a fresh guest, on this terminal")
     _add_guest_options(shell)
@@ -160,7 +168,7 @@ def _add_kernel(parser: argparse.ArgumentParser) -> None:
         "--kernel",
         default=Machine.kernel,
         metavar="VERSION",
-        help="beginning of its version, such as 7.3 or 6.12 (default: sid's own)",
+        help="prefix of its version, such as 7.3 or 6.12 (default: sid's own)",
     )
 
 
@@ -181,19 +189,24 @@ def _add_guest_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FEATURE",
-        help="a feature that the emulated CPU does not show, such as erms; may be repeated",
+        help="a feature that the emulated CPU does not report, such as erms; repeatable",
     )
-    add("--append", default="", metavar="ARGS", help="more words for the kernel command line")
+    add(
+        "--append",
+        default="",
+        metavar="ARGS",
+        help="additional arguments of the kernel command line",
+    )
     add(
         "--file",
         type=Path,
         action="append",
         default=[],
         metavar="SRC",
-        help="file or directory to be found in $LAB_FILES; may be repeated",
+        help="file or directory that appears in $LAB_FILES; repeatable",
     )
-    add("--out", type=Path, metavar="DIR", help="where to put what was left in $LAB_OUT")
-    add("--no-project", action="store_true", help="do not build arenatrace and put it in")
+    add("--out", type=Path, metavar="DIR", help="copy $LAB_OUT there")
+    add("--no-project", action="store_true", help="leave arenatrace out")
 
 
 if __name__ == "__main__":

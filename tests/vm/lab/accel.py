@@ -1,7 +1,7 @@
-"""Whether guests can use KVM here, found out by booting one.
+"""Find out whether guests can use KVM, by booting one.
 
-A /dev/kvm that opens proves nothing: inside some virtual machines it does, and
-guests then hang or die on the first unusual instruction.
+A /dev/kvm that opens is no proof: in some virtual machines it opens, and guests then hang or
+die on the first unusual instruction.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ PROBE_SECONDS = 20.0
 
 
 def choose_accel(cache: Cache, image: Image) -> Accel:
-    """Returns "kvm" if a guest boots with it, else "tcg".
+    """Return "kvm" if a guest boots with it, else "tcg".
 
-    The answer of the probing boot is kept until this machine is booted anew.
+    The result of the trial boot is cached until the host reboots.
     """
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"

@@ -1,4 +1,4 @@
-"""Boots one guest, follows it to its end, and says how it ended."""
+"""Boot one guest, follows it to its end, and says how it ended."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.vm.lab.errors import VmLost
 from tests.vm.lab.images.image import Image
 from tests.vm.lab.images.namespace import DIE_WITH_PARENT
 from tests.vm.lab.machine import PORTS, Accel, Machine, RunFiles, qemu_command
-from tests.vm.lab.stale_code import ran_a_gone_breakpoint
+from tests.vm.lab.stale_code import ran_stale_breakpoint
 
 POLL = 0.05  # seconds
 EXIT = re.compile(r"^exit (\d+)$", re.MULTILINE)
 PANIC = re.compile(r"Kernel panic - not syncing: .*")
 
 Echo = Callable[[str, bytes], None]
-"""Called with a port's name ("stdout", "stderr") and what just arrived on it."""
+"""Called with a port's name ("stdout", "stderr") and the bytes that arrived on it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a guest ended that lived to report it.
+    """End of a guest that reported an exit status.
 
     Attributes:
         returncode: exit status of the command.
@@ -41,7 +41,7 @@ class Outcome:
 
 
 class _Tail:
-    """Hands on what a growing file gained since the last look."""
+    """Passes on what was appended to a growing file."""
 
     def __init__(self, name: str, path: Path, echo: Echo) -> None:
         path.touch()
@@ -66,18 +66,18 @@ def boot(
     timeout: float,
     echo: Echo | None = None,
 ) -> Outcome:
-    """Boots a guest whose job disk is ready and waits for it to power off.
+    """Boot a guest whose job disk is ready and waits for it to power off.
 
     Args:
         machine: shape of the guest.
-        image: what it boots.
+        image: root disk and kernel.
         run: files of this run; the job disk must exist.
         accel: "kvm" or "tcg".
         timeout: seconds of wall time the guest may take in all.
         echo: receives the command's output while it runs.
 
     Raises:
-        VmLost: it panicked, QEMU died, or the time was up.
+        VmLost: the guest panicked, QEMU died, or the timeout passed.
     """
     tails = [_Tail(name, run.port(name), echo) for name in ("stdout", "stderr") if echo]
     began = time.monotonic()
@@ -94,20 +94,20 @@ def boot(
         for tail in tails:
             tail.close()
     seconds = time.monotonic() - began
-    said = {name: _text(run.port(name)) for name in PORTS}
+    output = {name: _text(run.port(name)) for name in PORTS}
     console = _text(run.console).replace("\r\n", "\n")
-    ended = EXIT.search(said["status"])
-    if ended is None:
-        reason = _why(console, _text(errors), qemu.returncode, None if in_time else timeout)
+    exit_status = EXIT.search(output["status"])
+    if exit_status is None:
+        reason = _reason(console, _text(errors), qemu.returncode, None if in_time else timeout)
         raise VmLost(
             reason,
             console=console,
-            stdout=said["stdout"],
-            stderr=said["stderr"],
-            stillborn=in_time and "booted" not in said["status"],
-            emulator=accel == "tcg" and ran_a_gone_breakpoint(console),
+            stdout=output["stdout"],
+            stderr=output["stderr"],
+            early=in_time and "booted" not in output["status"],
+            emulator=accel == "tcg" and ran_stale_breakpoint(console),
         )
-    return Outcome(int(ended.group(1)), said["stdout"], said["stderr"], console, seconds)
+    return Outcome(int(exit_status.group(1)), output["stdout"], output["stderr"], console, seconds)
 
 
 def _start(
@@ -123,7 +123,7 @@ def _start(
 
 
 def _follow(qemu: subprocess.Popen[bytes], tails: list[_Tail], deadline: float) -> bool:
-    """Returns True if QEMU ended by itself, False if the deadline passed."""
+    """Return whether QEMU ended before the deadline."""
     while qemu.poll() is None:
         if time.monotonic() > deadline:
             return False
@@ -133,13 +133,13 @@ def _follow(qemu: subprocess.Popen[bytes], tails: list[_Tail], deadline: float) 
     return True
 
 
-def _why(console: str, errors: str, status: int, timeout: float | None) -> str:
+def _reason(console: str, errors: str, status: int, timeout: float | None) -> str:
     if panic := PANIC.search(console):
         return panic.group()
     if timeout is not None:
         return f"no end after {timeout:g} s"
-    said = errors.strip().splitlines()
-    return f"QEMU ended with status {status}" + (f": {said[-1]}" if said else "")
+    lines = errors.strip().splitlines()
+    return f"QEMU ended with status {status}" + (f": {lines[-1]}" if lines else "")
 
 
 def _text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What can go wrong in the lab, told apart from a command that merely failed."""
+"""Errors of the lab itself, as opposed to a command that failed in the guest."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from pathlib import Path
 
 
 class LabError(Exception):
-    """The lab itself could not do its work; the message says which part and why."""
+    """The lab failed; the message names the part and the reason."""
 
 
 class BuildError(LabError):
     """A layer of the guest, or the project's wheel, could not be built."""
 
 
-class KernelUnavailable(BuildError):  # noqa: N818 - it is the name of the finding
-    """No package of the kernel that was asked for can be had; the message says why."""
+class KernelUnavailable(BuildError):  # noqa: N818 - a finding, not an error
+    """No package of the requested kernel is available; the message gives the reason."""
 
 
-class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn's vmtest
+class VmLost(LabError):  # noqa: N818 - the name states what happened, as in drgn's vmtest
     """The guest ended without reporting an exit status: panic, dead QEMU or timeout.
 
     Attributes:
         reason: one line.
         console: everything the guest's serial console showed.
-        stdout: what the command had written to stdout by then.
-        stderr: what the command had written to stderr by then.
-        stillborn: it died by itself before the command began, so nothing was done.
-        emulator: the emulator killed it, see `stale_code.py`; what the command did is void.
-        out_dir: what was on its disk of $LAB_OUT, if that was asked for.
+        stdout: the command's stdout up to then.
+        stderr: the command's stderr up to then.
+        early: the guest died before the command began.
+        emulator: an emulator bug killed the guest, see `stale_code.py`.
+        out_dir: contents of $LAB_OUT, if `keep_disk` was asked for.
     """
 
     TAIL_LINES = 40
@@ -39,10 +39,10 @@ class VmLost(LabError):  # noqa: N818 - the name says what happened, as in drgn'
         console: str,
         stdout: str,
         stderr: str,
-        stillborn: bool = False,
+        early: bool = False,
         emulator: bool = False,
     ) -> None:
-        self.stillborn = stillborn
+        self.early = early
         self.emulator = emulator
         self.out_dir: Path | None = None
         self.reason = reason

@@ -1,4 +1,4 @@
-"""The job disk: carries a command and its files into the guest, and results out."""
+"""The job disk: a command and its files for the guest, and the results of the command."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 @dataclass(frozen=True)
 class Job:
-    """What one run of the guest is for.
+    """Contents of a job disk.
 
     Attributes:
         command: a bash command line; None starts an interactive shell.
-        site: the unpacked project, or None to leave it out.
-        workload: directory to be seen as /job/workload, if it exists.
-        files: files and directories to be seen in /job/files under their own names.
+        site: the unpacked project, or None.
+        workload: directory that appears as /job/workload, if it exists.
+        files: files and directories that appear in /job/files under their own names.
         disk_mib: size of the disk in MiB; it is sparse.
-        journal: give its file system one, so that it outlives a crash of the guest.
+        journal: create a journal, so that the file system survives a crash of the guest.
     """
 
     command: str | None
@@ -36,17 +36,17 @@ class Job:
 
 
 def command_line(command: str | Sequence[str]) -> str:
-    """Returns the bash line for a command: a string as it is, a list quoted word by word."""
+    """Return the bash line for a command: a string unchanged, a list quoted word by word."""
     return command if isinstance(command, str) else shlex.join(command)
 
 
 def write_disk(job: Job, disk: Path, scratch: Path) -> None:
-    """Writes the job disk.
+    """Write the job disk.
 
     Args:
-        job: what goes on it.
+        job: contents.
         disk: the image file to create.
-        scratch: a directory that does not exist yet, left for the caller to remove.
+        scratch: a directory to create; the caller removes it.
 
     Raises:
         LabError: a file is missing, two have one name, or mke2fs failed.
@@ -62,7 +62,7 @@ def write_disk(job: Job, disk: Path, scratch: Path) -> None:
             shutil.copytree(tree, scratch / name, symlinks=True, ignore=ignore)
     for file in job.files:
         _copy(file, scratch / "files" / file.name)
-    # Lazy, and mostly without a journal: the disk lives as long as one guest.
+    # Initialised lazily and mostly without a journal: the disk is used by one guest only.
     lazy = [
         "-O",
         "has_journal" if job.journal else "^has_journal",
@@ -84,10 +84,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def repair(disk: Path) -> None:
-    """Replays the journal of a disk whose guest crashed, as its next boot would.
+    """Replay the journal of a disk after its guest crashed.
 
     Raises:
-        LabError: e2fsck could not.
+        LabError: e2fsck failed.
     """
     argv = ["e2fsck", "-f", "-y", str(disk)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -97,17 +97,17 @@ def repair(disk: Path) -> None:
 
 
 def read_results(disk: Path, target: Path) -> None:
-    """Copies what the command left in $LAB_OUT into `target`, without mounting the disk.
+    """Copy the contents of $LAB_OUT into `target`, without mounting the disk.
 
     Raises:
-        LabError: debugfs failed, or it complained about a file.
+        LabError: debugfs failed or reported a file that it could not copy.
     """
     target.mkdir(parents=True, exist_ok=True)
     landing = disk.parent / "results"
     landing.mkdir()
-    # debugfs has quoting rules of its own: run it there, so that no path is quoted.
-    said = _tool(["debugfs", "-R", "rdump /out .", disk], cwd=landing)
-    complaints = [line for line in said.splitlines() if not line.startswith("debugfs 1.")]
+    # debugfs has its own quoting rules: run it in the target, so that no path needs quotes.
+    stderr = _tool(["debugfs", "-R", "rdump /out .", disk], cwd=landing)
+    complaints = [line for line in stderr.splitlines() if not line.startswith("debugfs 1.")]
     if complaints:
         raise LabError(f"reading the results back: {complaints[0]}")
     for path in (landing / "out").iterdir():
@@ -115,7 +115,7 @@ def read_results(disk: Path, target: Path) -> None:
 
 
 def _tool(argv: Sequence[str | Path], cwd: Path | None = None) -> str:
-    """Runs a tool of e2fsprogs and returns what it wrote to stderr."""
+    """Run a tool of e2fsprogs and return its stderr."""
     done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"{argv[0]} ended with status {done.returncode}: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""The lab: a built guest, ready to run commands, each in a boot of its own."""
+"""The lab: run commands in guests, each in a fresh boot."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ from tests.vm.lab.usage import Usage
 CHECKOUT = ROOT
 WORKLOAD = CHECKOUT / "tests" / "vm" / "workloads" / "faults"
 TIMEOUT = 600.0  # seconds
-# About one emulated boot in ten dies while the kernel patches its own code, long before
-# anything of ours runs. A guest that got as far as the command is tried again only if its
-# oops proves that the emulator was wrong.
+# About one emulated boot in ten dies while the kernel patches its own code, before the command
+# begins. A guest that died later is booted again only if its oops proves an emulator bug.
 BOOT_ATTEMPTS = 3
 PLAIN = Machine()
 
 
 @dataclass(frozen=True)
 class VmResult:
-    """What a command did in the guest.
+    """Result of a command in the guest.
 
     Attributes:
-        returncode: its exit status.
-        stdout: its output as text; bytes that are not UTF-8 are shown as escapes.
-        stderr: the same for stderr.
-        out_dir: what it left in $LAB_OUT, byte for byte.
-        seconds: wall time of the whole guest, boot to power-off.
-        console: what the kernel wrote to the serial console.
+        returncode: exit status.
+        stdout: text; bytes that are not UTF-8 appear as escapes.
+        stderr: text, likewise.
+        out_dir: contents of $LAB_OUT, byte for byte.
+        seconds: wall time of the guest from boot to power-off.
+        console: output of the serial console.
     """
 
     returncode: int
@@ -56,20 +55,20 @@ class VmResult:
 
 
 class Lab:
-    """Runs commands in fresh guests.
+    """Run commands in fresh guests.
 
     Args:
-        results: directory below which each run gets one for its results.
+        results: parent of the directories with the results of each run.
         machine: shape of the guests.
         with_project: put the project of this checkout into the guests.
-        cache: where the layers are; the default follows the environment.
+        cache: the built layers; by default the cache of `cache_root()`.
 
     Attributes:
-        deaths: why each guest died that was booted again.
+        lost_guests: for each guest that was booted again, the reason.
         usage: boots so far, with their wall and CPU time.
 
     Raises:
-        KernelUnavailable: no package of the machine's kernel can be had.
+        KernelUnavailable: no package of the machine's kernel is available.
         BuildError: the guest could not be built.
     """
 
@@ -85,17 +84,17 @@ class Lab:
         self.machine = machine
         self.with_project = with_project
         self.cache = cache or Cache(cache_root())
-        self.deaths: list[str] = []
+        self.lost_guests: list[str] = []
         self.usage = Usage()
         self._images: dict[str, Image] = {}
         self.image = self.image_of(machine.kernel)
         self._numbers = itertools.count(1)
 
     def image_of(self, kernel: str) -> Image:
-        """Returns the guest with that kernel (see Machine), built first if needed.
+        """Return the guest with a kernel (see Machine); build it if needed.
 
         Raises:
-            KernelUnavailable: no package of that kernel can be had.
+            KernelUnavailable: no package of that kernel is available.
             BuildError: the guest could not be built.
         """
         if kernel not in self._images:
@@ -103,7 +102,7 @@ class Lab:
         return self._images[kernel]
 
     def accel(self, machine: Machine) -> Accel:
-        """Returns what guests of this shape run on."""
+        """Return the accelerator for guests of this shape."""
         return "tcg" if machine.icount else choose_accel(self.cache, self.image)
 
     def run(
@@ -119,30 +118,30 @@ class Lab:
         kernel: str | None = None,
         out_dir: Path | None = None,
         echo: Echo | None = None,
-        survivor: bool = False,
+        keep_disk: bool = False,
     ) -> VmResult:
-        """Boots a guest, runs one command in it, and brings its results back.
+        """Boot a guest, run one command in it, and return its results.
 
         In the guest the command runs as root in /job with `arenatrace` on its PATH,
         $LAB_FILES, $LAB_WORKLOAD and $LAB_OUT set, and stdin empty.
 
         Args:
             cmd: a bash command line, or a list of words taken literally.
-            files: host files or directories to be found in $LAB_FILES.
-            timeout: seconds of wall time for the whole guest.
-            smp: number of CPUs, if not the lab's own.
-            memory_mib: memory in MiB, if not the lab's own.
-            append: more words for the kernel command line.
-            icount: make guest time a count of instructions (see Machine).
-            kernel: beginning of the kernel's version, if not the lab's own.
-            out_dir: where results go; by default a new directory below `results`.
+            files: host files or directories that appear in $LAB_FILES.
+            timeout: limit in seconds of wall time, boot to power-off.
+            smp: number of CPUs; by default the lab's.
+            memory_mib: memory in MiB; by default the lab's.
+            append: additional arguments of the kernel command line.
+            icount: guest time counts instructions (see Machine).
+            kernel: prefix of the kernel's version; by default the lab's.
+            out_dir: directory for the results; by default a new one below `results`.
             echo: receives output while the command runs.
-            survivor: keep what is on the disk of a guest that crashes: VmLost has it.
+            keep_disk: copy $LAB_OUT also from a guest that crashed, into `VmLost.out_dir`.
 
         Raises:
-            KernelUnavailable: no package of that kernel can be had.
-            VmLost: the guest did not live to report an exit status.
-            LabError: its disk could not be written or read back.
+            KernelUnavailable: no package of that kernel is available.
+            VmLost: the guest ended without an exit status.
+            LabError: the job disk could not be written or read.
         """
         machine = replace(
             self.machine,
@@ -158,20 +157,20 @@ class Lab:
         for attempt in range(1, BOOT_ATTEMPTS + 1):
             with run_directory(self.cache) as directory:
                 run = RunFiles(directory)
-                self._write_disk(command_line(cmd), files, run, journal=survivor)
+                self._write_disk(command_line(cmd), files, run, journal=keep_disk)
                 try:
                     with self.usage.boot():
                         outcome = boot(machine, image, run, accel, timeout=timeout, echo=echo)
                 except VmLost as lost:
-                    died = "early" if lost.stillborn else "of the emulator" if lost.emulator else ""
-                    if survivor and not died:
+                    died = "early" if lost.early else "of the emulator" if lost.emulator else ""
+                    if keep_disk and not died:
                         repair(run.disk)
                         read_results(run.disk, target)
                         lost.out_dir = target
                     if not died or attempt == BOOT_ATTEMPTS:
                         raise
-                    self.deaths.append(f"the guest died {died}: {lost.reason}")
-                    print(f"lab: booting again, {self.deaths[-1]}", file=sys.stderr)
+                    self.lost_guests.append(f"the guest died {died}: {lost.reason}")
+                    print(f"lab: booting again, {self.lost_guests[-1]}", file=sys.stderr)
                     continue
                 read_results(run.disk, target)
             break
@@ -185,25 +184,25 @@ class Lab:
         )
 
     def prepare(self, source: Path, cmd: str, *, kernel: str | None = None) -> Path:
-        """Builds a directory with the guest's tools at the host's speed; see `prepare.py`.
+        """Build a directory with the guest's tools at the host's speed; see `prepare.py`.
 
         Args:
-            source: directory to copy; it is not changed.
+            source: directory; the command runs in a copy.
             cmd: bash command line, run in the copy.
-            kernel: beginning of the kernel's version, if not the lab's own.
+            kernel: prefix of the kernel's version; by default the lab's.
 
         Returns:
             The built copy, named like the source, for `files`.
 
         Raises:
-            KernelUnavailable: no package of that kernel can be had.
+            KernelUnavailable: no package of that kernel is available.
             BuildError: the command failed.
         """
         image = self.image if kernel is None else self.image_of(kernel)
         return prepare(self.cache, source, cmd, image.release, image.tree)
 
     def shell(self, *, files: Sequence[Path] = (), out_dir: Path | None = None) -> int:
-        """Boots a guest with a shell on this terminal; returns QEMU's exit status."""
+        """Boot a guest with a shell on this terminal; returns QEMU's exit status."""
         with run_directory(self.cache) as directory:
             run = RunFiles(directory)
             self._write_disk(None, files, run)

@@ -1,4 +1,4 @@
-"""The virtual machine: its shape, and the QEMU command that makes it."""
+"""Shape of the virtual machine, and its QEMU command."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Machine:
     Attributes:
         smp: number of CPUs.
         memory_mib: memory in MiB.
-        append: more words for the kernel command line.
+        append: additional arguments of the kernel command line.
         icount: make guest time a count of instructions (4 ns each), so that measurements
             repeat on a busy host. Implies TCG and one CPU.
-        kernel: beginning of the kernel's version, such as "7.3" or "6.12"; by default the
+        kernel: prefix of the kernel's version, such as "7.3" or "6.12"; by default the
             root file system's own kernel.
-        hidden: features that an emulated CPU does not show, such as "erms".
+        hidden: CPU features that the emulated CPU does not report, such as "erms".
     """
 
     smp: int = 2
@@ -49,7 +49,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files through which one running guest and the host talk, in one directory."""
+    """Files shared between one running guest and the host, in one directory."""
 
     directory: Path
 
@@ -60,18 +60,18 @@ class RunFiles:
 
     @property
     def console(self) -> Path:
-        """What the serial console showed."""
+        """Output of the serial console."""
         return self.directory / "console"
 
     def port(self, name: str) -> Path:
-        """What the guest wrote to the virtio-serial port `lab.NAME`."""
+        """Return the file with the output of the virtio-serial port `lab.NAME`."""
         return self.directory / f"port-{name}"
 
 
 def qemu_command(
     machine: Machine, image: Image, run: RunFiles, accel: Accel, *, interactive: bool = False
 ) -> list[str]:
-    """Returns the QEMU command for one guest.
+    """Return the QEMU command for one guest.
 
     The root disk is NVMe, because that driver and ext4 are built into the cloud
     kernel: no initrd is needed, which makes a boot three times faster under TCG.
@@ -97,7 +97,7 @@ def qemu_command(
 
 
 def kernel_command_line(machine: Machine, release: str, *, interactive: bool) -> str:
-    """Returns the command line of the guest's kernel `release`; a panic ends the guest at once."""
+    """Return the command line of the guest's kernel `release`; a panic ends the guest at once."""
     words = [
         "console=ttyS0",
         "root=/dev/nvme0n1",
@@ -138,5 +138,5 @@ def _port(name: str, run: RunFiles) -> list[str]:
 
 
 def _escaped(path: Path) -> str:
-    """Returns a path for a QEMU option list, where a comma is written twice."""
+    """Return a path for a QEMU option list, where a comma is written twice."""
     return str(path).replace(",", ",,")

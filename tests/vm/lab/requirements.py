@@ -1,4 +1,4 @@
-"""What the lab needs of the host, and whether tests may do without it."""
+"""Requirements of the lab on the host, and the mode for hosts that lack one."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Mode(StrEnum):
 
 
 def mode() -> Mode:
-    """Returns the mode that ARENATRACE_VM asks for, `auto` if it is not set.
+    """Return the mode in ARENATRACE_VM; `auto` if it is not set.
 
     Raises:
-        ValueError: it is set to something else.
+        ValueError: the variable has another value.
     """
     asked = os.environ.get(ENVIRONMENT) or Mode.AUTO
     try:
@@ -50,12 +50,11 @@ def mode() -> Mode:
 
 
 def unmet(cache: Path, *, image_ready: bool) -> list[str]:
-    """Returns one line for each thing that is missing here; empty if the lab can run.
+    """Return one line for each unmet requirement; empty if the lab can run.
 
     Args:
         cache: the cache directory, which need not exist yet.
-        image_ready: the guest is already built, so that what only building needs
-            is not asked for.
+        image_ready: the guest is built, so the requirements of building do not apply.
     """
     return [
         *_wrong_machine(),
@@ -94,8 +93,8 @@ def _missing_mirror() -> list[str]:
 
 
 def _missing_space(cache: Path, wanted: int) -> list[str]:
-    place = next(path for path in (cache, *cache.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if free >= wanted:
         return []
-    return [f"no disk space: {free / GIB:.1f} GiB free at {place}, {wanted // GIB} GiB needed"]
+    return [f"no disk space: {free / GIB:.1f} GiB free at {existing}, {wanted // GIB} GiB needed"]

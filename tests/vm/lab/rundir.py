@@ -1,4 +1,4 @@
-"""A directory for one run of the guest, removed even if the run was killed."""
+"""Directory of one run, removed later if the run was killed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.vm.lab.images.cache import Cache
 
 @contextmanager
 def run_directory(cache: Cache) -> Iterator[Path]:
-    """Gives a directory that is removed afterwards, and removes those of killed runs."""
+    """Yield a directory and remove it afterwards; also remove directories of killed runs."""
     runs = cache.root / "runs"
     runs.mkdir(parents=True, exist_ok=True)
-    # One lock for making and sweeping: a directory is never seen before its own lock is held.
+    # Creation and sweeping share a lock: a new directory is locked before a sweep can see it.
     with (runs / "lock").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         _sweep(runs)
         directory = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
-        held = (directory / "lock").open("w")
-        fcntl.flock(held, fcntl.LOCK_EX)
+        own_lock = (directory / "lock").open("w")
+        fcntl.flock(own_lock, fcntl.LOCK_EX)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-        held.close()
+        own_lock.close()
 
 
 def _sweep(runs: Path) -> None:
@@ -37,5 +37,5 @@ def _sweep(runs: Path) -> None:
             with (directory / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(directory, ignore_errors=True)
-        except OSError:  # still locked, so in use, or just gone
+        except OSError:  # in use, or removed meanwhile
             continue

@@ -1,4 +1,4 @@
-"""What a test does on a host that cannot run it: skip, or fail if the lab is required."""
+"""Skip a test that the host cannot run, or fail it if the lab is required."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.vm.lab.requirements import Mode, mode
 
 
 def skip_or_fail(reason: str) -> NoReturn:
-    """Skips the test that is being set up, or fails it under ARENATRACE_VM=require."""
+    """Skip the current test, or fail it under ARENATRACE_VM=require."""
     if mode() is Mode.REQUIRE:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def need_kernel(lab: Lab, kernel: str) -> None:
-    """Makes a kernel ready to boot, or skips the test with the exact reason there is none."""
+    """Build the guest of a kernel; skip the test with the reason if no package is available."""
     try:
         lab.image_of(kernel)
     except KernelUnavailable as problem:

@@ -1,4 +1,4 @@
-"""Deaths of which no kernel is guilty: the emulator ran a breakpoint that was gone already."""
+"""Detection of an emulator bug: QEMU executed a breakpoint that memory no longer holds."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _FIRST_OOPS = re.compile(
 _BREAKPOINT = "cc"
 
 
-def ran_a_gone_breakpoint(console: str) -> bool:
-    """Whether the first oops on ``console`` is of an int3 that the memory does not hold.
+def ran_stale_breakpoint(console: str) -> bool:
+    """Return whether the first oops on ``console`` is an int3 that memory does not hold.
 
-    To patch code that other CPUs may run, the kernel first puts a breakpoint there, then sees to
-    it that every CPU has passed it by before it goes away (smp_text_poke_batch_finish()). QEMU's
-    emulation (TCG, one thread per CPU) may translate the breakpoint just while it is written over,
-    and keep that translation. Then the CPU traps where there is nothing, and the kernel, which
-    knows of no such breakpoint, dies. The oops proves it: in its bytes, the one before ``<rip>``,
-    which was executed, is not the breakpoint's.
+    To patch code that other CPUs may run, the kernel writes a breakpoint first and removes it
+    when every CPU has passed it (smp_text_poke_batch_finish()). QEMU's TCG with one thread per
+    CPU may translate the breakpoint while it is overwritten, and keep the translation. The CPU
+    then traps at an address without a breakpoint, and the kernel, which knows of none there,
+    oopses. The oops proves it: in its code bytes the byte before ``<rip>``, which was executed,
+    is not the breakpoint's.
     """
     oops = _FIRST_OOPS.search(console)
     if oops is None or oops["trap"] != "int3":

@@ -1,1 +1,1 @@
-"""Tests of arenatrace.analysis.live: bounds and eviction."""
+"""Tests of arenatrace.analysis.live: the live window, its limits and eviction."""

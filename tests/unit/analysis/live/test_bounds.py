@@ -1,4 +1,4 @@
-"""Whatever is new in a recording all the time, nothing that is held of it grows."""
+"""The live window stays bounded under constantly new arenas, programs, stacks and tasks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CODE = 0xFFFF_FFFF_A000_0000
 
 
 def _round(builder: TraceBuilder, number: int) -> None:
-    """A new arena, program, stacks, symbols and task, half of them never said to be gone."""
+    """Add a new arena, program, stacks, symbols and task; half of them are never destroyed."""
     end = None if number % 2 else 2_000_000_000
     arena = builder.arena(kern_vm_start=KERN, user_vm_start=USER, destroy_ts_ns=end)
     code = _CODE + number * 4096
@@ -61,8 +61,8 @@ def _round(builder: TraceBuilder, number: int) -> None:
     builder.event(Kind.LOST, pages=3, ret=0)
 
 
-def _held_rows(now: LiveWindow) -> Iterator[tuple[str, int]]:
-    for name, value in vars(now).items():
+def _row_counts(live: LiveWindow) -> Iterator[tuple[str, int]]:
+    for name, value in vars(live).items():
         if isinstance(value, pl.DataFrame):
             yield name, len(value)
         elif isinstance(value, list):
@@ -72,20 +72,20 @@ def _held_rows(now: LiveWindow) -> Iterator[tuple[str, int]]:
             for key, frame in value.items():
                 if isinstance(frame, pl.DataFrame):
                     yield f"{name} {key}", len(frame)
-    kept = now.snapshot().retained
-    for one in fields(kept):
-        value = getattr(kept, one.name)
+    state = live.snapshot().retained
+    for one in fields(state):
+        value = getattr(state, one.name)
         if isinstance(value, pl.DataFrame):
             yield f"retained {one.name}", len(value)
-    groups = kept.tally.groups
+    groups = state.tally.groups
     yield "tally", 0 if groups is None else len(groups)
 
 
-def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, bounds in _BOUNDS.items():
         for name, bound in bounds.items():
             monkeypatch.setattr(module, name, bound)
-    builder, now = TraceBuilder(), LiveWindow(Path("none"), sample_meta())
+    builder, live = TraceBuilder(), LiveWindow(Path("none"), sample_meta())
     written = dict.fromkeys(builder.rows, 0)
     most: list[dict[str, int]] = [{}, {}]
     for number in range(_ROUNDS):
@@ -93,16 +93,16 @@ def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
         for table in ("arenas", "programs", "stacks", "symbols", "events"):
             rows = builder.rows[table][written[table] :]
             written[table] = len(builder.rows[table])
-            now.add(table, frame_of(record_batch(table, rows)))
-        if now.needs_compaction:
-            now.compact()
+            live.add(table, frame_of(record_batch(table, rows)))
+        if live.needs_compaction:
+            live.compact()
         half = most[number >= _ROUNDS * 2 // 3]
-        for name, count in _held_rows(now):
+        for name, count in _row_counts(live):
             half[name] = max(half.get(name, 0), count)
     early, late = most
     grown = {name: (early.get(name), rows) for name, rows in late.items() if rows > early[name]}
     assert not grown
-    # and each of them was filled, so that each bound was met
+    # Each of them was filled, so each limit was reached.
     for name in (
         "retained installs",
         "_losses",
@@ -113,7 +113,7 @@ def test_nothing_that_is_held_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         assert late[name]
     assert late["retained installs"] == 15
-    assert now.evicted["arenas"] > 0
-    assert now.evicted["programs"] > 0
-    assert now.totals["lost"] == 3 * _ROUNDS
-    assert now.fault_count == 5 * _ROUNDS
+    assert live.evicted["arenas"] > 0
+    assert live.evicted["programs"] > 0
+    assert live.totals["lost"] == 3 * _ROUNDS
+    assert live.fault_count == 5 * _ROUNDS

@@ -1,4 +1,4 @@
-"""Diagnosing with only the events that it asks for gives what diagnosing with all of them gives."""
+"""A diagnosis from the relevant events equals the diagnosis from all events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arenatrace.analysis.live import retained
 from arenatrace.analysis.live.relevant_events import in_order
 from arenatrace.analysis.live.snapshot import WindowSnapshot
 from arenatrace.trace.reader import open_trace
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.random_histories import RandomTrace, random_trace
 
 
@@ -23,20 +23,20 @@ def _new(now: WindowSnapshot, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_histories_in_pieces(
+def test_relevant_events_give_the_diagnosis_of_all_events(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 60)
     monkeypatch.setattr(retained, "MAX_FAULTS", 40)
     case = RandomTrace(random_trace(random.Random(seed), arenas=12, most=40))  # noqa: S311
-    now = fed(open_trace(case.write(str(tmp_path))), 37).snapshot()
+    now = feed(open_trace(case.write(str(tmp_path))), 37).snapshot()
     every = diagnosed_faults(now.trace(), first=now.retained.evicted_faults + 1)
     assert now.retained.last_diagnosed
     assert len(now.new_faults)
     assert_frame_equal(_new(now, now.diagnosed()), _new(now, every))
 
 
-def test_what_is_in_order_is_not_sorted_and_what_is_not_is() -> None:
+def test_in_order_sorts_only_unsorted_rows() -> None:
     one = pl.DataFrame({"ts_ns": [1, 2, 2], "seq": [5, 6, 7]})
     two = pl.DataFrame({"ts_ns": [2, 3], "seq": [7, 1]})
     late = pl.DataFrame({"ts_ns": [2], "seq": [0]})

@@ -1,4 +1,4 @@
-"""What is held of a recording under way gives the answers that the whole trace gives."""
+"""The live window gives the results of the finished trace."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
-from arenatrace.analysis.live import fault_tally, retained
-from arenatrace.analysis.live import window as recent
+from arenatrace.analysis.live import fault_tally, retained, window
 from arenatrace.analysis.live.fault_tally import FaultTally
 from arenatrace.analysis.live.last_operations import last_operations
 from arenatrace.analysis.summary.one_trace import summary
@@ -22,7 +21,7 @@ from arenatrace.errors import TraceError
 from arenatrace.schema import Kind
 from arenatrace.trace.follow import follow, frame_of
 from arenatrace.trace.reader import open_trace
-from tests.data.feeding import fed
+from tests.data.feeding import feed
 from tests.data.trace_builder import USER, TraceBuilder, record_batch, sample_meta
 from tests.paths import ROOT
 
@@ -36,32 +35,32 @@ def _contract(rows: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.mark.parametrize("name", ["one-program", "two-programs"])
 @pytest.mark.parametrize("fresh", [400, 1_000_000])
-def test_every_answer_is_that_of_the_whole_trace(
+def test_live_diagnosis_equals_that_of_the_finished_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", fresh)
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 1000)
-    assert _contract(recent.snapshot().diagnosed()).equals(_contract(diagnosed_faults(trace)))
+    live = feed(trace, 1000)
+    assert _contract(live.snapshot().diagnosed()).equals(_contract(diagnosed_faults(trace)))
 
 
 @pytest.mark.parametrize("name", ["one-program", "two-programs", "clean"])
 def test_live_rows_equal_the_summary_of_the_finished_trace(name: str) -> None:
     trace = open_trace(_SAMPLES / f"{name}.atrace")
-    recent = fed(trace, 1000)
-    now = recent.snapshot()
+    live = feed(trace, 1000)
+    now = live.snapshot()
     tally = now.retained.tally.plus(fault_contract(now.diagnosed().lazy()).collect())
     causes = tally.causes()
     programs, arenas = (now.tables[table].lazy() for table in ("programs", "arenas"))
-    live = {
+    found = {
         "programs": program_rows(programs, tally.counts("prog_index"), causes),
-        "arenas": arena_rows(arenas, tally.counts("arena"), recent.activity.lazy()),
+        "arenas": arena_rows(arenas, tally.counts("arena"), live.activity.lazy()),
         "causes": cause_counts(causes),
         "signatures": tally.signatures(),
     }
     finished = summary(trace)
-    assert live == {member: finished[member] for member in live}
-    assert list(live["causes"]) == list(finished["causes"])
+    assert found == {member: finished[member] for member in found}
+    assert list(found["causes"]) == list(finished["causes"])
 
 
 def test_live_recording_and_finished_trace_doubt_the_same_faults_after_a_loss(
@@ -80,17 +79,17 @@ def test_live_recording_and_finished_trace_doubt_the_same_faults_after_a_loss(
     trace = open_trace(builder.write(tmp_path / "t"))
     finished = diagnosed_faults(trace)
     assert finished["confidence"].to_list() == ["certain"]
-    live = fed(trace, 3).snapshot()
+    live = feed(trace, 3).snapshot()
     assert _contract(live.diagnosed()).equals(_contract(finished))
     assert lost(live.trace()) == lost(trace) == 5
 
 
-def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evicted_faults_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained, "MAX_FAULTS", 50)
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 100)
     trace = open_trace(_SAMPLES / "one-program.atrace")
-    recent = fed(trace, 60)
-    now = recent.snapshot()
+    live = feed(trace, 60)
+    now = live.snapshot()
     unlisted = now.retained.evicted_faults
     rows = fault_contract(now.diagnosed().lazy()).collect()
     assert len(rows) + unlisted == 379
@@ -100,19 +99,19 @@ def test_faults_that_are_let_go_stay_counted(monkeypatch: pytest.MonkeyPatch) ->
     whole = summary(trace)
     assert sum(cause_counts(every.causes()).values()) == 379
     assert sum(row["count"] for row in every.signatures()) == 379
-    assert {n: recent.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
+    assert {n: live.totals[n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")} == {
         n: whole["totals"][n] for n in ("allocs", "frees", "prog_faults", "kernel_faults")
     }
-    # what a later operation on the page would have told is all that can differ
+    # Only diagnoses that depend on later operations on the page may differ.
     assert cause_counts(every.causes()).keys() <= {*whole["causes"], "unknown"}
     differing = sum((Counter(whole["causes"]) - Counter(cause_counts(every.causes()))).values())
     assert differing <= 379 // 20
 
 
-def test_what_was_let_go_makes_an_arena_old(
+def test_evicted_operations_make_an_arena_preexisting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A page whose only allocation was let go is unknown, not never allocated."""
+    """A page whose only allocation was evicted is unknown, not never allocated."""
     monkeypatch.setattr(retained, "MAX_OPERATIONS", 3)
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 4)
     builder = TraceBuilder()
@@ -120,12 +119,12 @@ def test_what_was_let_go_makes_an_arena_old(
     for page in range(20):
         builder.event(Kind.PAGE_ALLOC, arena=arena, pages=1, ret=USER + page * 4096, pgoff=page)
     builder.prog_fault(arena=arena)
-    now = fed(open_trace(builder.write(tmp_path / "t")), 5).snapshot()
+    now = feed(open_trace(builder.write(tmp_path / "t")), 5).snapshot()
     assert now.retained.evicted_until_ns is not None
     assert now.diagnosed()["cause"].to_list() == ["unknown"]
 
 
-def test_drains_are_held_as_long_as_what_they_freed() -> None:
+def test_drains_are_retained_with_their_deferred_frees() -> None:
     builder = TraceBuilder()
     for _ in range(9):
         builder.event(Kind.PAGE_FREE, arena=0, pages=1, pgoff=1, sleepable=False)
@@ -139,11 +138,11 @@ def test_drains_are_held_as_long_as_what_they_freed() -> None:
             for row in builder.rows["events"]
         ]
     ).cast({"ret": pl.Int64})
-    kept = last_operations(rows, 2)
-    assert kept["seq"].to_list() == [14, 15, 16, 17]
+    retained_rows = last_operations(rows, 2)
+    assert retained_rows["seq"].to_list() == [14, 15, 16, 17]
 
 
-def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tally_is_bounded_and_counts_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fault_tally, "MAX_GROUPS", 10)
     trace = open_trace(_SAMPLES / "one-program.atrace")
     faults = fault_contract(diagnosed_faults(trace).lazy()).collect()
@@ -155,7 +154,7 @@ def test_a_tally_is_bounded_and_loses_no_fault(monkeypatch: pytest.MonkeyPatch) 
     assert sum(cause_counts(tally.causes()).values()) == len(faults)
 
 
-def test_a_damaged_stream_is_said(tmp_path: Path) -> None:
+def test_damaged_stream_raises_an_error(tmp_path: Path) -> None:
     trace = TraceBuilder()
     trace.event(Kind.PAGE_ALLOC, ret=1)
     path = trace.write(tmp_path / "t", seal=False)
@@ -167,7 +166,7 @@ def test_a_damaged_stream_is_said(tmp_path: Path) -> None:
         list(follow(path, "events", threading.Event()))
 
 
-def test_following_ends_when_told(tmp_path: Path) -> None:
+def test_following_ends_when_stopped(tmp_path: Path) -> None:
     stopped = threading.Event()
     waits: list[int] = []
 
@@ -179,13 +178,12 @@ def test_following_ends_when_told(tmp_path: Path) -> None:
     assert (found, waits) == ([], [0])
 
 
-def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
+def test_small_batches_are_joined_without_loss_during_compaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also while a look at what was there before is being worked out."""
-    monkeypatch.setattr(recent, "_MIN_BATCH_ROWS", 50)
+    monkeypatch.setattr(window, "_MIN_BATCH_ROWS", 50)
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 300)
-    now = recent.LiveWindow(_SAMPLES, sample_meta())
+    now = window.LiveWindow(_SAMPLES, sample_meta())
     sent, before = 0, None
     seen: list[int] = []
     for number in range(120):
@@ -209,9 +207,9 @@ def test_small_batches_are_joined_and_nothing_of_them_is_lost_meanwhile(
     assert seen == list(range(sent))
 
 
-def test_what_is_held_is_one_frame_to_polars() -> None:
-    """It reads each of many frames in a thread of its own, hundreds at once."""
-    now = fed(open_trace(_SAMPLES / "one-program.atrace"), 5).snapshot()
+def test_snapshot_events_are_one_polars_frame() -> None:
+    """Polars would scan hundreds of frames in a thread each."""
+    now = feed(open_trace(_SAMPLES / "one-program.atrace"), 5).snapshot()
     for trace in (now.trace(), now.state_trace()):
         plan = trace.scan("events").explain(optimized=False)
         assert plan.count("DF [") == 1

@@ -1,8 +1,7 @@
-"""Where built layers are kept, outside the checkout, whole or not at all.
+"""Cache of built layers, outside the checkout.
 
-A layer is a directory `KIND-KEY`; the key is a hash of everything that goes into
-it. It is built under a temporary name and renamed when done, so a directory with
-a layer's name is always complete.
+A layer is a directory `KIND-KEY`; the key is a hash of all its inputs. It is built under a
+temporary name and renamed when done, so a directory with a layer's name is always complete.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = "unfinished-"
-# Layers kept of each kind, the last used; the others take gigabytes.
-KEPT = {"built": 32, "site": 8, "image": 6, "kernel": 6}
-KEPT_OTHERWISE = 3
+# Number of layers that stay, by kind, most recently used first. A layer takes up to gigabytes.
+LIMITS = {"built": 32, "site": 8, "image": 6, "kernel": 6}
+DEFAULT_LIMIT = 3
 
 
 def cache_root() -> Path:
-    """Returns the cache directory (ARENATRACE_VM_CACHE, else below the XDG cache home)."""
+    """Return the cache directory (ARENATRACE_VM_CACHE, else below the XDG cache home)."""
     if chosen := os.environ.get("ARENATRACE_VM_CACHE"):
         return Path(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -31,7 +30,7 @@ def cache_root() -> Path:
 
 
 def key_of(*parts: str | bytes) -> str:
-    """Returns the key for a layer made of these parts, in this order (16 hex digits)."""
+    """Return the key for a layer made of these parts, in this order (16 hex digits)."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -42,7 +41,7 @@ def key_of(*parts: str | bytes) -> str:
 
 
 def tree_parts(root: Path) -> Iterator[str | bytes]:
-    """Yields name, mode and content of every file below `root`, in a fixed order, for `key_of`."""
+    """Yield name, mode and content of every file below `root`, in order, for `key_of`."""
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield str(path.relative_to(root))
@@ -62,7 +61,7 @@ class Cache:
         return self.root / "build.log"
 
     def path(self, kind: str, key: str) -> Path:
-        """Returns where this layer is, or would be."""
+        """Return the directory of a layer, whether or not it exists."""
         return self.root / f"{kind}-{key}"
 
     @contextmanager
@@ -73,31 +72,31 @@ class Cache:
             yield
 
     def layer(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
-        """Returns the layer's directory, built first if it is not there.
+        """Return the layer's directory; build it if it does not exist.
 
         Args:
-            kind: what the layer holds, the first part of its name.
-            key: hash of what goes into it.
-            build: fills an empty directory; called with the cache locked, once.
+            kind: first part of the name.
+            key: hash of the inputs.
+            build: fills an empty directory; called once, with the cache locked.
 
         Raises:
-            BuildError: from `build`; nothing of the attempt is kept.
+            BuildError: from `build`; the partial layer is removed.
         """
         done = self.path(kind, key)
         if not done.is_dir():
             with self._locked():
-                if not done.is_dir():  # nobody else built it while this process waited
+                if not done.is_dir():  # no other process built it meanwhile
                     self._build(done, build)
-                    self._forget_old(kind, keep=done)
+                    self._evict_old(kind, keep=done)
         self.mark_used(done)
         return done
 
     def mark_used(self, layer: Path) -> None:
-        """Makes this layer the last of its kind to be forgotten."""
+        """Mark a layer as the most recently used of its kind."""
         os.utime(layer)
 
     def _build(self, done: Path, build: Callable[[Path], None]) -> None:
-        # Under the lock, so whatever still has a temporary name was interrupted.
+        # Under the lock a temporary name belongs to an interrupted build.
         for leftover in self.root.glob(f"{UNFINISHED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.root))
@@ -108,20 +107,20 @@ class Cache:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def _forget_old(self, kind: str, *, keep: Path) -> None:
+    def _evict_old(self, kind: str, *, keep: Path) -> None:
         layers = sorted(self.root.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime)
-        for old in layers[: -KEPT.get(kind, KEPT_OTHERWISE)]:
+        for old in layers[: -LIMITS.get(kind, DEFAULT_LIMIT)]:
             if old != keep:
                 self._discard(old)
 
     def _discard(self, layer: Path) -> None:
-        # Renamed first: a removal that is cut short must not leave half a layer.
+        # Renamed first: an interrupted removal must not leave half a layer.
         gone = self.root / f"{UNFINISHED}old-{layer.name}"
         layer.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     def discard_all(self) -> None:
-        """Removes every layer, so that the next build starts from nothing."""
+        """Remove every layer."""
         with self._locked():
             for kind in ("base", "kernel", "python", "image", "site", "built"):
                 for layer in self.root.glob(f"{kind}-*"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vm.lab.images.cache import Cache, key_of, tree_parts
-from tests.vm.lab.images.kernel_choice import is_meant
+from tests.vm.lab.images.kernel_choice import matches
 from tests.vm.lab.images.kernel_image import installed_release
 from tests.vm.lab.images.kernel_layer import KernelTree, kernel_key, kernel_layer
 from tests.vm.lab.images.namespace import run_private
@@ -18,7 +18,7 @@ from tests.vm.lab.images.rootfs import base_key, base_layer
 HERE = Path(__file__).parent
 GUEST = HERE / "guest"
 MAKE_IMAGE = HERE / "host" / "make-image.sh"
-SIZE = "4G"  # sparse: takes the room of what is in it
+SIZE = "4G"  # sparse
 LABEL = "arenatrace-lab"
 
 
@@ -28,9 +28,9 @@ class Image:
 
     Attributes:
         disk: its root file system.
-        kernel: what QEMU boots.
-        release: what `uname -r` says there.
-        tree: the kernel's own files, if it is not the root file system's kernel.
+        kernel: the bzImage.
+        release: the guest's `uname -r`.
+        tree: files of the kernel, if it is not the root file system's own.
     """
 
     disk: Path
@@ -40,32 +40,32 @@ class Image:
 
     @classmethod
     def at(cls, layer: Path, tree: KernelTree | None = None) -> Image:
-        """Returns the image that lies in a layer's directory."""
+        """Return the image in a layer's directory."""
         release = (layer / "release").read_text().strip()
         return cls(disk=layer / "root.img", kernel=layer / "vmlinuz", release=release, tree=tree)
 
 
 def image_key(checkout: Path, tree: KernelTree | None = None) -> str:
-    """Returns the key of the image for this checkout, with the kernel in `tree`."""
+    """Return the key of the image for this checkout, with the kernel in `tree`."""
     kernel = (tree.release,) if tree else ()
     return key_of(python_key(checkout), MAKE_IMAGE.read_bytes(), SIZE, *kernel, *tree_parts(GUEST))
 
 
 def image_is_ready(cache: Cache, checkout: Path) -> bool:
-    """Tells whether the image for this checkout, with its usual kernel, is already built."""
+    """Return whether the image with the default kernel is built for this checkout."""
     return cache.path("image", image_key(checkout)).is_dir()
 
 
 def ensure_image(cache: Cache, checkout: Path, kernel: str = "") -> Image:
-    """Returns the guest for this checkout, building whichever layers are missing.
+    """Return the guest for this checkout, building whichever layers are missing.
 
     Args:
-        cache: where the layers are.
-        checkout: whose Python dependencies go into it.
-        kernel: beginning of the kernel's version; by default the root file system's own.
+        cache: the built layers.
+        checkout: its Python dependencies are installed in the guest.
+        kernel: prefix of the kernel's version; by default the root file system's own.
 
     Raises:
-        KernelUnavailable: no package of that kernel can be had.
+        KernelUnavailable: no package of that kernel is available.
         BuildError: a layer could not be built.
     """
     tree = _tree(cache, kernel) if kernel else None
@@ -88,8 +88,8 @@ def _base(cache: Cache) -> Path:
 
 
 def _tree(cache: Cache, kernel: str) -> KernelTree | None:
-    """Returns the layer with that kernel, None if the root file system has it itself."""
-    if is_meant(installed_release(_base(cache)), kernel):
+    """Return the layer with that kernel, None if the root file system has it itself."""
+    if matches(installed_release(_base(cache)), kernel):
         return None
     _say(cache, "kernel", kernel_key(kernel), f"kernel {kernel}, some seconds")
     return kernel_layer(cache, kernel)

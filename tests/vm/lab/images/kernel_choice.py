@@ -1,4 +1,4 @@
-"""Which of the packaged kernels is meant by a version such as "7.3" or "6.12"."""
+"""Choose a packaged kernel for a version prefix such as "7.3" or "6.12"."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from tests.vm.lab.images.kernel_image import release_version
 IMAGE = "linux-image-"
 HEADERS = "linux-headers-"
 FLAVOUR = "-cloud-amd64"
+#: Version prefixes of the kernels that the toolkit is tested on.
+TESTED = ("6.12", "7.2", "7.3")
 
 
-def is_meant(release: str, wanted: str) -> bool:
-    """Tells whether `wanted` is this release or the beginning of its version.
+def matches(release: str, wanted: str) -> bool:
+    """Return whether a release is `wanted` or its version begins with it.
 
     "7.3" means 7.3-rc7 and 7.3.4 but not 7.30; "" means any release.
     """
@@ -23,10 +25,10 @@ def is_meant(release: str, wanted: str) -> bool:
 
 
 def candidates(packages: Iterable[str], wanted: str) -> list[str]:
-    """Returns the releases that `wanted` may mean, the newest first.
+    """Return the releases that `wanted` may mean, the newest first.
 
     Args:
-        packages: names of all packages there are.
+        packages: names of all available packages.
         wanted: beginning of a kernel version.
 
     Returns:
@@ -40,6 +42,6 @@ def candidates(packages: Iterable[str], wanted: str) -> list[str]:
         if release.endswith(FLAVOUR)
         and release[:1].isdigit()
         and HEADERS + release in names
-        and is_meant(release, wanted)
+        and matches(release, wanted)
     ]
     return sorted(usable, key=lambda release: (release_version(release), release), reverse=True)

@@ -1,4 +1,4 @@
-"""Taking the ELF kernel out of a bzImage (Documentation/arch/x86/boot.rst).
+"""Extract the ELF kernel from a bzImage (Documentation/arch/x86/boot.rst).
 
 Modules that register kfuncs need BTF of their own, made against a vmlinux that
 Debian does not package apart from its debug symbols.
@@ -21,7 +21,7 @@ class NotABzImage(ValueError):  # noqa: N818 - it is the name of the finding
 
 
 def zstd_payload(image: bytes) -> bytes:
-    """Returns the zstd frame that holds the kernel.
+    """Return the zstd frame that holds the kernel.
 
     Raises:
         NotABzImage: no boot header, or a payload that is not zstd.
@@ -41,7 +41,7 @@ def zstd_payload(image: bytes) -> bytes:
 
 
 def installed_release(root: Path) -> str:
-    """Returns the release of the newest kernel in `root` that has its headers there.
+    """Return the release of the newest kernel in `root` that has its headers there.
 
     Raises:
         FileNotFoundError: no kernel has its headers.
@@ -54,6 +54,6 @@ def installed_release(root: Path) -> str:
 
 
 def release_version(release: str) -> tuple[int, ...]:
-    """Returns the numbers of a release, (7, 2, 13) for 7.2.13+deb14-cloud-amd64."""
+    """Return the numbers of a release, (7, 2, 13) for 7.2.13+deb14-cloud-amd64."""
     number = release.partition("-")[0].partition("+")[0]
     return tuple(int(part) for part in number.split(".") if part.isdigit())

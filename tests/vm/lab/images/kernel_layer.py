@@ -21,22 +21,22 @@ from tests.vm.lab.images.mirror import ENVIRONMENT, find_mirror
 from tests.vm.lab.images.namespace import build_environment, in_root, run_private
 from tests.vm.lab.images.rootfs import base_key, base_layer, check_built_in, unpack_vmlinux
 
-# Raise it when this file changes what ends up in the layer.
+# Change it when this file changes the contents of the layer.
 RECIPE = "1"
 SUITES = ("sid", "experimental", "trixie-backports", "trixie")
 UNPACK = Path(__file__).parent / "host" / "unpack-debs.sh"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# Where the layer being built is for the programs in the root file system.
-PLACE = "/job"
+# Where the programs in the root file system see the layer being built.
+MOUNT_POINT = "/job"
 
 APT_CONF = f"""\
-Dir::State "{PLACE}/apt/state";
+Dir::State "{MOUNT_POINT}/apt/state";
 Dir::State::status "/var/lib/dpkg/status";
-Dir::Cache "{PLACE}/apt/cache";
-Dir::Etc::sourcelist "{PLACE}/apt/sources.list";
-Dir::Etc::sourceparts "{PLACE}/apt/none";
-Dir::Etc::preferencesparts "{PLACE}/apt/none";
-Dir::Etc::parts "{PLACE}/apt/none";
+Dir::Cache "{MOUNT_POINT}/apt/cache";
+Dir::Etc::sourcelist "{MOUNT_POINT}/apt/sources.list";
+Dir::Etc::sourceparts "{MOUNT_POINT}/apt/none";
+Dir::Etc::preferencesparts "{MOUNT_POINT}/apt/none";
+Dir::Etc::parts "{MOUNT_POINT}/apt/none";
 APT::Update::Error-Mode "any";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
@@ -44,13 +44,13 @@ Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
 """
 
-# What a simulated installation must not do: replace or remove what the guest has.
+# A simulated installation must not replace or remove a package of the guest.
 UNWANTED = re.compile(r"^(?:Inst (\S+) \[|Remv (\S+) )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class KernelTree:
-    """A kernel with its modules and headers, to be laid over the root file system."""
+    """A kernel with its modules and headers, laid over the root file system."""
 
     root: Path
     image: Path
@@ -58,19 +58,19 @@ class KernelTree:
 
     @classmethod
     def at(cls, layer: Path) -> KernelTree:
-        """Returns the kernel that lies in a layer's directory."""
+        """Return the kernel in a layer's directory."""
         release = (layer / "release").read_text().strip()
         root = layer / "root"
         return cls(root=root, image=_one_of(*_places(root, "vmlinuz", release)), release=release)
 
 
 def kernel_key(wanted: str) -> str:
-    """Returns the key of the layer for this beginning of a version."""
+    """Return the key of the layer for a version prefix."""
     return key_of(base_key(), RECIPE, *SUITES, UNPACK.read_bytes(), wanted)
 
 
 def kernel_layer(cache: Cache, wanted: str) -> KernelTree:
-    """Returns the newest kernel that `wanted` means, downloaded first if needed (10 s).
+    """Return the newest kernel that matches `wanted`; download it if needed (10 s).
 
     Raises:
         KernelUnavailable: no suite has it together with its headers.
@@ -86,20 +86,27 @@ def kernel_layer(cache: Cache, wanted: str) -> KernelTree:
 def _build(fresh: Path, base: Path, wanted: str, log: Path) -> None:
     release = GuestApt(fresh, base, log).download(wanted)
     with UNPACK.open("rb") as script:
-        command = ["sh", "-s", "--", f"{PLACE}/apt/cache/archives", f"{PLACE}/root", release]
-        run_private(in_root(base, command, writable=fresh, place=PLACE), log, stdin=script)
+        command = [
+            "sh",
+            "-s",
+            "--",
+            f"{MOUNT_POINT}/apt/cache/archives",
+            f"{MOUNT_POINT}/root",
+            release,
+        ]
+        run_private(in_root(base, command, writable=fresh, mount_at=MOUNT_POINT), log, stdin=script)
     shutil.rmtree(fresh / "apt")
     (fresh / "release").write_text(f"{release}\n")
     tree = KernelTree.at(fresh)
     check_built_in(_one_of(*_places(tree.root, "config", release)))
     vmlinux = tree.root / f"usr/src/{HEADERS}{release}/vmlinux"
-    # Debian's own holds nothing but BTF, which is all that a module needs of it.
+    # Debian's vmlinux holds only BTF, which is enough for building a module.
     if not vmlinux.exists():
         unpack_vmlinux(base, tree.image, vmlinux, log)
 
 
 def _places(root: Path, name: str, release: str) -> tuple[Path, Path]:
-    """Where a kernel's package puts a file: beside its modules, in older ones in /boot."""
+    """Return the paths where a kernel's package may put a file; older ones use /boot."""
     return root / f"usr/lib/modules/{release}/{name}", root / f"boot/{name}-{release}"
 
 
@@ -111,7 +118,7 @@ def _one_of(*places: Path) -> Path:
 
 
 class GuestApt:
-    """The guest's apt with a state of its own, below the layer being built."""
+    """The guest's apt with a separate state, below the layer being built."""
 
     def __init__(self, fresh: Path, base: Path, log: Path) -> None:
         mirror = find_mirror()
@@ -130,7 +137,7 @@ class GuestApt:
         (fresh / "apt/apt.conf").write_text(conf)
 
     def download(self, wanted: str) -> str:
-        """Downloads the newest kernel that can be had and returns its release."""
+        """Download the newest available kernel and return its release."""
         reasons = []
         try:
             self.run("apt-get", "update")
@@ -160,17 +167,17 @@ class GuestApt:
             )
 
     def run(self, program: str, *words: str) -> str:
-        """Runs one of apt's programs and returns what it printed; BuildError if it fails."""
-        command = [program, "-c", f"{PLACE}/apt/apt.conf", *words]
-        argv = in_root(self._base, command, writable=self._fresh, place=PLACE)
-        with tempfile.TemporaryFile() as said:
-            run_private(argv, self._log, stdout=said)
-            said.seek(0)
-            return said.read().decode()
+        """Run one of apt's programs and return its output; BuildError if it fails."""
+        command = [program, "-c", f"{MOUNT_POINT}/apt/apt.conf", *words]
+        argv = in_root(self._base, command, writable=self._fresh, mount_at=MOUNT_POINT)
+        with tempfile.TemporaryFile() as output:
+            run_private(argv, self._log, stdout=output)
+            output.seek(0)
+            return output.read().decode()
 
 
 def _error_line(problem: BuildError) -> str:
-    """Returns the first reason that apt gave, or else the last it said."""
+    """Return apt's first error, or else its last line."""
     lines = str(problem).splitlines()
     errors = [line for line in lines if line.startswith("E: ")]
     return errors[0].removeprefix("E: ") if errors else lines[-1]

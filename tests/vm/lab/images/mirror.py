@@ -12,7 +12,7 @@ APT = Path("/etc/apt")
 
 
 def find_mirror(apt: Path = APT) -> str | None:
-    """Returns the mirror's URL, or None if neither the environment nor apt names one.
+    """Return the mirror's URL, or None if neither the environment nor apt names one.
 
     Only a plain Debian archive will do: its path ends in /debian, which leaves out
     the security archive and third parties.
@@ -26,7 +26,7 @@ def find_mirror(apt: Path = APT) -> str | None:
 
 
 def _configured(apt: Path) -> Iterator[str]:
-    """Yields the archive URLs of apt's configuration, new style (deb822) first."""
+    """Yield the archive URLs of apt's configuration, new style (deb822) first."""
     for file in sorted(apt.glob("sources.list.d/*.sources")):
         for line in file.read_text().splitlines():
             field, _, value = line.partition(":")

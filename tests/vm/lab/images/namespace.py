@@ -1,8 +1,8 @@
-"""Running build commands so that nothing they mount or start outlives them.
+"""Run build commands whose mounts and processes end with them.
 
-Each command gets its own mount and PID namespace. When it ends, or when this
-process is killed, the kernel kills whatever it started and drops its mounts:
-an interrupted build can always be removed without following a stray mount.
+Each command gets its own mount and PID namespace. When it ends, or when this process is killed,
+the kernel kills its processes and drops its mounts: an interrupted build can be removed without
+following a stray mount.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 
 
 def build_environment() -> dict[str, str]:
-    """Returns the environment of a build command: PATH, pip's settings, proxies and the CA bundle.
+    """Return the environment of a build command: PATH, pip's settings, proxies and the CA bundle.
 
-    The caller's own virtual environment (PYTHONPATH, VIRTUAL_ENV) stays out of the guest.
+    PYTHONPATH and VIRTUAL_ENV of the caller are left out.
     """
-    kept = {
+    passed = {
         name: value
         for name, value in os.environ.items()
         if name.startswith("PIP_") or name.lower() in PASSED_ON
     }
     bundle = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE") or str(CA_BUNDLE)
     path = os.environ.get("PATH", os.defpath)
-    return kept | {
+    return passed | {
         "PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/tmp",  # noqa: S108 - inside the build's own namespace
         "LC_ALL": "C.UTF-8",
@@ -59,7 +59,7 @@ def build_environment() -> dict[str, str]:
 def run_private(
     argv: list[str], log: Path, *, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
 ) -> None:
-    """Runs a build command in namespaces of its own, its output appended to a log.
+    """Run a build command in its own namespaces and append its output to a log.
 
     Args:
         argv: the command.
@@ -81,10 +81,10 @@ def run_private(
             check=False,
         )
     if done.returncode != 0:
-        said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()[-15:]
+        tail = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()[-15:]
         raise BuildError(
-            f"`{argv[0]}` ended with status {done.returncode} (whole log: {log}):\n"
-            + "\n".join(said)
+            f"`{argv[0]}` ended with status {done.returncode} (complete log: {log}):\n"
+            + "\n".join(tail)
         )
 
 
@@ -94,11 +94,11 @@ def in_root(
     *,
     over: Path | None = None,
     writable: Path | None = None,
-    place: str = "",
+    mount_at: str = "",
 ) -> list[str]:
-    """Returns the command that runs `argv` inside `root`, for `run_private`.
+    """Return the command that runs `argv` inside `root`, for `run_private`.
 
-    `root`, with the tree `over` laid over it, is read-only for it; only `writable`, seen
-    as `place`, can be changed.
+    `root`, with the tree `over` laid over it, is read-only; `writable`, mounted at `mount_at`,
+    is not.
     """
-    return [str(IN_ROOT), str(root), str(over or ""), str(writable or ""), place, *argv]
+    return [str(IN_ROOT), str(root), str(over or ""), str(writable or ""), mount_at, *argv]

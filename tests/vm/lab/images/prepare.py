@@ -1,7 +1,6 @@
-"""Compiling for the guest with the guest's tools, but natively on the host.
+"""Compile for the guest with the guest's tools, natively on the host.
 
-An emulated compiler is some twenty times slower than the same program run in a
-chroot of the same root file system.
+An emulated compiler is about twenty times slower than the same program in a chroot.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from tests.vm.lab.images.rootfs import base_key, base_layer
 def prepare(
     cache: Cache, source: Path, cmd: str, release: str, tree: KernelTree | None = None
 ) -> Path:
-    """Returns a copy of `source` in which `cmd` was run, kept until either changes.
+    """Return a copy of `source` in which `cmd` was run; cached until either changes.
 
     The command sees the copy as /job and writable, the rest of the guest's root
     read-only, and the guest's kernel release in $LAB_KERNEL (uname -r is the host's).
 
     Args:
-        cache: where the result is kept.
-        source: directory to copy; it is not changed.
+        cache: the built layers.
+        source: directory; the command runs in a copy.
         cmd: bash command line.
         release: the guest's kernel.
-        tree: that kernel's files, if it is not the root file system's own.
+        tree: files of that kernel, if it is not the root file system's own.
 
     Raises:
         BuildError: `source` is no directory, or the command failed.
@@ -45,7 +44,7 @@ def prepare(
         script = 'cd /job && export LAB_KERNEL="$1" && eval "$2"'
         argv = ["bash", "-c", script, "prepare", release, cmd]
         over = tree.root if tree else None
-        run_private(in_root(base, argv, over=over, writable=copy, place="/job"), cache.log)
+        run_private(in_root(base, argv, over=over, writable=copy, mount_at="/job"), cache.log)
 
     key = key_of(base_key(), release, name, cmd, *tree_parts(source))
     return cache.layer("built", key, build) / name

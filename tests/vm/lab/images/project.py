@@ -1,4 +1,4 @@
-"""The project as the guest gets it: its wheel, unpacked, rebuilt only when a source changed."""
+"""The project in the guest: its wheel, unpacked and compiled, rebuilt when a source changes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from tests.vm.lab.errors import BuildError
 from tests.vm.lab.images.cache import Cache, key_of, tree_parts
 from tests.vm.lab.images.namespace import DIE_WITH_PARENT, in_root, run_private
 
-# What hatchling reads for the wheel (see pyproject.toml).
+# Change it when the same sources give another layer.
 RECIPE = "compiled"
+# Inputs of the wheel (see pyproject.toml).
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "arenatrace", "probes")
 
 
 def project_site(cache: Cache, checkout: Path, base: Path) -> Path:
-    """Returns a directory that holds the installed project, for a Python path.
+    """Return a directory with the installed project, for PYTHONPATH.
 
-    The sources are copied before they are hashed and built, so that an edit made
-    meanwhile cannot end up in a layer with the wrong key.
+    The sources are copied before they are hashed, so that an edit during the build cannot get
+    into a layer with the wrong key.
 
     Raises:
-        BuildError: hatchling refused; the message shows its last lines.
+        BuildError: hatchling failed; the message has its last lines.
     """
     with tempfile.TemporaryDirectory(prefix="arenatrace-wheel-") as scratch:
         sources = Path(scratch) / "sources"
@@ -47,10 +48,10 @@ def _copy_sources(checkout: Path, target: Path) -> None:
 
 def _build(sources: Path, site: Path, base: Path, log: Path) -> None:
     _build_wheel(sources, site)
-    # Byte code by the guest's own Python: emulated, each boot would take seconds to compile it.
-    # The job disk gives every file a new time, so the byte code must not depend on it.
+    # Compiled with the guest's Python: emulated, each boot would spend seconds on it. The job disk
+    # changes modification times, so the byte code must not depend on them.
     compileall = ["python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    run_private(in_root(base, [*compileall, "/job"], writable=site, place="/job"), log)
+    run_private(in_root(base, [*compileall, "/job"], writable=site, mount_at="/job"), log)
 
 
 def _build_wheel(sources: Path, site: Path) -> None:
@@ -66,8 +67,8 @@ def _build_wheel(sources: Path, site: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise BuildError(f"hatchling could not build the project's wheel:\n{said}")
+        output = "\n".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise BuildError(f"hatchling could not build the project's wheel:\n{output}")
     (wheel,) = dist.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)

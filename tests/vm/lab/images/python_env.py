@@ -11,12 +11,12 @@ from tests.vm.lab.images.namespace import in_root, run_private
 from tests.vm.lab.images.rootfs import base_key
 
 MAKE_VENV = Path(__file__).parent / "host" / "make-venv.sh"
-# Of the development tools only those that run tests are wanted in the guest.
+# The guest gets only the development tools that run tests.
 TEST_TOOLS = frozenset({"hypothesis", "pytest", "pytest-timeout"})
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """Returns the requirement specifiers of the project, its extras and its test tools."""
+    """Return the requirement specifiers of the project, its extras and its test tools."""
     data = tomllib.loads(pyproject.read_text())
     project = data["project"]
     wanted = set(project.get("dependencies", []))
@@ -39,7 +39,7 @@ def _constraints(checkout: Path) -> bytes:
 
 
 def python_key(checkout: Path) -> str:
-    """Returns the key of the Python layer for this checkout."""
+    """Return the key of the Python layer for this checkout."""
     return key_of(
         base_key(),
         MAKE_VENV.read_bytes(),
@@ -49,7 +49,7 @@ def python_key(checkout: Path) -> str:
 
 
 def python_layer(cache: Cache, checkout: Path, base: Path) -> Path:
-    """Returns the directory to be seen as /opt/venv, built first if needed (half a minute).
+    """Return the directory of /opt/venv; build it if needed (half a minute).
 
     Raises:
         BuildError: pip failed; the message shows why.
@@ -62,7 +62,9 @@ def python_layer(cache: Cache, checkout: Path, base: Path) -> Path:
             # Through stdin, as the script is not part of the guest.
             command = ["sh", "-s", "--", *wanted]
             run_private(
-                in_root(base, command, writable=fresh, place="/opt/venv"), cache.log, stdin=script
+                in_root(base, command, writable=fresh, mount_at="/opt/venv"),
+                cache.log,
+                stdin=script,
             )
 
     return cache.layer("python", python_key(checkout), build)

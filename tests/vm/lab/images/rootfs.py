@@ -11,7 +11,7 @@ from tests.vm.lab.images.kernel_image import NotABzImage, installed_release, zst
 from tests.vm.lab.images.mirror import ENVIRONMENT, find_mirror
 from tests.vm.lab.images.namespace import in_root, run_private
 
-# Raise it when this file changes what ends up in the layer.
+# Change it when this file changes the contents of the layer.
 RECIPE = "1"
 SUITE = "sid"
 PACKAGES = (
@@ -51,12 +51,12 @@ NEEDED_BUILT_IN = ("CONFIG_BLK_DEV_NVME", "CONFIG_EXT4_FS", "CONFIG_VIRTIO_CONSO
 
 
 def base_key() -> str:
-    """Returns the key of the base layer."""
+    """Return the key of the base layer."""
     return key_of(RECIPE, SUITE, *PACKAGES, APT_CONF.read_bytes())
 
 
 def base_layer(cache: Cache) -> Path:
-    """Returns the root file system's directory, built first if needed (about two minutes).
+    """Return the root file system's directory; build it if needed (about two minutes).
 
     Raises:
         BuildError: no mirror, debootstrap failed, or the kernel lacks what the lab needs.
@@ -83,14 +83,14 @@ def _build(root: Path, log: Path) -> None:
     for name in MOUNT_POINTS:
         (root / name).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(APT_CONF, root / "etc/apt/apt.conf.d/90lab")
-    # An empty file for the build to mount the host's over.
+    # Empty: builds mount the host's file over it.
     resolver = root / "etc/resolv.conf"
     resolver.unlink(missing_ok=True)
     resolver.touch()
 
 
 def _place_vmlinux(root: Path, log: Path) -> None:
-    """Puts the ELF kernel where the module build looks for it to make BTF."""
+    """Put the ELF kernel where the module build reads BTF from."""
     try:
         release = installed_release(root)
     except FileNotFoundError as problem:
@@ -101,7 +101,7 @@ def _place_vmlinux(root: Path, log: Path) -> None:
 
 
 def unpack_vmlinux(root: Path, image: Path, vmlinux: Path, log: Path) -> None:
-    """Writes the ELF kernel that is in a bzImage, unpacked with the tools in `root`.
+    """Unpack the ELF kernel of a bzImage with the tools in `root`.
 
     Raises:
         BuildError: it is no bzImage, or not compressed with zstd.
@@ -118,7 +118,7 @@ def unpack_vmlinux(root: Path, image: Path, vmlinux: Path, log: Path) -> None:
 
 
 def check_built_in(config: Path) -> None:
-    """Refuses a kernel that could not mount its root without an initrd.
+    """Check that a kernel can mount its root without an initrd.
 
     Raises:
         BuildError: it lacks a driver, named in the message.

@@ -1,0 +1,1 @@
+"""Independent oracle for causes and page states; imports nothing of arenatrace."""
