@@ -276,7 +276,7 @@ def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() 
         assert grid.size.height >= 3
         assert driver.app.query_one("#page").size.height >= 3
         await driver.press("b")
-        await driver.see("this arena was not there then")
+        await driver.see("this arena did not exist then")
 
     drive(app_of(TWO), script, (60, 16))
 
