@@ -23,6 +23,7 @@ from arenatrace.trace.reader import open_trace
 from arenatrace.trace.seal import seal
 from arenatrace.trace.writer import TraceWriter
 from tests.data.trace_builder import KERN, TraceBuilder, sample_meta
+from tests.runs import stride
 
 
 def _builder() -> TraceBuilder:
@@ -85,7 +86,7 @@ def test_a_stream_cut_at_any_byte_is_read_up_to_its_last_whole_batch(
     whole = file.read_bytes()
     rows = len(open_trace(copy).scan(table).collect())
     seen = []
-    for size in range(0, len(whole) + 1, 7):
+    for size in range(0, len(whole) + 1, stride(7)):
         file.write_bytes(whole[:size])
         trace = open_trace(copy)
         seen.append(len(trace.scan(table).collect()))
