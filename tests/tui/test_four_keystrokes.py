@@ -35,12 +35,12 @@ def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None
 def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_trace: Path) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
-        await driver.see("10,000 arena faults: 10,000 in BPF code", "2,000,000 events")
+        await driver.see("10,000 arena faults: 10,000 program-side", "2,000,000 events")
         # the most frequent signature is one of pages used after their free
         await driver.press("home", "enter")
         await driver.see("of 10,000 faults", "signature", "use-after-free")
         await driver.press("enter")
-        await driver.see("use-after-free (certain)", "because  page", " freed ", "Why")
+        await driver.see("use-after-free (certain)", "because  page", " freed ", "Evidence")
 
     drive(app_of(big_trace), script, size)
 

@@ -26,7 +26,7 @@ def test_the_fault_appears_while_the_recording_runs(out: Path) -> None:
     assert "● recording" in _screen(out, "waiting")
     overview = _screen(out, "overview")
     assert "● recording" in overview
-    assert "25 arena faults: 20 given the scratch page, 5 in BPF code" in overview
+    assert "25 arena faults: 20 kernel-side (scratch page), 5 program-side" in overview
     assert "nothing lost" in overview
 
 

@@ -15,9 +15,9 @@ from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.widgets.timeline import timeline
 
 #: Sections of the report that stand on the right where there is room for two columns.
-RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
+RIGHT = ("History of the page", "Neighboring pages just before the fault", "Consequences", "Limits")
 #: In one column what explains comes before the stack.
-_FIRST = ("", "Why", "Freed by", "Allocated by")
+_FIRST = ("", "Evidence", "Freed by", "Allocated by")
 
 
 def preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def parts(
             yield title, list(timeline(told["history"], told["earlier"], here))
         elif not title:
             yield title, lines[1:]  # the banner has the cause
-        elif not preliminary or title == "Why":
+        elif not preliminary or title == "Evidence":
             yield title, lines
     if preliminary:
         text = f"not to be had: {harmless(failed)}" if failed else "working out the rest …"

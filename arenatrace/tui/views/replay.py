@@ -31,7 +31,7 @@ _COUNTS = (
     ("checked", "held against a known state"),
     ("predicted_addresses", "addresses predicted"),
     ("unknown", "with nothing to hold them against"),
-    ("reordered", "took effect in another order"),
+    ("reordered", "applied in another order"),
     ("divergence_count", "divergent"),
 )
 
