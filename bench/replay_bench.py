@@ -1,17 +1,18 @@
-"""How fast a trace is replayed, against the bare cost of looping over its columns in Python.
+"""Rate and memory of replaying a trace.
 
     python -m bench.replay_bench [EVENTS ...]
 
-Two workloads, both made by the model: ``heap`` is what a program with an arena allocator does,
-nearly all single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial
-and overlapping frees, reservations and faults. Long traces repeat a block of 250,000 events
-that leaves its arenas as it found them.
+Measured against: a bare Python loop over the same columns.
 
-``replay`` and ``bare`` are events per second of CPU time in one process, best of three, side by
-side. ``bare`` reads the columns that replay reads into Python lists and loops over the rows,
-nothing else; ``ratio`` is how many times as long replay takes. ``peak`` is the resident memory
-of a process that does nothing but replay. ``2 jobs`` is how many times as fast, in wall time,
-two processes are as one.
+The model makes two workloads: ``heap`` resembles a program with an arena allocator, nearly all
+single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial and
+overlapping frees, reservations and faults. Long traces repeat a block of 250,000 events that
+restores the state of its arenas.
+
+``replay`` and ``bare`` are events per second of CPU time in one process, best of three, in turns.
+``bare`` reads the same columns into Python lists and loops over the rows; ``ratio`` is the time of
+replay over the time of bare. ``peak`` is the resident memory of a process that only replays.
+``2 jobs`` is the speed-up of two processes over one in wall time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import polars as pl
 
-from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
+from arenatrace.model.synth.event_log import EventLog, Plan, SynthEvent
 from arenatrace.model.synth.synthesize import workloads
 from arenatrace.model.synth.workload import Workload
 from arenatrace.replay.encode import COLUMNS
@@ -70,29 +71,29 @@ def write(path: Path, name: str, events: int) -> None:
     pages, step = _WORKLOADS[name]
     plan = Plan(seed=1, events=min(events, _BLOCK), arenas=2, profile=_PROFILE, max_entries=pages)
     rng = random.Random(plan.seed)  # noqa: S311 -- the same workload in every run
-    recorder = Recorder(plan, rng)
-    arenas = workloads(plan, rng, recorder.record)
+    log = EventLog(plan, rng)
+    arenas = workloads(plan, rng, log.record)
     for work in arenas:
         work.begin()
-    begun = recorder.taken()
+    begun = log.take_events()
     block: list[SynthEvent] = []
     while len(block) < plan.events:
         step(rng.choice(arenas))
         # scratch outside the user range would still be there in the next block
         block += [
-            one for one in recorder.taken() if one.kind not in _FAULTS or _inside(one, arenas)
+            one for one in log.take_events() if one.kind not in _FAULTS or _inside(one, arenas)
         ]
     for work in arenas:
         work.drain()
         work.free(0, work.arena.max_entries)
-    block += recorder.taken()
+    block += log.take_events()
     numbered = [SynthEvent(**{**vars(one), "seq": seq}) for seq, one in enumerate([*begun, *block])]
-    facts = [work.facts for work in arenas]
+    infos = [work.info for work in arenas]
     if events <= _BLOCK:
-        write_trace(path, facts, numbered, profile=_PROFILE, note="benchmark")
+        write_trace(path, infos, numbered, profile=_PROFILE, note="benchmark")
         return
     once = path.with_suffix(".once")
-    write_trace(once, facts, numbered, profile=_PROFILE, note="benchmark")
+    write_trace(once, infos, numbered, profile=_PROFILE, note="benchmark")
     _repeat(open_trace(once), path, len(begun), events)
 
 

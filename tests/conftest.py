@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections import defaultdict
 
+import pytest
 from hypothesis import settings
 
-from tests.runs import DEFAULT, runs
+from tests.runs import DEFAULT, SAMPLED, runs
 
 #: A shell without job control starts its background jobs with SIGINT and SIGQUIT ignored.
 _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -24,3 +26,15 @@ def pytest_configure() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     settings.register_profile("arenatrace", max_examples=runs(DEFAULT))
     settings.load_profile("arenatrace")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the first and the last of each test's parameters, if only a sample is to run."""
+    if not SAMPLED:
+        return
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    chosen = {item for same_test in cases.values() for item in (same_test[0], same_test[-1])}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from arenatrace.analysis.attribution.call_stack import call_stack
+from arenatrace.analysis.causes.reasons import Reason
 from arenatrace.analysis.faults import diagnosed_faults, fault_contract
 from arenatrace.analysis.pages.address_space import address_space
 from arenatrace.analysis.pages.operations import Op
@@ -75,7 +76,7 @@ def _rests_on_history(row: dict[str, Any]) -> bool:
 
 def _freed(trace: Trace, row: dict[str, Any]) -> dict[str, Any] | None:
     """Return the free that unmapped the page; one before the last mapping does not count."""
-    queued = row["queued"] if row["reason"] == "free-queued" else None
+    queued = row["queued"] if row["reason"] == Reason.FREE_QUEUED else None
     free = queued or row["death"] or row["freed"]
     if free is None or (row["birth"] and row["birth"]["ts_ns"] > free["ts_ns"]):
         return None

@@ -93,13 +93,13 @@ def synth(
     plan = Plan(seed, events, arenas, profile, threads, jitter)
     note = f"synthetic: made by arenatrace synth, seed {seed}, profile {profile}"
     if mutate is None:
-        facts, made = make(plan)
-        count = write_trace(output, facts, made, profile=profile, note=note)
+        infos, made = make(plan)
+        count = write_trace(output, infos, made, profile=profile, note=note)
     else:
         if jitter:
             raise UsageError("--mutate and --jitter exclude each other", "leave out --jitter")
-        facts, listed, wrong = make_mutated(plan, mutate)
+        infos, listed, wrong = make_mutated(plan, mutate)
         note += f", defect {mutate} at seq {wrong}"
-        count = write_trace(output, facts, listed, profile=profile, note=note)
+        count = write_trace(output, infos, listed, profile=profile, note=note)
         click.echo(f"arenatrace: the defect {mutate} is at seq {wrong}", err=True)
     click.echo(f"arenatrace: {count:,} events in {output}", err=True)

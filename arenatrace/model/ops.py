@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
-from arenatrace.model.kernel.nodes import NO_NODES, NodeIs, Nodes
+from arenatrace.model.kernel.nodes import UNKNOWN_NODES, Nodes, NodeStatus
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 #: Bits of an op. The low four are the Kind.
@@ -99,7 +99,7 @@ class Segment(NamedTuple):
             self.pages[start:end],
         )
 
-    def then(self, other: Segment) -> Segment:
+    def concat(self, other: Segment) -> Segment:
         """This segment and the one after it as one."""
         return Segment(
             [*self.ts_ns, *other.ts_ns],
@@ -115,7 +115,7 @@ EMPTY = Segment([], [], [], [], [], [])
 
 
 @dataclass(frozen=True)
-class ArenaFacts:
+class ArenaInfo:
     """What the table ``arenas`` says of one arena; addresses are None where not known."""
 
     arena: int
@@ -125,31 +125,31 @@ class ArenaFacts:
     user_vm_start: int | None = None
     #: The arena came to be while recording, so that all of its history is in the trace.
     fresh: bool = True
-    nodes: Nodes = NO_NODES
+    nodes: Nodes = UNKNOWN_NODES
 
 
-def pgoff_of(facts: ArenaFacts, uaddr: int) -> int:
+def pgoff_of(info: ArenaInfo, uaddr: int) -> int:
     """Arena page of a user address, as compute_pgoff() has it; NO_PAGE without a user range."""
-    if not facts.user_vm_start:
+    if not info.user_vm_start:
         return NO_PAGE
-    return ((uaddr - facts.user_vm_start) & _LOW32) >> _SHIFT
+    return ((uaddr - info.user_vm_start) & _LOW32) >> _SHIFT
 
 
-def fault_page(facts: ArenaFacts, kaddr: int) -> int:
+def fault_page(info: ArenaInfo, kaddr: int) -> int:
     """Arena page of a kernel address; NO_PAGE outside what fault recovery covers."""
-    if facts.kern_vm_start is None or not facts.user_vm_start:
+    if info.kern_vm_start is None or not info.user_vm_start:
         return NO_PAGE
-    offset = kaddr - facts.kern_vm_start
+    offset = kaddr - info.kern_vm_start
     page = offset >> _SHIFT
     if page < 0 or page >= RECOVERY_PAGES:
         return NO_PAGE
     if page >= BAND_PAGES:
         return page
-    return pgoff_of(facts, offset)
+    return pgoff_of(info, offset)
 
 
 def encode(  # noqa: C901 -- one branch for each kind
-    facts: ArenaFacts,
+    info: ArenaInfo,
     kind: Kind,
     *,
     pgoff: int | None = None,
@@ -173,15 +173,15 @@ def encode(  # noqa: C901 -- one branch for each kind
             op |= OK
         elif sleepable:
             op |= SLEEPABLE
-        known = facts.nodes.classify(node)
-        if known == NodeIs.IMPOSSIBLE:
+        known = info.nodes.classify(node)
+        if known == NodeStatus.IMPOSSIBLE:
             op |= BAD_NODE
-        elif known == NodeIs.UNKNOWN and not ret:
+        elif known == NodeStatus.UNKNOWN and not ret:
             op |= UNSURE_NODE
-        page = _alloc_page(facts, page, addr or 0, ret or 0)
+        page = _alloc_page(info, page, addr or 0, ret or 0)
     elif kind in (Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT):
-        if addr is not None and facts.user_vm_start:
-            page = _agreed(page, pgoff_of(facts, addr))
+        if addr is not None and info.user_vm_start:
+            page = _agreed(page, pgoff_of(info, addr))
         if kind == Kind.PAGE_FREE:
             op |= SLEEPABLE if sleepable else 0
         elif kind == Kind.PAGE_RESERVE:
@@ -190,15 +190,15 @@ def encode(  # noqa: C901 -- one branch for each kind
         else:
             op |= int(outcome or 0) << RESULT_SHIFT
     elif kind in (Kind.KERNEL_FAULT, Kind.PROG_FAULT):
-        if addr is not None and facts.kern_vm_start is not None and facts.user_vm_start:
-            page = _agreed(page, fault_page(facts, addr))
+        if addr is not None and info.kern_vm_start is not None and info.user_vm_start:
+            page = _agreed(page, fault_page(info, addr))
         elif kind == Kind.KERNEL_FAULT and page == NO_PAGE:
             page = UNPLACED
         op |= int(outcome or 0) << RESULT_SHIFT
         if kind == Kind.PROG_FAULT:
             op |= WRITE if write else 0
         elif prog_arena is not None:
-            op |= BLAME_OWN if prog_arena == facts.arena else BLAME_OTHER
+            op |= BLAME_OWN if prog_arena == info.arena else BLAME_OTHER
     elif kind == Kind.ARENA_MMAP:
         op |= 0 if ret else OK
     return op, page, count
@@ -209,15 +209,15 @@ def _agreed(stated: int, computed: int) -> int:
     return computed if stated in (NO_PAGE, computed) else BAD_PAGE
 
 
-def _alloc_page(facts: ArenaFacts, stated: int, addr: int, ret: int) -> int:
-    base = facts.user_vm_start
+def _alloc_page(info: ArenaInfo, stated: int, addr: int, ret: int) -> int:
+    base = info.user_vm_start
     if not base:
         return stated
     if ret:
-        page = pgoff_of(facts, ret)
-        if ret != base + page * PAGE_SIZE or (addr and pgoff_of(facts, addr) != page):
+        page = pgoff_of(info, ret)
+        if ret != base + page * PAGE_SIZE or (addr and pgoff_of(info, addr) != page):
             return BAD_PAGE
         return _agreed(stated, page)
     if addr:
-        return _agreed(stated, pgoff_of(facts, addr))
+        return _agreed(stated, pgoff_of(info, addr))
     return stated

@@ -23,13 +23,13 @@ from arenatrace.model.ops import (
     OK,
     RESULT_SHIFT,
     SLEEPABLE,
-    ArenaFacts,
+    ArenaInfo,
     Segment,
 )
 from arenatrace.schema import Kind, Outcome
 
 #: Differences kept in full for each trace.
-MAX_KEPT = 10_000
+MAX_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class WhatIf:
         """Count a difference of this sort; the first ones are kept in full."""
         self.count += 1
         self.kinds[sort] = self.kinds.get(sort, 0) + 1
-        if len(self.differences) < MAX_KEPT:
+        if len(self.differences) < MAX_LISTED:
             self.differences.append(difference)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,12 +82,12 @@ _ADDRESS_ONLY = "page_alloc: another address"
 class ArenaWhatIf:
     """One arena's requests under ``profile``; differences go into ``into``."""
 
-    def __init__(self, facts: ArenaFacts, profile: Profile, into: WhatIf) -> None:
-        flags = facts.map_flags
+    def __init__(self, info: ArenaInfo, profile: Profile, into: WhatIf) -> None:
+        flags = info.map_flags
         if profile.has_map_always:
             # the question is what the flag would have done
             flags |= BPF_F_ARENA_MAP_ALWAYS
-        self._facts = facts
+        self._facts = info
         self._into = into
         self._handlers: dict[int, Callable[[int, int, int], _Found]] = {
             Kind.ARENA_CREATE: self._create,
@@ -103,9 +103,9 @@ class ArenaWhatIf:
         #: The recorded kernel had scratch pages too: what oopsed had no program to blame.
         was = PROFILES.get(into.instead_of)
         self._oopses_anyway = was is not None and was.empty_touch == Touch.SCRATCH
-        self._arena = Arena(profile, facts.max_entries, flags, fresh=facts.fresh)
+        self._arena = Arena(profile, info.max_entries, flags, fresh=info.fresh)
         #: recorded page -> page the other kernel gave for it, where they differ
-        self._stand_in: dict[int, int] = {}
+        self._translation: dict[int, int] = {}
 
     def feed(self, segment: Segment) -> None:
         """Take the requests of ``segment``."""
@@ -129,15 +129,15 @@ class ArenaWhatIf:
                 Difference(segment.seq[at], kind, self._facts.arena, recorded, would_be, why), sort
             )
 
-    def _meant(self, page: int) -> int:
-        return self._stand_in.get(page, page)
+    def _translate(self, page: int) -> int:
+        return self._translation.get(page, page)
 
     def _alloc(self, op: int, page: int, count: int) -> _Found:
         if count <= 0 or op & (MISALIGNED | BAD_NODE) or (page < 0 and op & (FIXED | OK)):
             return None
         arena = self._arena
-        wish = page if op & FIXED else None
-        place = arena.place(wish, count)
+        requested = page if op & FIXED else None
+        place = arena.find_pages(requested, count)
         if place == Refusal.UNKNOWN:
             if op & OK and count <= arena.clamp(page, count):
                 arena.allocate(page, count)
@@ -160,7 +160,7 @@ class ArenaWhatIf:
             )
             return recorded, _pages(place, count), why
         if place == Refusal.SCRATCHED:
-            target = arena.free.find(count) if wish is None else wish
+            target = arena.free.find(count) if requested is None else requested
             mapped = arena.scratched(target, count)
             at_once = bool(op & (OK | SLEEPABLE))
             arena.refuse_scratched(target, count, mapped, sleepable=at_once)
@@ -173,9 +173,9 @@ class ArenaWhatIf:
             return
         for ahead in range(count):
             if place == page:
-                self._stand_in.pop(page + ahead, None)
+                self._translation.pop(page + ahead, None)
             else:
-                self._stand_in[page + ahead] = place + ahead
+                self._translation[page + ahead] = place + ahead
 
     def _free(self, op: int, page: int, count: int) -> _Found:
         arena = self._arena
@@ -190,12 +190,12 @@ class ArenaWhatIf:
 
     def _runs(self, page: int, count: int) -> Iterable[tuple[int, int]]:
         """The pages that stand in for a recorded range, as ranges."""
-        if not self._stand_in:
+        if not self._translation:
             yield page, count
             return
         first = many = 0
         for one in range(page, page + count):
-            meant = self._meant(one)
+            meant = self._translate(one)
             if many and meant == first + many:
                 many += 1
                 continue
@@ -220,7 +220,7 @@ class ArenaWhatIf:
         if page < 0 or outcome not in (Outcome.MAPPED, Outcome.SIGSEGV):
             return None
         arena = self._arena
-        meant = self._meant(page)
+        meant = self._translate(page)
         answer = arena.user_fault(meant)
         if answer is None:
             return None
@@ -241,7 +241,7 @@ class ArenaWhatIf:
         if not outcome or not 0 <= page < RECOVERY_PAGES:
             return None
         arena = self._arena
-        meant = self._meant(page)
+        meant = self._translate(page)
         recorded = Outcome(outcome).label
         state = arena.state(meant)
         if arena.touch == Touch.GARBAGE and meant < BAND_PAGES:
@@ -260,13 +260,13 @@ class ArenaWhatIf:
             # with another arena's program to blame it would be an oops here too
             return recorded, "scratch-installed", "if the program blamed has this arena"
         if state == Pte.NONE:
-            arena.note(meant, Pte.SCRATCH)
+            arena.set_pte(meant, Pte.SCRATCH)
         return None
 
     def _prog_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
         if not 0 <= page < RECOVERY_PAGES:
             return None
-        state = self._arena.state(self._meant(page))
+        state = self._arena.state(self._translate(page))
         if state in (Pte.NONE, Pte.UNKNOWN):
             return None
         return "program fault", "no fault", f"page {page} would be {state.label}"
@@ -274,12 +274,12 @@ class ArenaWhatIf:
     def _create(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
         old = self._arena
         self._arena = Arena(old.profile, old.max_entries, old.map_flags)
-        self._stand_in.clear()
+        self._translation.clear()
         return None
 
     def _lost(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
         self._arena.forget()
-        self._stand_in.clear()
+        self._translation.clear()
         return None
 
 

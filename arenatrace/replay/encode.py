@@ -15,7 +15,7 @@ import polars as pl
 
 from arenatrace.model import ops
 from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
-from arenatrace.model.kernel.nodes import NUMA_NO_NODE, NodeIs, Nodes
+from arenatrace.model.kernel.nodes import NUMA_NO_NODE, Nodes, NodeStatus
 from arenatrace.replay.survey import Survey
 from arenatrace.schema import PAGE_SIZE, Kind
 
@@ -50,7 +50,7 @@ def arrays(filled: pl.DataFrame) -> dict[str, Ints]:
 
 
 def encode_columns(
-    facts: ops.ArenaFacts, columns: Columns, owner: Ints, found: Survey
+    info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey
 ) -> ops.Segment:
     """The events in ``columns``, all of one arena (or lost), as a segment.
 
@@ -60,13 +60,13 @@ def encode_columns(
         np.ascontiguousarray(columns["ts_ns"]).data,
         np.ascontiguousarray(columns["seq"]).data,
         np.ascontiguousarray(columns["tid"]).data,
-        _ops(facts, columns, owner, found).tolist(),
-        _pages(facts, columns).tolist(),
+        _ops(info, columns, owner, survey).tolist(),
+        _pages(info, columns).tolist(),
         columns["pages"].tolist(),
     )
 
 
-def threads(segment: ops.Segment) -> set[int]:
+def thread_ids(segment: ops.Segment) -> set[int]:
     """The threads that occur in a segment."""
     return set(pl.Series(np.asarray(segment.tid)).unique().to_list())
 
@@ -81,7 +81,7 @@ def _is(kind: Ints, *wanted: Kind) -> Ints:
 # ---- what ----
 
 
-def _ops(facts: ops.ArenaFacts, columns: Columns, owner: Ints, found: Survey) -> Ints:
+def _ops(info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey) -> Ints:
     kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
     op = kind.astype(np.int32)
     alloc, reserve = _is(kind, Kind.PAGE_ALLOC), _is(kind, Kind.PAGE_RESERVE)
@@ -103,20 +103,20 @@ def _ops(facts: ops.ArenaFacts, columns: Columns, owner: Ints, found: Survey) ->
     errno = np.select([failed == -22, failed == -16], [ops.EINVAL, ops.EBUSY], ops.OTHER_ERRNO)
     op[few] |= errno.astype(np.int32) << ops.RESULT_SHIFT
     few = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
-    op[few] |= _blame(facts, columns["prog"][few], owner)
-    op |= _node_bits(facts.nodes, columns["node"], alloc, refused)
-    if found.untimed_losses or found.narrowed:
+    op[few] |= _blame(info, columns["prog"][few], owner)
+    op |= _node_bits(info.nodes, columns["node"], alloc, refused)
+    if survey.untimed_losses or survey.narrowed:
         op |= np.int32(ops.LOSSY)
-    for begin, end in found.lossy:
+    for begin, end in survey.lossy:
         ts_ns = columns["ts_ns"]
         op |= ((ts_ns >= begin) & (ts_ns <= end)) * np.int32(ops.LOSSY)
     return op
 
 
-def _blame(facts: ops.ArenaFacts, prog: Ints, owner: Ints) -> Ints:
+def _blame(info: ops.ArenaInfo, prog: Ints, owner: Ints) -> Ints:
     theirs = np.where(prog < len(owner), owner[np.clip(prog, 0, len(owner) - 1)], -1)
     told = (prog >= 0) & (theirs >= 0)
-    blame = np.where(theirs == facts.arena, ops.BLAME_OWN, ops.BLAME_OTHER)
+    blame = np.where(theirs == info.arena, ops.BLAME_OWN, ops.BLAME_OTHER)
     return np.where(told, blame, 0).astype(np.int32)
 
 
@@ -125,9 +125,9 @@ def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
     bits = np.zeros(len(node), np.int32)
     for one in np.unique(node[alloc & (node != NUMA_NO_NODE)]).tolist():
         known = nodes.classify(None if one == _NODE_NOT_RECORDED else one)
-        if known == NodeIs.IMPOSSIBLE:
+        if known == NodeStatus.IMPOSSIBLE:
             bits |= (alloc & (node == one)) * np.int32(ops.BAD_NODE)
-        elif known == NodeIs.UNKNOWN:
+        elif known == NodeStatus.UNKNOWN:
             bits |= (refused & (node == one)) * np.int32(ops.UNSURE_NODE)
     return bits
 
@@ -135,30 +135,30 @@ def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
 # ---- where ----
 
 
-def _pages(facts: ops.ArenaFacts, columns: Columns) -> Ints:
+def _pages(info: ops.ArenaInfo, columns: Columns) -> Ints:
     """Arena page of each event: by its address, BAD_PAGE where the trace states another one."""
     pgoff = columns["pgoff"]
     stated = np.where(pgoff < BAND_PAGES, pgoff, ops.BAD_PAGE)
     kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
     unplaced = _is(kind, Kind.KERNEL_FAULT) & (stated == ops.NO_PAGE)
-    if facts.kern_vm_start is not None and facts.user_vm_start:
+    if info.kern_vm_start is not None and info.user_vm_start:
         unplaced &= ~columns["has_addr"]
     stated = np.where(unplaced, ops.UNPLACED, stated)
-    if not facts.user_vm_start:
+    if not info.user_vm_start:
         return stated
     alloc, given = _is(kind, Kind.PAGE_ALLOC), ret != 0
     uaddr = np.where(alloc & given, ret.astype(np.uint32), addr.astype(np.uint32))
-    computed = _pgoff(facts.user_vm_start, uaddr)
+    computed = _pgoff(info.user_vm_start, uaddr)
     told = _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT) & columns["has_addr"]
     told |= alloc & (given | (addr != 0))
     agree = (stated == ops.NO_PAGE) | (stated == computed)
     page = np.where(told, np.where(agree, computed, ops.BAD_PAGE), stated)
     few = np.flatnonzero(alloc & given)
-    page[few[~_possible(facts.user_vm_start, computed[few], addr[few], ret[few])]] = ops.BAD_PAGE
-    if facts.kern_vm_start is not None:
+    page[few[~_possible(info.user_vm_start, computed[few], addr[few], ret[few])]] = ops.BAD_PAGE
+    if info.kern_vm_start is not None:
         faults = _is(kind, Kind.KERNEL_FAULT, Kind.PROG_FAULT) & columns["has_addr"]
         few = np.flatnonzero(faults)
-        at = _fault_pages(facts.kern_vm_start, facts.user_vm_start, addr[few])
+        at = _fault_pages(info.kern_vm_start, info.user_vm_start, addr[few])
         agree = (stated[few] == ops.NO_PAGE) | (stated[few] == at)
         page[few] = np.where(agree, at, ops.BAD_PAGE)
     return page
@@ -174,8 +174,8 @@ def _possible(base: int, page: Ints, addr: Ints, ret: Ints) -> Ints:
     whole: Ints = np.uint64(base) + (page.astype(np.uint64) << np.uint64(_SHIFT)) == ret.view(
         np.uint64
     )
-    wished: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
-    whole &= wished
+    requested_addr: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
+    whole &= requested_addr
     return whole
 
 

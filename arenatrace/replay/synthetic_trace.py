@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from arenatrace import __version__
-from arenatrace.model.ops import ArenaFacts
+from arenatrace.model.ops import ArenaInfo
 from arenatrace.model.synth.event_log import SynthEvent
 from arenatrace.model.synth.synthesize import SYNTH_NODES
 from arenatrace.schema import PAGE_SIZE, Kind
@@ -25,7 +25,7 @@ _START_NS = 1_000_000_000
 
 
 def write_trace(
-    path: Path, facts: list[ArenaFacts], events: Iterable[SynthEvent], *, profile: str, note: str
+    path: Path, arenas: list[ArenaInfo], events: Iterable[SynthEvent], *, profile: str, note: str
 ) -> int:
     """Write ``events`` to a new trace at ``path`` and return how many there were.
 
@@ -44,8 +44,8 @@ def write_trace(
     )
     count, last_ns = 0, _START_NS
     with TraceWriter(path, meta) as writer:
-        writer.append("programs", _batch("programs", [_program(fact) for fact in facts]))
-        life: dict[int, dict[str, int]] = {fact.arena: {} for fact in facts}
+        writer.append("programs", _batch("programs", [_program(info) for info in arenas]))
+        life: dict[int, dict[str, int]] = {info.arena: {} for info in arenas}
         for rows in _batches(events):
             for event in rows:
                 if event.kind == Kind.ARENA_CREATE:
@@ -56,7 +56,7 @@ def write_trace(
             count += len(rows)
             last_ns = max(last_ns, rows[-1].ts_ns)
         writer.append(
-            "arenas", _batch("arenas", [{**_arena(fact), **life[fact.arena]} for fact in facts])
+            "arenas", _batch("arenas", [{**_arena(info), **life[info.arena]} for info in arenas])
         )
         writer.update_meta(end_ts_ns=last_ns)
     return count
@@ -89,32 +89,32 @@ def _event(event: SynthEvent) -> dict[str, Any]:
     }
 
 
-def _arena(fact: ArenaFacts) -> dict[str, Any]:
+def _arena(info: ArenaInfo) -> dict[str, Any]:
     return {
-        "arena": fact.arena,
-        "ptr": 0xFFFF_8881_0000_0000 + fact.arena * PAGE_SIZE,
+        "arena": info.arena,
+        "ptr": 0xFFFF_8881_0000_0000 + info.arena * PAGE_SIZE,
         "generation": 0,
-        "map_id": 10 + fact.arena,
-        "name": f"synth{fact.arena}",
-        "kern_vm_start": fact.kern_vm_start,
-        "user_vm_start": fact.user_vm_start,
-        "max_entries": fact.max_entries,
-        "map_flags": fact.map_flags,
+        "map_id": 10 + info.arena,
+        "name": f"synth{info.arena}",
+        "kern_vm_start": info.kern_vm_start,
+        "user_vm_start": info.user_vm_start,
+        "max_entries": info.max_entries,
+        "map_flags": info.map_flags,
         "preexisting": False,
     }
 
 
-def _program(fact: ArenaFacts) -> dict[str, Any]:
-    start = _PROG_START + fact.arena * _PROG_BYTES
-    tag = f"{fact.arena:016x}"
-    name = f"synth{fact.arena}"
+def _program(info: ArenaInfo) -> dict[str, Any]:
+    start = _PROG_START + info.arena * _PROG_BYTES
+    tag = f"{info.arena:016x}"
+    name = f"synth{info.arena}"
     return {
-        "prog": fact.arena,
-        "id": 100 + fact.arena,
+        "prog": info.arena,
+        "id": 100 + info.arena,
         "name": name,
         "tag": tag,
         "type": "syscall",
-        "arena": fact.arena,
+        "arena": info.arena,
         "own": False,
         "preexisting": True,
         "funcs": [{"name": f"bpf_prog_{tag}_{name}", "start": start, "end": start + _PROG_BYTES}],

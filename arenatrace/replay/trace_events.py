@@ -20,7 +20,7 @@ _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
 
 
 def segments(
-    trace: Trace, found: Survey, arenas: Collection[int]
+    trace: Trace, survey: Survey, arenas: Collection[int]
 ) -> Iterator[tuple[int, ops.Segment]]:
     """(arena, segment) for each batch of the trace and each of ``arenas`` in it."""
     events = trace.scan("events").select(*COLUMNS, "oops_reason")
@@ -41,7 +41,7 @@ def segments(
         for arena in present:
             mine = rows.filter((pl.col("arena") == arena) | lost) if len(present) > 1 else rows
             if mine.height:
-                yield arena, encode_columns(found.facts[arena], arrays(mine), owner, found)
+                yield arena, encode_columns(survey.arenas[arena], arrays(mine), owner, survey)
 
 
 def _owners(programs: pl.DataFrame) -> Ints:

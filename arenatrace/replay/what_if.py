@@ -1,26 +1,34 @@
-"""What another generation of the kernel would have done with the requests of a trace."""
+"""Send the requests of a trace to another kernel profile."""
 
 from __future__ import annotations
 
 from arenatrace.model.kernel.profiles import profile_named
 from arenatrace.model.what_if import ArenaWhatIf, WhatIf
-from arenatrace.replay.survey import survey
+from arenatrace.replay.survey import survey_trace
 from arenatrace.replay.trace_events import segments
 from arenatrace.trace.reader import Trace
 
 
 def what_if_trace(trace: Trace, recorded: str, profile: str) -> WhatIf:
-    """The requests of ``trace``, a recording of ``recorded``, under ``profile``.
+    """Return the events of ``trace`` that differ under ``profile``.
 
-    Raises UsageError for an unknown profile and what polars raises for a damaged file.
+    Args:
+        trace: The trace.
+        recorded: Name of the profile of the recorded kernel.
+        profile: Name of the profile to compare with.
+
+    Raises:
+        UsageError: No profile is called ``profile``.
+        polars.exceptions.PolarsError: A file of the trace is damaged.
     """
     other = profile_named(profile)
-    found = survey(trace)
+    survey = survey_trace(trace)
     result = WhatIf(other.name, recorded)
     arenas = {
-        arena: ArenaWhatIf(found.facts[arena], other, result) for arena in sorted(found.sizes)
+        arena: ArenaWhatIf(survey.arenas[arena], other, result)
+        for arena in sorted(survey.event_counts)
     }
-    for arena, segment in segments(trace, found, sorted(arenas)):
+    for arena, segment in segments(trace, survey, sorted(arenas)):
         arenas[arena].feed(segment)
     result.differences.sort(key=lambda difference: difference.seq)
     return result

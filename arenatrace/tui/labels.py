@@ -64,9 +64,10 @@ def headline(snapshot: Snapshot) -> Text:
             f"No arena faults {'recorded' if doubt else 'found'}",
             "bold" if doubt else "bold green",
         )
+    scratched = "kernel-side (scratch page)"
     kinds = (
         (totals.get("oopses", 0), "kernel oops", "kernel oopses"),
-        (totals.get("scratch_installs", 0), "kernel-side", "kernel-side"),
+        (totals.get("scratch_installs", 0), scratched, scratched),
         (totals.get("prog_faults", 0), "program-side", "program-side"),
         (totals.get("user_sigsegv", 0), "user SIGSEGV", "user SIGSEGV"),
     )

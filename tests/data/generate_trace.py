@@ -1,13 +1,13 @@
-"""Make a large trace whose every fault has a known cause.
+"""Generate a large trace in which the cause of every fault is known.
 
-    python bench/generate_trace.py EVENTS DIRECTORY
+    python -m tests.data.generate_trace EVENTS DIRECTORY
 
-16 arenas of 256 MiB; slots of one page, and 1 % of several, are allocated and freed in turns at
-random, with a page that is never used after every hundredth; 10,000 faults are spread evenly
-over the time. Beside the trace lies ``truth.parquet``: of every fault, by its number, the
-``cause``, the nearest page that was live within 8 pages ``below`` and ``above`` it, and for a
-page that had been freed when it was last ``allocated`` and ``freed``, in ns. One task does
-everything in an arena, so nothing races.
+The trace has 16 arenas of 256 MiB, divided into slots of one page (1 % of them of several pages).
+Random slots are allocated and freed in turn; after every hundredth slot one page is never used.
+10,000 faults are spread evenly over the time. ``truth.parquet``, next to the trace, has one row per
+fault: the ``cause``; the nearest live page within 8 pages ``below`` and ``above`` it; and for a
+freed page the times in ns when it was last ``allocated`` and ``freed``. One task does everything
+in an arena, so there are no races.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from arenatrace.trace.seal import ROW_GROUP, parquet_writer
 
 ARENAS = 16
 PAGES = 1 << 16
-#: Pages at the end of each arena that are never used.
+#: Unused pages at the end of each arena.
 NEVER = 4096
 FAULTS = 10_000
 SEVERAL = 16
 KERN = 0xFFFF_C900_0000_8000
 USER = 0x7F00_1000_0000
 _CODE = 0xFFFF_FFFF_A000_0000
-#: Slots between two pages that are never used.
+#: Slots between two unused pages.
 _BETWEEN_HOLES = 100
-#: Pages that are looked at on either side of a fault.
+#: Pages searched for a live one on either side of a fault.
 NEAR = 8
 _STEP_NS = 1000
-#: Slots that are looked at for one that was freed.
+#: Random slots tried to find a freed one.
 _TRIES = 16
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 
 
 class Generator:
-    """The state of all slots, and the rows that change it."""
+    """State of all slots, and source of the rows that change it."""
 
     def __init__(self, seed: int) -> None:
         self._dice = np.random.default_rng(seed)
@@ -76,7 +76,7 @@ class Generator:
         self._seq = 0
 
     def operations(self, count: int) -> pa.Table:
-        """``count`` allocations and frees: each slot takes turns."""
+        """Return ``count`` allocations and frees; each slot alternates."""
         slot = self._dice.integers(0, len(self._live), count)
         order = np.argsort(slot, kind="stable")
         ordered = slot[order]
@@ -87,7 +87,7 @@ class Generator:
         last = np.r_[starts[1:] - 1, count - 1]
         self._live[ordered[last]] = ~frees[order][last]
         ts = self._times(count)
-        # Of several for one slot numpy keeps the last that is assigned.
+        # Of several assignments to one slot, numpy keeps the last.
         self._allocated[slot[~frees]] = ts[~frees]
         self._freed[slot[frees]] = ts[frees]
         arena, inside = slot // self._slots, slot % self._slots
@@ -105,18 +105,18 @@ class Generator:
         )
 
     def fault(self) -> tuple[pa.Table, dict[str, Any]]:
-        """A program-side fault and the truth about it."""
+        """Return a program-side fault and its row of the truth."""
         arena = int(self._dice.integers(0, ARENAS))
         inside = self._dice.integers(0, self._slots, _TRIES)
         slots = arena * self._slots + inside
         freed = inside[(self._freed[slots] > 0) & ~self._live[slots]]
-        wish = int(self._dice.integers(0, 8))
+        choice = int(self._dice.integers(0, 8))
         unused = PAGES - NEVER // 2 + int(self._dice.integers(0, NEVER // 2))
-        if wish < 5 and len(freed):
+        if choice < 5 and len(freed):
             page, cause = int(self._first[freed[0]]), "use-after-free"
-        elif wish == 5:
+        elif choice == 5:
             page, cause = PAGES + unused, "outside-user-range"
-        elif wish == 6:
+        elif choice == 6:
             page, cause = unused, "never-allocated"
         else:
             page, cause = int(self._dice.choice(self._holes)), "never-allocated"
@@ -137,14 +137,14 @@ class Generator:
             stack=np.ones(1, np.uint32),
             outcome=np.full(1, int(Outcome.ZEROED), np.uint8),
         )
-        told = {"cause": cause, "below": near[-1], "above": near[1]}
+        truth = {"cause": cause, "below": near[-1], "above": near[1]}
         if cause == "use-after-free":
             slot = arena * self._slots + int(freed[0])
-            told |= {"allocated": int(self._allocated[slot]), "freed": int(self._freed[slot])}
-        return table, told
+            truth |= {"allocated": int(self._allocated[slot]), "freed": int(self._freed[slot])}
+        return table, truth
 
     def _nearest(self, arena: int, page: int, side: int) -> int | None:
-        """The nearest live page within ``NEAR`` pages of ``page`` below (-1) or above (1) it."""
+        """Return the nearest live page within ``NEAR`` pages below (-1) or above (1) ``page``."""
         for near in range(page + side, page + side * (NEAR + 1), side):
             slot = self._slot_of[near] if 0 <= near < PAGES else -1
             if slot >= 0 and self._live[arena * self._slots + slot]:
@@ -152,7 +152,7 @@ class Generator:
         return None
 
     def _times(self, count: int) -> Ints:
-        """The times in ns of the next events."""
+        """Return the times in ns of the next ``count`` events."""
         return 10_000_000_000 + np.arange(self._seq, self._seq + count) * _STEP_NS
 
     def _table(self, count: int, **columns: Any) -> pa.Table:
@@ -228,7 +228,7 @@ def _tables(directory: Path) -> None:
 
 
 def generate(events: int, directory: Path, seed: int = 1) -> None:
-    """Write the trace and its truth to ``directory``, which must not exist."""
+    """Write the trace and its truth to ``directory``; FileExistsError if it exists."""
     directory.mkdir(parents=True)
     generator = Generator(seed)
     truth: list[dict[str, Any]] = []
@@ -237,17 +237,17 @@ def generate(events: int, directory: Path, seed: int = 1) -> None:
         for number in range(1, FAULTS + 1):
             upto = (events - FAULTS) * number // FAULTS
             done = generator.operations(upto - written)
-            wrong, told = generator.fault()
-            truth.append(told)
-            gathered += [done, wrong]
+            fault, row = generator.fault()
+            truth.append(row)
+            gathered += [done, fault]
             rows += upto - written + 1
             written = upto
             if rows >= ROW_GROUP or number == FAULTS:
                 writer.write_table(pa.concat_tables(gathered), row_group_size=ROW_GROUP)
                 gathered, rows = [], 0
     _tables(directory)
-    facts = ("below", "above", "allocated", "freed")
-    kinds = pa.schema([("cause", pa.string()), *((name, pa.int64()) for name in facts)])
+    members = ("below", "above", "allocated", "freed")
+    kinds = pa.schema([("cause", pa.string()), *((name, pa.int64()) for name in members)])
     pq.write_table(pa.Table.from_pylist(truth, schema=kinds), directory / "truth.parquet")
     names = [f"{table}.parquet" for table in TABLES]
     write_meta(

@@ -106,7 +106,7 @@ def test_fault_view_tells_all_that_explain_tells(size: tuple[int, int]) -> None:
             "-5.0 ms ○  freed by wl (188)",
             "0 ✗  fault: scratch-installed #1 by wl (188)",
             "page       0: . . .",
-            "The scratch page stood 4.5 ms",
+            "The scratch page was replaced by an allocation after 4.5 ms",
         ):
             assert wanted in seen, wanted
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
+from arenatrace.analysis.causes.reasons import Reason, reason_is
 from arenatrace.analysis.causes.rules import is_null_page
 from arenatrace.analysis.pages.operations import Op
 from arenatrace.analysis.text_columns import formatted
-from arenatrace.schema import BAND_SZ, Cause
+from arenatrace.schema import BAND_SZ
 
 _NS_PER = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"))
 
 #: Reasons for a page that nothing in the trace ever mapped.
-_NEVER_MAPPED = (Cause.NEVER_ALLOCATED, Cause.OUT_OF_BOUNDS)
+_NEVER_MAPPED = (Reason.NEVER_ALLOCATED, Reason.OUT_OF_BOUNDS)
 
 
 def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.DataFrame:
@@ -27,20 +28,19 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
     names = programs.select(
         "prog", name=pl.coalesce("name", formatted("program {}", pl.col("id")))
     ).drop_nulls()
-    reason = pl.col("reason")
-    after_use = reason.is_in(["freed", "just-freed", "scratch-freed", "free-queued"])
+    after_use = reason_is(Reason.FREED, Reason.JUST_FREED, Reason.SCRATCH_FREED, Reason.FREE_QUEUED)
     sentences = [
         pl.when(pl.col("twin") & (pl.col("outcome") == "already-mapped")).then(
             pl.lit("another fault installed the scratch page during this one")
         ),
-        pl.when(reason == "stale").then(
+        pl.when(reason_is(Reason.STALE_TRANSLATION)).then(
             formatted(
                 "the scratch page had been installed for {}, since fault #{}",
                 _age(pl.col("ts_ns") - pl.col("scratched_ts_ns")),
                 "scratched_by",
             )
         ),
-        pl.when(reason == "scratch-freed").then(
+        pl.when(reason_is(Reason.SCRATCH_FREED)).then(
             formatted(
                 "an earlier fault had installed the scratch page; a free removed it {} before the "
                 "fault, {}",
@@ -48,26 +48,26 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
                 _by("cleared", names),
             )
         ),
-        pl.when(reason.is_in(["mapped-meanwhile", "just-mapped", "mapped-next"])).then(
+        pl.when(reason_is(Reason.MAPPED_DURING_FAULT, Reason.JUST_MAPPED, Reason.MAPPED_NEXT)).then(
             _concurrent_mapping(names)
         ),
-        pl.when(reason.is_in(["mapped-meanwhile", "just-mapped"])).then(
+        pl.when(reason_is(Reason.MAPPED_DURING_FAULT, Reason.JUST_MAPPED)).then(
             pl.lit("the page was mapped when the kernel handled the fault: the access came first")
         ),
-        pl.when(reason == "mapped-by-something").then(
+        pl.when(reason_is(Reason.MAPPED_UNRECORDED)).then(
             pl.lit("the handler found the page mapped; the mapping is not recorded")
         ),
-        pl.when(after_use | (reason == "contradiction")).then(_mapping("birth", names)),
-        pl.when(reason.is_in(["freed", "just-freed"])).then(_free("death", names)),
-        pl.when(reason == "freed-only").then(_free("freed", names)),
-        pl.when(reason == "free-queued").then(
+        pl.when(after_use | reason_is(Reason.CONTRADICTION)).then(_mapping("birth", names)),
+        pl.when(reason_is(Reason.FREED, Reason.JUST_FREED)).then(_free("death", names)),
+        pl.when(reason_is(Reason.FREED_UNRECORDED_MAPPING)).then(_free("freed", names)),
+        pl.when(reason_is(Reason.FREE_QUEUED)).then(
             formatted(
                 "its free was queued {} before the fault, {}, and not yet drained",
                 _age(pl.col("ts_ns") - _member("queued", "called_ts_ns")),
                 _by("queued", names),
             )
         ),
-        pl.when(reason == "reserved").then(
+        pl.when(reason_is(Reason.RESERVED)).then(
             formatted(
                 "reserved {} before the fault, {}; a reserved page is never mapped",
                 _ago("reserved"),
@@ -75,16 +75,16 @@ def with_cause_evidence(faults: pl.DataFrame, programs: pl.DataFrame) -> pl.Data
             )
         ),
         pl.when(is_null_page()).then(
-            pl.when(reason == Cause.NULL_PAGE.value)
+            pl.when(reason_is(Reason.NULL_PAGE))
             .then(pl.lit("32-bit offset 0 of the arena, where a NULL arena pointer points"))
             .otherwise(pl.lit("a NULL arena pointer would point to the same page"))
         ),
         pl.when(is_null_page()).then(_refused()),
-        pl.when(reason == Cause.OUTSIDE_USER_RANGE.value).then(
+        pl.when(reason_is(Reason.OUTSIDE_USER_RANGE)).then(
             formatted("the arena has {} pages", "max_entries")
         ),
-        pl.when(reason == Cause.GUARD_BAND.value).then(_guard()),
-        pl.when(reason.is_in([cause.value for cause in _NEVER_MAPPED])).then(_never_mapped()),
+        pl.when(reason_is(Reason.GUARD_BAND)).then(_guard()),
+        pl.when(reason_is(*_NEVER_MAPPED)).then(_never_mapped()),
         *(_neighbour(side) for side in ("below", "above")),
     ]
     return faults.with_columns(cause_evidence=pl.concat_list(sentences).list.drop_nulls())
@@ -171,7 +171,7 @@ def _concurrent_mapping(names: pl.DataFrame) -> pl.Expr:
     after = (_member("next_map", "ts_ns") - pl.col("ts_ns")).abs()
     earlier = (before <= after) | (before.is_not_null() & after.is_null())
     return (
-        pl.when((pl.col("reason") != "mapped-next") & earlier.fill_null(value=False))
+        pl.when(~reason_is(Reason.MAPPED_NEXT) & earlier.fill_null(value=False))
         .then(_mapping("birth", names))
         .otherwise(
             formatted(
@@ -226,11 +226,11 @@ def _neighbour(side: str) -> pl.Expr:
         else formatted("{} bytes before the start of", distance)
     )
     return pl.when(
-        pl.col("reason").is_in(
-            [
-                *(cause.value for cause in _NEVER_MAPPED),
-                *(Cause.OUTSIDE_USER_RANGE.value, "reserved", "too-old"),
-            ]
+        reason_is(
+            *_NEVER_MAPPED,
+            Reason.OUTSIDE_USER_RANGE,
+            Reason.RESERVED,
+            Reason.PREEXISTING_ARENA,
         )
     ).then(
         formatted(

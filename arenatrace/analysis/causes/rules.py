@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from arenatrace.analysis.causes.reasons import Reason, cause_of_reason, reason_is
 from arenatrace.analysis.pages.coverage import Coverage
 from arenatrace.analysis.pages.operations import LIVE_OPS, Op
 from arenatrace.schema import BAND_SZ, PAGE_SIZE, Cause
@@ -53,31 +54,11 @@ def with_cause(faults: pl.DataFrame, arenas: pl.DataFrame, coverage: Coverage) -
         ),
     )
     rows = rows.with_columns(reason=_reason(has_history=coverage.no_history is None))
-    rows = rows.with_columns(cause=pl.col("reason").replace(_CAUSE_OF), since_ns=_decisive_ns())
+    rows = rows.with_columns(cause=cause_of_reason(), since_ns=_decisive_ns())
     rows = rows.with_columns(has_gap=coverage.has_gap(rows["since_ns"], rows["ts_ns"]))
     return rows.with_columns(confidence=_confidence(coverage), doubt=_doubt(coverage)).drop(
         "has_gap", "since_ns", "is_complete", "has_birth_gap"
     )
-
-
-#: Cause of each rule; the name of a rule that is not listed is its cause.
-_CAUSE_OF = {
-    "no-place": Cause.UNKNOWN.value,
-    "no-history": Cause.UNKNOWN.value,
-    "too-old": Cause.UNKNOWN.value,
-    "contradiction": Cause.UNKNOWN.value,
-    "mapped-meanwhile": Cause.ALLOC_RACE.value,
-    "mapped-by-something": Cause.ALLOC_RACE.value,
-    "just-mapped": Cause.ALLOC_RACE.value,
-    "mapped-next": Cause.ALLOC_RACE.value,
-    "stale": Cause.REFAULT.value,
-    "scratch-freed": Cause.REFAULT.value,
-    "free-queued": Cause.FREE_RACE.value,
-    "just-freed": Cause.FREE_RACE.value,
-    "freed": Cause.USE_AFTER_FREE.value,
-    "freed-only": Cause.USE_AFTER_FREE.value,
-    "reserved": Cause.RESERVED_GUARD.value,
-}
 
 
 def _member(role: str, member: str) -> pl.Expr:
@@ -128,36 +109,36 @@ def _reason(*, has_history: bool) -> pl.Expr:
     return (
         # Page 0 of an arena can be the NULL page. If it was in use, its history decides.
         pl.when(is_null_page() & ~was_live)
-        .then(pl.lit(Cause.NULL_PAGE.value))
+        .then(pl.lit(Reason.NULL_PAGE.value))
         .when(band.is_in(["upper-guard", "lower-guard"]))
-        .then(pl.lit(Cause.GUARD_BAND.value))
+        .then(pl.lit(Reason.GUARD_BAND.value))
         .when(band == "kernel-band")
-        .then(pl.lit(Cause.OUTSIDE_USER_RANGE.value))
+        .then(pl.lit(Reason.OUTSIDE_USER_RANGE.value))
         .when(band.is_null())
-        .then(pl.lit("no-place"))
+        .then(pl.lit(Reason.UNKNOWN_ARENA.value))
         # The entry was empty when the CPU walked it and filled when the handler read it.
         .when(alone & (_live() | mapped_next))
-        .then(pl.lit("mapped-meanwhile"))
+        .then(pl.lit(Reason.MAPPED_DURING_FAULT.value))
         .when(alone & pl.col("scratched_by").is_not_null())
-        .then(pl.lit("stale"))
+        .then(pl.lit(Reason.STALE_TRANSLATION.value))
         .when(alone)
-        .then(pl.lit("mapped-by-something"))
+        .then(pl.lit(Reason.MAPPED_UNRECORDED.value))
         .when(pl.lit(not has_history))
-        .then(pl.lit("no-history"))
+        .then(pl.lit(Reason.NO_HISTORY.value))
         .when(_live() & pl.col("queued").is_not_null())
-        .then(pl.lit("free-queued"))
+        .then(pl.lit(Reason.FREE_QUEUED.value))
         .when(just_mapped)
-        .then(pl.lit("just-mapped"))
+        .then(pl.lit(Reason.JUST_MAPPED.value))
         .when(_live())
-        .then(pl.lit("contradiction"))
+        .then(pl.lit(Reason.CONTRADICTION.value))
         .when((pl.col("last") == int(Op.RESERVE)).fill_null(value=False))
-        .then(pl.lit("reserved"))
+        .then(pl.lit(Reason.RESERVED.value))
         .when(pl.col("cleared").is_not_null())
-        .then(pl.lit("scratch-freed"))
+        .then(pl.lit(Reason.SCRATCH_FREED.value))
         .when(was_live & just_freed)
-        .then(pl.lit("just-freed"))
+        .then(pl.lit(Reason.JUST_FREED.value))
         .when(was_live)
-        .then(pl.lit("freed"))
+        .then(pl.lit(Reason.FREED.value))
         .otherwise(_reason_never_live(mapped_next))
     )
 
@@ -169,50 +150,61 @@ def _reason_never_live(mapped_next: pl.Expr) -> pl.Expr:
     )
     return (
         pl.when((pl.col("side") == "prog") & mapped_next & _other_task("next_map"))
-        .then(pl.lit("mapped-next"))
+        .then(pl.lit(Reason.MAPPED_NEXT.value))
         .when(pl.col("freed").is_not_null() & ~pl.col("is_complete"))
-        .then(pl.lit("freed-only"))
+        .then(pl.lit(Reason.FREED_UNRECORDED_MAPPING.value))
         .when("preexisting")
-        .then(pl.lit("too-old"))
+        .then(pl.lit(Reason.PREEXISTING_ARENA.value))
         .when((close < OUT_OF_BOUNDS_PAGES).fill_null(value=False))
-        .then(pl.lit(Cause.OUT_OF_BOUNDS.value))
-        .otherwise(pl.lit(Cause.NEVER_ALLOCATED.value))
+        .then(pl.lit(Reason.OUT_OF_BOUNDS.value))
+        .otherwise(pl.lit(Reason.NEVER_ALLOCATED.value))
     )
 
 
 def _decisive_ns() -> pl.Expr:
     """Return the time since which the history must be complete for the reason to hold, ns."""
-    by = pl.col("reason")
     return (
-        pl.when(by.is_in(["freed", "just-freed"]))
+        pl.when(reason_is(Reason.FREED, Reason.JUST_FREED))
         .then(_member("death", "ts_ns"))
-        .when(by == "freed-only")
+        .when(reason_is(Reason.FREED_UNRECORDED_MAPPING))
         .then(_member("freed", "ts_ns"))
-        .when(by == "scratch-freed")
+        .when(reason_is(Reason.SCRATCH_FREED))
         .then(_member("cleared", "ts_ns"))
-        .when(by == "stale")
+        .when(reason_is(Reason.STALE_TRANSLATION))
         .then(pl.col("scratched_ts_ns"))
-        .when(by == "mapped-meanwhile")
+        .when(reason_is(Reason.MAPPED_DURING_FAULT))
         .then(pl.coalesce(pl.when(_live()).then(_member("birth", "ts_ns")), "ts_ns"))
-        .when(by == "reserved")
+        .when(reason_is(Reason.RESERVED))
         .then(_member("reserved", "ts_ns"))
-        .when(by == "free-queued")
+        .when(reason_is(Reason.FREE_QUEUED))
         .then(_member("queued", "ts_ns"))
         .otherwise("create_ts_ns")
     )
 
 
 #: Reasons that follow from the address alone.
-_FROM_THE_ADDRESS = (Cause.NULL_PAGE.value, Cause.GUARD_BAND.value, Cause.OUTSIDE_USER_RANGE.value)
+_FROM_THE_ADDRESS = (Reason.NULL_PAGE, Reason.GUARD_BAND, Reason.OUTSIDE_USER_RANGE)
 #: Reasons that follow from the outcome, without allocations and frees in the trace.
-_FROM_THE_OUTCOME = ("mapped-meanwhile", "stale", "mapped-by-something")
-_NEEDS_CREATION = (Cause.NEVER_ALLOCATED.value, Cause.OUT_OF_BOUNDS.value)
-_INFERRED = ("just-mapped", "mapped-by-something", "mapped-next", "just-freed", "freed-only")
+_FROM_THE_OUTCOME = (
+    Reason.MAPPED_DURING_FAULT,
+    Reason.STALE_TRANSLATION,
+    Reason.MAPPED_UNRECORDED,
+)
+#: Reasons that need the history of the page since the creation of its arena.
+_NEEDS_CREATION = (Reason.NEVER_ALLOCATED, Reason.OUT_OF_BOUNDS)
+#: Reasons that are likely at most.
+_INFERRED = (
+    Reason.JUST_MAPPED,
+    Reason.MAPPED_UNRECORDED,
+    Reason.MAPPED_NEXT,
+    Reason.JUST_FREED,
+    Reason.FREED_UNRECORDED_MAPPING,
+    Reason.OUT_OF_BOUNDS,
+)
 
 
 def _confidence(coverage: Coverage) -> pl.Expr:
-    by = pl.col("reason")
-    is_incomplete = by.is_in(_NEEDS_CREATION) & pl.lit(coverage.partial is not None)
+    is_incomplete = reason_is(*_NEEDS_CREATION) & pl.lit(coverage.partial is not None)
     # The access may have meant a page of the user range, unless that page was never used.
     outside = pl.col("band") == "kernel-band"
     unused = (
@@ -220,12 +212,12 @@ def _confidence(coverage: Coverage) -> pl.Expr:
         & (pl.col("band") == "user-range")
         & pl.lit(coverage.no_history is None)
     )
-    is_ambiguous = is_null_page() & ~(outside | unused & (by == Cause.NULL_PAGE.value)).fill_null(
+    is_ambiguous = is_null_page() & ~(outside | unused & reason_is(Reason.NULL_PAGE)).fill_null(
         value=False
     )
-    has_no_operations = by.is_in(_FROM_THE_OUTCOME) & pl.lit(coverage.no_history is not None)
+    has_no_operations = reason_is(*_FROM_THE_OUTCOME) & pl.lit(coverage.no_history is not None)
     is_sure = (
-        ~(pl.col("has_gap") & ~by.is_in(_FROM_THE_ADDRESS))
+        ~(pl.col("has_gap") & ~reason_is(*_FROM_THE_ADDRESS))
         & ~is_incomplete
         & ~is_ambiguous
         & ~has_no_operations
@@ -233,7 +225,7 @@ def _confidence(coverage: Coverage) -> pl.Expr:
     return (
         pl.when(pl.col("cause") == Cause.UNKNOWN.value)
         .then(pl.lit("unknown"))
-        .when(by.is_in(_INFERRED) | (by == Cause.OUT_OF_BOUNDS.value))
+        .when(reason_is(*_INFERRED))
         .then(pl.lit("likely"))
         .when(is_sure)
         .then(pl.lit("certain"))
@@ -242,13 +234,15 @@ def _confidence(coverage: Coverage) -> pl.Expr:
 
 
 def _doubt(coverage: Coverage) -> pl.Expr:
-    by = pl.col("reason")
     return pl.concat_list(
-        pl.when(by == "no-place").then(
+        pl.when(reason_is(Reason.UNKNOWN_ARENA)).then(
             pl.lit("the address lies in no arena with a known address and size")
         ),
-        pl.when(by.is_in(["no-history", *_FROM_THE_OUTCOME])).then(pl.lit(coverage.no_history)),
-        pl.when(by.is_in(["too-old", "freed-only"]) & pl.col("preexisting")).then(
+        pl.when(reason_is(Reason.NO_HISTORY, *_FROM_THE_OUTCOME)).then(pl.lit(coverage.no_history)),
+        pl.when(
+            reason_is(Reason.PREEXISTING_ARENA, Reason.FREED_UNRECORDED_MAPPING)
+            & pl.col("preexisting")
+        ).then(
             pl.lit(
                 "the arena is older than the recording, or its creation was lost: its earlier "
                 "contents are unknown"
@@ -256,16 +250,17 @@ def _doubt(coverage: Coverage) -> pl.Expr:
                 else "the arena is older than the recording: its earlier contents are unknown"
             )
         ),
-        pl.when((by == "freed-only") & ~pl.col("preexisting")).then(
+        pl.when(reason_is(Reason.FREED_UNRECORDED_MAPPING) & ~pl.col("preexisting")).then(
             pl.lit("the operation that mapped the page before that free was not recorded")
         ),
-        pl.when(by == "contradiction").then(
+        pl.when(reason_is(Reason.CONTRADICTION)).then(
             pl.lit("the trace says that the page was mapped: its unmapping was not recorded")
         ),
-        pl.when(pl.col("has_gap") & ~by.is_in((*_FROM_THE_ADDRESS, "no-place", "no-history"))).then(
-            pl.lit("events were lost before the fault: the history of the page may have a gap")
-        ),
-        pl.when(by.is_in(_NEEDS_CREATION) & pl.lit(coverage.partial is not None)).then(
+        pl.when(
+            pl.col("has_gap")
+            & ~reason_is(*_FROM_THE_ADDRESS, Reason.UNKNOWN_ARENA, Reason.NO_HISTORY)
+        ).then(pl.lit("events were lost before the fault: the history of the page may have a gap")),
+        pl.when(reason_is(*_NEEDS_CREATION) & pl.lit(coverage.partial is not None)).then(
             pl.lit(coverage.partial)
         ),
     ).list.drop_nulls()

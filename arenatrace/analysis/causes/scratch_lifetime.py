@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from arenatrace.analysis.causes.reasons import Reason, reason_is
 from arenatrace.analysis.pages.coverage import Coverage
 from arenatrace.analysis.pages.operations import Op
 
@@ -37,7 +38,7 @@ def with_scratch_lifetime(
     # A fault on a page whose free is queued: the worker was already freeing it. The next drain
     # does not free it again.
     drained = pl.col("end").struct.field("drained")
-    may_precede = ((pl.col("reason") == "free-queued") & is_free & drained).fill_null(value=False)
+    may_precede = (reason_is(Reason.FREE_QUEUED) & is_free & drained).fill_null(value=False)
     rows = faults.join(arenas.select("arena", "destroy_ts_ns"), on="arena", how="left")
     until = rows.select(ended.fill_null(_NEVER_NS).alias("until"))["until"]
     in_range = pl.col("band") == "user-range"

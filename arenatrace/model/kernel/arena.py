@@ -30,7 +30,7 @@ class Refusal(IntEnum):
     """Why an allocation gives no page. Negative, so that it is never a page."""
 
     NO_ROOM = -1
-    #: More pages than the user range has, a misaligned wish, or one outside the range.
+    #: More pages than the user range has, a misaligned requested, or one outside the range.
     IMPOSSIBLE = -2
     TAKEN = -3
     #: A page of the range is scratched and this kernel does not replace scratch.
@@ -56,14 +56,14 @@ class Arena:
     """
 
     __slots__ = (
-        "beyond",
-        "beyond_known",
         "empty",
         "free",
         "freed",
         "limit",
         "map_flags",
         "max_entries",
+        "outside",
+        "outside_known",
         "profile",
         "pte",
         "queue",
@@ -96,8 +96,8 @@ class Arena:
         self.pte = bytearray()
         self.tail = self.empty
         #: Pages of the band and the guard outside the user range that are not as they began.
-        self.beyond: dict[int, Pte] = {}
-        self.beyond_known = True
+        self.outside: dict[int, Pte] = {}
+        self.outside_known = True
         #: Deferred frees, (page, count), oldest first.
         self.queue: list[tuple[int, int]] = []
         self.queue_known = True
@@ -122,35 +122,35 @@ class Arena:
         for name in ("profile", "max_entries", "map_flags", "touch", "empty", "freed", "limit"):
             setattr(other, name, getattr(self, name))
         other.free, other.pte, other.tail = self.free.copy(), self.pte.copy(), self.tail
-        other.beyond, other.beyond_known = self.beyond.copy(), self.beyond_known
+        other.outside, other.outside_known = self.outside.copy(), self.outside_known
         other.queue, other.queue_known = self.queue.copy(), self.queue_known
         other.stray_frees = self.stray_frees
         return other
 
     def size(self) -> int:
         """How much state there is, for comparison with a number of events."""
-        return len(self.pte) // 64 + len(self.free) + len(self.beyond) + len(self.queue)
+        return len(self.pte) // 64 + len(self.free) + len(self.outside) + len(self.queue)
 
     def forget(self) -> None:
         """Events were lost: nothing is known any more but what the arena is."""
         self.free.forget()
         self.pte.clear()
         self.tail = _UNKNOWN
-        self.beyond.clear()
+        self.outside.clear()
         self.queue.clear()
-        self.queue_known = self.beyond_known = False
+        self.queue_known = self.outside_known = False
 
-    def doubt(self, page: int, count: int) -> None:
+    def mark_unknown(self, page: int, count: int) -> None:
         """The trace contradicts what is known of the pages: nothing is known of them now."""
         inside = min(count, self.max_entries - page)
         if inside > 0:
             self.reach(page + inside)
-            self.free.doubt(page, inside)
+            self.free.mark_unknown(page, inside)
             self.pte[page : page + inside] = bytes([_UNKNOWN]) * inside
         else:
             self.free.lose_order()
             if page >= self.max_entries:
-                self.beyond[page] = _UNKNOWN
+                self.outside[page] = _UNKNOWN
 
     def reach(self, end: int) -> None:
         """Have a state for each page of the user range below ``end``."""
@@ -168,15 +168,15 @@ class Arena:
             return self.tail
         # The garbage page was put under the band only, not under the guard.
         untouched = self.empty if page < BAND_PAGES else _NONE
-        return self.beyond.get(page, untouched if self.beyond_known else _UNKNOWN)
+        return self.outside.get(page, untouched if self.outside_known else _UNKNOWN)
 
-    def note(self, page: int, state: Pte) -> None:
+    def set_pte(self, page: int, state: Pte) -> None:
         """The entry of a page, anywhere, was found to hold or was given ``state``."""
         if page < self.max_entries:
             self.reach(page + 1)
             self.pte[page] = state
         else:
-            self.beyond[page] = state
+            self.outside[page] = state
 
     def freeness(self, page: int, count: int) -> Freeness:
         """Whether all of the pages are in the free set, as is_range_tree_set() would find."""
@@ -195,27 +195,27 @@ class Arena:
 
     # ---- allocation: arena_alloc_pages() ----
 
-    def place(self, wish: int | None, count: int) -> int:
+    def find_pages(self, requested: int | None, count: int) -> int:
         """The first page an allocation must get, or a Refusal. Changes nothing.
 
-        ``wish`` is the page asked for, None for anywhere.
+        ``requested`` is the page asked for, None for anywhere.
         """
         limit = self.limit
         if limit is None:
             return Refusal.UNKNOWN
-        if count > limit or (wish is not None and wish > limit - count):
+        if count > limit or (requested is not None and requested > limit - count):
             return Refusal.IMPOSSIBLE
-        if wish is None:
+        if requested is None:
             if not self.free.ordered:
                 return Refusal.UNKNOWN
             page = self.free.find(count)
             if page < 0:
                 return Refusal.NO_ROOM
         else:
-            freeness = self.freeness(wish, count)
+            freeness = self.freeness(requested, count)
             if freeness != Freeness.FREE:
                 return Refusal.UNKNOWN if freeness == Freeness.UNKNOWN else Refusal.TAKEN
-            page = wish
+            page = requested
         if not self.profile.alloc_replaces_scratch and self.scratched(page, count) >= 0:
             return Refusal.SCRATCHED
         return page

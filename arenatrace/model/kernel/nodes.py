@@ -11,10 +11,10 @@ NUMA_NO_NODE = -1
 MAX_NUMNODES = 1 << 10
 
 
-class NodeIs(IntEnum):
+class NodeStatus(IntEnum):
     """What is known of a node that was asked for."""
 
-    FINE = 0
+    VALID = 0
     #: The allocation must be refused: there cannot be such a node.
     IMPOSSIBLE = 1
     #: Not recorded, or a node that may have been offline.
@@ -32,18 +32,18 @@ class Nodes:
     nr_node_ids: int | None = None
     online: frozenset[int] | None = None
 
-    def classify(self, node: int | None) -> NodeIs:
+    def classify(self, node: int | None) -> NodeStatus:
         """What is known of ``node``, None where it was not recorded."""
         if node is None:
-            return NodeIs.UNKNOWN
+            return NodeStatus.UNKNOWN
         if node == NUMA_NO_NODE:
-            return NodeIs.FINE
+            return NodeStatus.VALID
         most = MAX_NUMNODES if self.nr_node_ids is None else self.nr_node_ids
         if node < 0 or node >= most:
-            return NodeIs.IMPOSSIBLE
+            return NodeStatus.IMPOSSIBLE
         online = self.online is not None and node in self.online
-        return NodeIs.FINE if online else NodeIs.UNKNOWN
+        return NodeStatus.VALID if online else NodeStatus.UNKNOWN
 
 
 #: Of a machine nothing is known of.
-NO_NODES = Nodes()
+UNKNOWN_NODES = Nodes()

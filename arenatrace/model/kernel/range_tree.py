@@ -104,7 +104,7 @@ class RangeTree:
         self.small[:] = bytes(LARGE)
         self.large.clear()
 
-    def doubt(self, start: int, count: int) -> None:
+    def mark_unknown(self, start: int, count: int) -> None:
         """Nothing is known of these pages any more."""
         self.reach(start + count)
         self.taken[start : start + count] = b"\2" * count

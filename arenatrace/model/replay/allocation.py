@@ -19,7 +19,7 @@ from arenatrace.model.replay.contradiction import (
     bad_page,
     excusable,
     over_scratch,
-    pages_named,
+    page_range_text,
     zero_length,
 )
 from arenatrace.model.replay.state import State
@@ -41,7 +41,7 @@ def page_alloc(state: State, op: int, page: int, count: int, at: int) -> Contrad
 def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradiction | None:
     arena = state.arena
     limit = arena.max_entries
-    observed = f"{pages_named(page, count)} allocated"
+    observed = f"{page_range_text(page, count)} allocated"
     if op & BAD_NODE:
         return Contradiction("refused", observed, "there can be no such NUMA node")
     if op & MISALIGNED:
@@ -52,7 +52,7 @@ def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradic
         )
     # pages are given only where there is a user range
     arena.limit = limit
-    expected = arena.place(page if op & FIXED else None, count)
+    expected = arena.find_pages(page if op & FIXED else None, count)
     if expected == page:
         state.tally.predicted_addresses += 1
     elif expected != Refusal.UNKNOWN:
@@ -67,7 +67,9 @@ def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradic
         state.tally.unknown += 1
     if state.scratch_seen and arena.scratched(page, count) >= 0:
         state.prove(
-            ProfileName.SCRATCH_REPLACE, at, f"{pages_named(page, count)} allocated over scratch"
+            ProfileName.SCRATCH_REPLACE,
+            at,
+            f"{page_range_text(page, count)} allocated over scratch",
         )
     arena.allocate(page, count)
     return None
@@ -84,7 +86,7 @@ def _wrong_place(
         arena.free.lose_order()
         state.tally.unknown += 1
         return None
-    wanted = pages_named(expected, count) if expected >= 0 else _REFUSED[expected]
+    wanted = page_range_text(expected, count) if expected >= 0 else _REFUSED[expected]
     if taken:
         return _live(state, wanted, page, count, observed)
     return Contradiction(
@@ -125,18 +127,18 @@ def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradic
     if op & (MISALIGNED | BAD_NODE):
         return None
     telling = op & SLEEPABLE and not op & UNSURE_NODE
-    wish = page if op & FIXED else None
-    expected = arena.place(wish, count)
+    requested = page if op & FIXED else None
+    expected = arena.find_pages(requested, count)
     if expected == Refusal.UNKNOWN:
         arena.refuse_unseen(sleepable=bool(op & SLEEPABLE))
         state.tally.unknown += 1
         return None
     if expected == Refusal.SCRATCHED:
-        target = arena.free.find(count) if wish is None else wish
+        target = arena.free.find(count) if requested is None else requested
         mapped = arena.scratched(target, count)
         arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
         if telling:
-            said = f"{pages_named(target, count)} refused because of scratch"
+            said = f"{page_range_text(target, count)} refused because of scratch"
             state.prove(ProfileName.SCRATCH_STICKY, at, said)
         return None
     if expected < 0:
@@ -145,10 +147,10 @@ def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradic
         state.prove(
             ProfileName.SCRATCH_STICKY,
             at,
-            f"{pages_named(expected, count)} were free but scratched, and were refused",
+            f"{page_range_text(expected, count)} were free but scratched, and were refused",
         )
     if not state.lenient:
-        return excusable(f"{pages_named(expected, count)} allocated", "refused")
+        return excusable(f"{page_range_text(expected, count)} allocated", "refused")
     state.tally.unexplained += 1
     state.order_doubted = True
     state.tally.unknown += 1

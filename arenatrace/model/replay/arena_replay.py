@@ -13,12 +13,12 @@ from operator import sub
 
 from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.kernel.profiles import Profile
-from arenatrace.model.ops import EMPTY, KIND, ArenaFacts, Segment
+from arenatrace.model.ops import EMPTY, KIND, ArenaInfo, Segment
 from arenatrace.model.replay.certainty import Threads, is_certain
 from arenatrace.model.replay.checker import Checker
 from arenatrace.model.replay.contradiction import Contradiction
 from arenatrace.model.replay.fast_path import run
-from arenatrace.model.replay.reorder import Budget, another_order, worker_overlaps
+from arenatrace.model.replay.reorder import Budget, find_order, worker_overlaps
 from arenatrace.model.replay.tally import Tally
 from arenatrace.schema import Kind
 
@@ -47,12 +47,10 @@ class ArenaReplay:
     """Replays one arena under one profile. Divergences go to ``on_divergence`` as found."""
 
     def __init__(
-        self, facts: ArenaFacts, profile: Profile, on_divergence: Callable[[Divergence], None]
+        self, info: ArenaInfo, profile: Profile, on_divergence: Callable[[Divergence], None]
     ) -> None:
-        self.facts = facts
-        arena = Arena(
-            profile, facts.max_entries, facts.map_flags, fresh=facts.fresh, user_range=False
-        )
+        self.info = info
+        arena = Arena(profile, info.max_entries, info.map_flags, fresh=info.fresh, user_range=False)
         self.checker = Checker(arena)
         self._on_divergence = on_divergence
         self._budget = Budget()
@@ -79,10 +77,10 @@ class ArenaReplay:
         self._threads.expect(set(segment.tid) if threads is None else threads)
         done, size = 0, self._chunk_size()
         if len(segment.op) <= size:
-            segment = self._waiting.then(segment)
+            segment = self._waiting.concat(segment)
         elif self._waiting.op:
             done = _gap(segment, size)
-            self._chunk(self._waiting.then(segment.part(0, done)))
+            self._chunk(self._waiting.concat(segment.part(0, done)))
         total = len(segment.op)
         while total - done >= 2 * (size := self._chunk_size()):
             end = _gap(segment, done + size)
@@ -109,7 +107,7 @@ class ArenaReplay:
         self._threads.look(chunk)
         done = run(checker, chunk, 0)
         if done < len(chunk.op):
-            whole = self._before.then(chunk)
+            whole = self._before.concat(chunk)
             self.checker = self._careful(whole, len(self._before.op), done)
             return
         self._before, self._at_before = chunk, start
@@ -130,7 +128,7 @@ class ArenaReplay:
             if found is None:
                 at += 1
                 continue
-            other = self._another_order(start, whole, order, at, found)
+            other = self._find_order(start, whole, order, at, found)
             if other is not None:
                 checker, order, at = other
                 plain_from = _plain_from(order)
@@ -159,15 +157,15 @@ class ArenaReplay:
             self._before, self._at_before = EMPTY, checker.copy()
         return checker
 
-    def _another_order(
+    def _find_order(
         self, start: Checker, whole: Segment, order: list[int], at: int, found: Contradiction
     ) -> tuple[Checker, list[int], int] | None:
         if self._budget.failures <= 0 or found.pages == (0, 0):
             return None
-        other = another_order(start, whole, order, at)
+        other = find_order(start, whole, order, at)
         worth_more = self._budget.failures > 20 and not found.excusable
         if other is None and worth_more and worker_overlaps(whole, order, at):
-            other = another_order(start, whole, order, at, thorough=True)
+            other = find_order(start, whole, order, at, thorough=True)
         return other
 
     def _diverge(self, segment: Segment, index: int, found: Contradiction) -> None:
@@ -180,7 +178,7 @@ class ArenaReplay:
                 observed=found.observed,
                 explanation=found.explanation,
                 ts_ns=segment.ts_ns[index],
-                arena=self.facts.arena,
+                arena=self.info.arena,
                 page=page if page >= 0 else None,
             )
         )

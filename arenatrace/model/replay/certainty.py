@@ -80,7 +80,7 @@ def is_certain(
         return False
     history = (one for one in reversed(order[:at]) if _touches(segment, one, first, count))
     told: list[int] = []
-    certain = _one_story(segment, bad, history, found, told)
+    certain = _has_one_order(segment, bad, history, found, told)
     if certain is None:
         certain = not overlapped
     return certain and not any(
@@ -88,7 +88,7 @@ def is_certain(
     )
 
 
-def _one_story(
+def _has_one_order(
     segment: Segment, bad: int, history: Iterable[int], found: Contradiction, told: list[int]
 ) -> bool | None:
     """Whether the events on the pages, the latest first, can only have been in this order.

@@ -95,12 +95,12 @@ class Checker(State):
                 # the model thought these free and the kernel did not: it may be wrong of them
                 expected = arena.free.find(count)
                 if expected >= 0:
-                    arena.doubt(expected, count)
-            arena.doubt(page, count)
+                    arena.mark_unknown(expected, count)
+            arena.mark_unknown(page, count)
         elif kind == Kind.PAGE_RESERVE:
-            arena.doubt(page, count)
+            arena.mark_unknown(page, count)
         elif kind in (Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT):
-            arena.doubt(page, 1)
+            arena.mark_unknown(page, 1)
 
 
 _AFTER_DESTROY = (Kind.FREE_DRAIN, Kind.ARENA_CREATE, Kind.LOST)

@@ -21,7 +21,7 @@ class Contradiction:
     of_free_set: bool = False
 
 
-def pages_named(page: int, count: int) -> str:
+def page_range_text(page: int, count: int) -> str:
     """The pages, in a sentence."""
     return f"page {page}" if count == 1 else f"pages {page} to {page + count - 1}"
 

@@ -63,7 +63,7 @@ _REFUSED_AT = frozenset({REFUSED_AT, REFUSED_AT | SLEEPABLE})
 _RESERVES = frozenset({RESERVED, RESERVE_BUSY, RESERVE_OUTSIDE})
 _PROG = frozenset({PROG_LOAD, PROG_STORE})
 #: Refused for what was asked for, before the state of the arena is looked at.
-_REFUSED_OUTRIGHT = frozenset(
+_INVALID_REQUESTS = frozenset(
     {
         *(op | MISALIGNED for op in _REFUSED_AT),
         *(op | BAD_NODE for op in _REFUSED | _REFUSED_AT),
@@ -71,7 +71,7 @@ _REFUSED_OUTRIGHT = frozenset(
     }
 )
 #: Kinds after which the loop must look anew at what it works on.
-_TURNING = frozenset(
+_RELOAD_KINDS = frozenset(
     {int(k) for k in (Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST)}
 )
 
@@ -80,7 +80,7 @@ def run(checker: Checker, segment: Segment, start: int) -> int:
     """Replay from position ``start``; the position of the first contradiction, or the end."""
     at = start
     while at < len(segment.op):
-        at = _run_plain(checker, segment, at)
+        at = _run_fast(checker, segment, at)
         if at < len(segment.op):
             if checker.check(at) is not None:
                 return at
@@ -88,9 +88,9 @@ def run(checker: Checker, segment: Segment, start: int) -> int:
     return at
 
 
-def _run_plain(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
-    """``run`` up to a turning point or a contradiction, whose position is returned."""
-    arena, slow, turning = checker.arena, checker.check, _TURNING
+def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
+    """``run`` up to a reload_kinds point or a contradiction, whose position is returned."""
+    arena, slow, reload_kinds = checker.arena, checker.check, _RELOAD_KINDS
     tree, pte, queue = arena.free, arena.pte, arena.queue
     taken, size_at, buckets, small = tree.taken, tree.size_at, tree.buckets, tree.small
     none, real, scratch = int(Pte.NONE), int(Pte.REAL), int(Pte.SCRATCH)
@@ -99,9 +99,9 @@ def _run_plain(checker: Checker, segment: Segment, start: int) -> int:  # noqa: 
     emptied = _STATES[empty]
     # a free leaves nothing behind, and with the order of the free set all pages are known
     wipes = arena.freed[scratch] == empty
-    limit, ordered, predictable, fills, scratches = _terms(checker)
+    limit, ordered, predictable, fills, scratches = _conditions(checker)
     top = len(pte)
-    total, slowly, predicted = len(segment.op), 0, 0
+    total, checked, predicted = len(segment.op), 0, 0
 
     def swallow(page: int, end: int) -> int:
         """Take out the ranges that begin in the pages.
@@ -242,7 +242,7 @@ def _run_plain(checker: Checker, segment: Segment, start: int) -> int:  # noqa: 
                 pte[page] = scratch
                 if not checker.scratch_seen:
                     checker.scratch_seen = True
-                    predictable = _terms(checker)[2]
+                    predictable = _conditions(checker)[2]
                 continue
         elif op in _PROG:
             if limit and 0 <= page < top and pte[page] == none:
@@ -292,27 +292,27 @@ def _run_plain(checker: Checker, segment: Segment, start: int) -> int:  # noqa: 
             ):
                 continue
         elif (
-            op in _REFUSED_OUTRIGHT
+            op in _INVALID_REQUESTS
             and limit
             and count > 0
             and page >= (0 if op & FIXED else NO_PAGE)
         ):
             continue
         at = total - length_hint(left) - 1
-        if op & KIND in turning or slow(at) is not None:
+        if op & KIND in reload_kinds or slow(at) is not None:
             break
-        slowly += 1
-        limit, ordered, predictable, fills, scratches = _terms(checker)
+        checked += 1
+        limit, ordered, predictable, fills, scratches = _conditions(checker)
         top = len(pte)
     else:
         at = total
-    done = at - start - slowly
+    done = at - start - checked
     checker.tally.events += done
     checker.tally.predicted_addresses += predicted
     return at
 
 
-def _terms(checker: Checker) -> tuple[int, bool, bool, bool, bool]:
+def _conditions(checker: Checker) -> tuple[int, bool, bool, bool, bool]:
     """What the plain forms rest on.
 
     Pages of the user range, 0 while that is open. Whether the order of the free ranges is

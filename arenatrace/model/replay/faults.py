@@ -66,7 +66,7 @@ def user_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contr
         state.tally.unexplained += 1
         state.order_doubted = True
         if arena.freeness(page, 1) != Freeness.FREE:
-            arena.doubt(page, 1)
+            arena.mark_unknown(page, 1)
     state.tally.unknown += 1
     return None
 
@@ -150,7 +150,7 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
 
 
 def _scratch(state: State, page: int) -> None:
-    state.arena.note(page, _SCRATCH)
+    state.arena.set_pte(page, _SCRATCH)
     state.scratch_seen = True
 
 
@@ -196,5 +196,5 @@ def prog_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contr
         )
     if entry == _UNKNOWN:
         state.tally.unknown += 1
-        arena.note(page, _NONE)
+        arena.set_pte(page, _NONE)
     return None

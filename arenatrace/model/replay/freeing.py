@@ -32,7 +32,7 @@ def page_free(state: State, op: int, page: int, count: int, _at: int) -> Contrad
     arena = state.arena
     if arena.limit is None:
         if page < arena.max_entries:
-            arena.doubt(page, count)
+            arena.mark_unknown(page, count)
         state.tally.unknown += 1
         return None
     count = arena.clamp(page, count)
@@ -98,6 +98,6 @@ def page_reserve(state: State, op: int, page: int, count: int, _at: int) -> Cont
             return excusable("0", observed)
         state.tally.unexplained += 1
         if error != EBUSY:
-            arena.doubt(page, count)
+            arena.mark_unknown(page, count)
     state.tally.unknown += 1
     return None

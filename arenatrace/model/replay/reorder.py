@@ -59,7 +59,7 @@ class Budget:
         self.failures = failures
 
 
-def another_order(
+def find_order(
     start: Checker, segment: Segment, order: list[int], bad: int, *, thorough: bool = False
 ) -> tuple[Checker, list[int], int] | None:
     """An order in which the event at position ``bad`` of ``order`` is no contradiction.

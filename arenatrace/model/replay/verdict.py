@@ -1,4 +1,4 @@
-"""What a replay says of a trace, from the parts that were replayed apart."""
+"""Verdict on a trace, merged from the results of groups of arenas."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ SCHEMA = "arenatrace.replay/1"
 
 CONSISTENT, DIVERGENT, INCONCLUSIVE = "consistent", "divergent", "inconclusive"
 
-#: Divergences kept in full for each group of arenas; beyond it they are only counted.
-MAX_KEPT = 10_000
+#: Most divergences listed for a group of arenas. Further ones are only counted.
+MAX_LISTED = 10_000
 
 Proofs = dict[str, tuple[int, str]]
 
 
 @dataclass
-class Part:
-    """The result of one group of arenas. Plain data: it crosses process boundaries."""
+class GroupResult:
+    """Replay result of one group of arenas. Plain data: it crosses process boundaries."""
 
     tally: Tally = field(default_factory=Tally)
     divergences: list[Divergence] = field(default_factory=list)
     proofs: Proofs = field(default_factory=dict)
 
-    def keep(self, divergence: Divergence) -> None:
-        """Note a divergence; the first ones are kept in full."""
-        if len(self.divergences) < MAX_KEPT:
+    def add_divergence(self, divergence: Divergence) -> None:
+        """List a divergence, up to ``MAX_LISTED``."""
+        if len(self.divergences) < MAX_LISTED:
             self.divergences.append(divergence)
 
-    def close(self, replay: ArenaReplay) -> None:
-        """Add what an arena came to."""
+    def add_arena(self, replay: ArenaReplay) -> None:
+        """Finish the replay of an arena and add its counts and proofs."""
         replay.finish()
         self.tally.add(replay.tally)
-        merge_proofs(self.proofs, replay.proofs)
+        _merge_proofs(self.proofs, replay.proofs)
 
 
-def merge_proofs(into: Proofs, more: Mapping[str, tuple[int, str]]) -> None:
-    """Keep the earliest proof of each kind."""
+def _merge_proofs(into: Proofs, more: Mapping[str, tuple[int, str]]) -> None:
+    """Keep the earliest proof of each profile."""
     for name, proof in more.items():
         if name not in into or proof < into[name]:
             into[name] = proof
 
 
-def merge(parts: Iterable[Part]) -> Part:
-    """One part of all of them, divergences in the order of the trace."""
-    whole = Part()
-    for part in parts:
-        whole.tally.add(part.tally)
-        whole.divergences += part.divergences
-        merge_proofs(whole.proofs, part.proofs)
-    whole.divergences.sort(key=lambda divergence: (divergence.ts_ns, divergence.seq))
-    return whole
+def merge_results(groups: Iterable[GroupResult]) -> GroupResult:
+    """Merge the results of all groups, with divergences in the order of the trace."""
+    merged = GroupResult()
+    for group in groups:
+        merged.tally.add(group.tally)
+        merged.divergences += group.divergences
+        _merge_proofs(merged.proofs, group.proofs)
+    merged.divergences.sort(key=lambda divergence: (divergence.ts_ns, divergence.seq))
+    return merged
 
 
 @dataclass(frozen=True)
-class Replay:
-    """The verdict on a trace and everything it rests on."""
+class ReplayResult:
+    """Verdict on a trace, with the counts and the evidence behind it."""
 
     profile: str
     profile_evidence: Sequence[str]
     tally: Tally
     divergences: Sequence[Divergence]
-    #: Why nothing definite can be said, where the trace lacks what a verdict needs.
+    #: Why the replay proves nothing without a divergence: data that the trace lacks.
     reasons: Sequence[str] = ()
 
     @property
@@ -79,7 +79,7 @@ class Replay:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 consistent, 1 divergent, 4 inconclusive."""
+        """0 if consistent, 1 if divergent, 4 if inconclusive."""
         return {
             DIVERGENT: ExitCode.FINDINGS,
             INCONCLUSIVE: ExitCode.INCONCLUSIVE,
@@ -88,11 +88,11 @@ class Replay:
 
     @property
     def checked(self) -> int:
-        """Events that were held against a known state, divergent ones included."""
+        """Number of events checked against a known state, divergent ones included."""
         return self.tally.events - self.tally.unknown
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object ``arenatrace.replay/1``."""
+        """Return the JSON object ``arenatrace.replay/1``."""
         tally = self.tally
         return {
             "schema": SCHEMA,

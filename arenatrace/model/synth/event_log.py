@@ -50,7 +50,7 @@ class Plan:
     max_entries: int = 4096
 
 
-class Recorder:
+class EventLog:
     """Puts events in the order and at the times in which probes would have recorded them."""
 
     def __init__(self, plan: Plan, rng: random.Random) -> None:
@@ -59,7 +59,7 @@ class Recorder:
         self._now = _START_NS
         self._busy_until: dict[int, int] = {}
         self._fixed_until = _START_NS
-        self._held: list[SynthEvent] = []
+        self._events: list[SynthEvent] = []
 
     def record(self, event: SynthEvent) -> None:
         """An event takes effect now."""
@@ -69,7 +69,7 @@ class Recorder:
         if not jitter or event.kind in FIXED_KINDS:
             # nothing overlaps the life of an arena
             self._now = max(self._now, *self._busy_until.values(), 0) if jitter else self._now
-            self._held.append(replace(event, ts_ns=self._now, tid=tid))
+            self._events.append(replace(event, ts_ns=self._now, tid=tid))
             self._now += 1
             self._fixed_until = self._now
             return
@@ -83,13 +83,13 @@ class Recorder:
         else:
             at = self._now + self._rng.randrange(jitter)
             self._busy_until[tid] = at
-        self._held.append(replace(event, ts_ns=at, tid=tid))
+        self._events.append(replace(event, ts_ns=at, tid=tid))
 
     def pause(self, length_ns: int) -> None:
         """Nothing happens for a while."""
         self._now += length_ns
 
-    def taken(self) -> list[SynthEvent]:
+    def take_events(self) -> list[SynthEvent]:
         """The events recorded since the last call, without seq."""
-        held, self._held = self._held, []
-        return held
+        events, self._events = self._events, []
+        return events

@@ -46,13 +46,13 @@ def oops_recoverable(work: Workload) -> bool:
 
 def recovered_in_guard(work: Workload) -> bool:
     """A kernel fault in the lower guard is recovered."""
-    start = work.facts.kern_vm_start or 0
+    start = work.info.kern_vm_start or 0
     work.event(
         Kind.KERNEL_FAULT,
         addr=start - 2 * PAGE_SIZE,
         write=False,
         outcome=Outcome.SCRATCH_INSTALLED,
-        prog=work.facts.arena,
+        prog=work.info.arena,
     )
     return True
 
@@ -85,7 +85,7 @@ def user_refused(work: Workload) -> bool:
 
 def user_filled(work: Workload) -> bool:
     """A user fault fills a page of an arena with BPF_F_SEGV_ON_FAULT."""
-    if not work.facts.map_flags & BPF_F_SEGV_ON_FAULT:
+    if not work.info.map_flags & BPF_F_SEGV_ON_FAULT:
         return False
     page = _empty_page(work, Pte.NONE, Pte.GARBAGE)
     if page is not None:
@@ -111,7 +111,7 @@ def prog_store_zeroed(work: Workload) -> bool:
 
 def sticky_replaced(work: Workload) -> bool:
     """An allocation replaces scratch on a kernel that refuses to."""
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0 or work.arena.state(page) != Pte.NONE:
         return False
     work.kernel_touch(page)
@@ -120,7 +120,7 @@ def sticky_replaced(work: Workload) -> bool:
 
 
 def _empty_page(work: Workload, *states: Pte) -> int | None:
-    """A page that is empty beyond doubt: freed once more, whenever the worker ran before."""
+    """A page that is empty outside doubt: freed once more, whenever the worker ran before."""
     wanted = states or (Pte.NONE,)
     for _ in range(200):
         page = work.rng.randrange(work.arena.max_entries)

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from arenatrace.errors import UsageError
 from arenatrace.model.kernel.profiles import BPF_F_SEGV_ON_FAULT, PROFILES, Touch
-from arenatrace.model.ops import ArenaFacts
+from arenatrace.model.ops import ArenaInfo
 from arenatrace.model.replay.reorder import REORDER_WINDOW_NS
 from arenatrace.model.synth import fault_defects as faults
 from arenatrace.model.synth import page_defects as pages
-from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
+from arenatrace.model.synth.event_log import EventLog, Plan, SynthEvent
 from arenatrace.model.synth.synthesize import workloads
 from arenatrace.model.synth.workload import Workload
 from arenatrace.schema import Kind, ProfileName
@@ -75,27 +75,27 @@ def mutation(name: str, profile: str) -> Defect:
     return defect
 
 
-def make_mutated(plan: Plan, name: str) -> tuple[list[ArenaFacts], list[SynthEvent], int]:
+def make_mutated(plan: Plan, name: str) -> tuple[list[ArenaInfo], list[SynthEvent], int]:
     """The arenas of ``plan``, its events with one defect of class ``name``, and the seq of that.
 
     Raises UsageError for a class that does not exist or is no defect under the plan's profile.
     """
     defect = mutation(name, plan.profile)
     rng = random.Random(plan.seed)  # noqa: S311 -- traces must be the same for the same seed
-    recorder = Recorder(plan, rng)
-    arenas = workloads(plan, rng, recorder.record)
+    log = EventLog(plan, rng)
+    arenas = workloads(plan, rng, log.record)
     if name == "user-filled":
         for work in arenas:
-            flags = work.facts.map_flags | BPF_F_SEGV_ON_FAULT
-            work.facts, work.arena.map_flags = replace(work.facts, map_flags=flags), flags
-    events = list(_defective(plan, rng, recorder, arenas, defect))
+            flags = work.info.map_flags | BPF_F_SEGV_ON_FAULT
+            work.info, work.arena.map_flags = replace(work.info, map_flags=flags), flags
+    events = list(_defective(plan, rng, log, arenas, defect))
     numbered = [replace(event, seq=seq) for seq, event in enumerate(events)]
     wrong = next(event.seq for event, raw in zip(numbered, events, strict=True) if raw.seq)
-    return [work.facts for work in arenas], numbered, wrong
+    return [work.info for work in arenas], numbered, wrong
 
 
 def _defective(
-    plan: Plan, rng: random.Random, recorder: Recorder, arenas: list[Workload], defect: Defect
+    plan: Plan, rng: random.Random, log: EventLog, arenas: list[Workload], defect: Defect
 ) -> Iterator[SynthEvent]:
     """The events in order; the wrong one has seq 1, the others 0."""
     for work in arenas:
@@ -106,23 +106,23 @@ def _defective(
     while made < plan.events and alive:
         work = rng.choice(alive)
         if not done and made >= plan.events // 2:
-            recorder.pause(_PAUSE_NS)
+            log.pause(_PAUSE_NS)
             done = defect(work)
             if not done:
                 work.step()
-            fresh = recorder.taken()
+            fresh = log.take_events()
             if done:
-                recorder.pause(_PAUSE_NS)
+                log.pause(_PAUSE_NS)
                 fresh[-1] = replace(fresh[-1], seq=1)
                 if any(event.kind == Kind.ARENA_DESTROY for event in fresh):
                     alive.remove(work)
         else:
             work.step()
-            fresh = recorder.taken()
+            fresh = log.take_events()
         made += len(fresh)
         yield from fresh
     if not done:
         raise UsageError("no place was found for the defect", "ask for more events")
     for work in alive:
         work.end()
-    yield from recorder.taken()
+    yield from log.take_events()

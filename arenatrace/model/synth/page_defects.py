@@ -37,7 +37,7 @@ def outside(work: Workload) -> bool:
 
 def reserved_page(work: Workload) -> bool:
     """An allocation returns a reserved page."""
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
     work.reserve(page, 1)
@@ -60,7 +60,7 @@ def lost_alloc(work: Workload) -> bool:
     # with one range left, no other order of earlier events explains it
     work.free(0, work.arena.max_entries)
     work.live.clear()
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
     work.arena.allocate(page, 1)
@@ -78,7 +78,7 @@ def lost_free(work: Workload) -> bool:
 
 def misaligned_alloc(work: Workload) -> bool:
     """An allocation at an address that is no page's is granted."""
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
     work.alloc_event(page, 1, work.uaddr(page) + 8, work.uaddr(page))
@@ -87,7 +87,7 @@ def misaligned_alloc(work: Workload) -> bool:
 
 def bad_node(work: Workload) -> bool:
     """An allocation on a NUMA node that cannot be is granted."""
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
     work.alloc_event(page, 1, 0, work.uaddr(page), node=-2)
@@ -135,7 +135,7 @@ def bad_page(work: Workload) -> bool:
 
 def after_destroy(work: Workload) -> bool:
     """An allocation in an arena that was destroyed."""
-    page = work.arena.place(None, 1)
+    page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
     work.end()

@@ -19,8 +19,8 @@ from arenatrace.model.kernel.profiles import (
     PROFILES,
     Profile,
 )
-from arenatrace.model.ops import ArenaFacts
-from arenatrace.model.synth.event_log import Plan, Recorder, SynthEvent
+from arenatrace.model.ops import ArenaInfo
+from arenatrace.model.synth.event_log import EventLog, Plan, SynthEvent
 from arenatrace.model.synth.workload import Workload
 from arenatrace.schema import BAND_SZ, GUARD_SZ, PAGE_SIZE
 
@@ -30,7 +30,7 @@ SYNTH_NODES = Nodes(1, frozenset({0}))
 _BPF_F_MMAPABLE = 1 << 10
 
 
-def arena_facts(plan: Plan, index: int, rng: random.Random) -> ArenaFacts:
+def random_arena(plan: Plan, index: int, rng: random.Random) -> ArenaInfo:
     """An arena of random size, place and flags."""
     profile = PROFILES[plan.profile]
     flags = _BPF_F_MMAPABLE
@@ -41,7 +41,7 @@ def arena_facts(plan: Plan, index: int, rng: random.Random) -> ArenaFacts:
     size = rng.choice((plan.max_entries, plan.max_entries // 4, 64, 1000))
     size = max(8, min(size, plan.max_entries))
     low = rng.randrange(0, (BAND_PAGES - size)) * PAGE_SIZE
-    return ArenaFacts(
+    return ArenaInfo(
         arena=index,
         max_entries=size,
         map_flags=flags,
@@ -56,23 +56,23 @@ def workloads(plan: Plan, rng: random.Random, emit: Callable[[SynthEvent], None]
     profile: Profile = PROFILES[plan.profile]
     made = []
     for index in range(plan.arenas):
-        facts = arena_facts(plan, index, rng)
-        arena = Arena(profile, facts.max_entries, facts.map_flags)
+        info = random_arena(plan, index, rng)
+        arena = Arena(profile, info.max_entries, info.map_flags)
         own = random.Random(rng.random())  # noqa: S311 -- the same for the same seed
-        made.append(Workload(facts, arena, own, emit))
+        made.append(Workload(info, arena, own, emit))
     return made
 
 
-def make(plan: Plan) -> tuple[list[ArenaFacts], Iterator[SynthEvent]]:
+def make(plan: Plan) -> tuple[list[ArenaInfo], Iterator[SynthEvent]]:
     """The arenas of ``plan`` and its events in recorded order, seq from 0."""
     rng = random.Random(plan.seed)  # noqa: S311 -- traces must be the same for the same seed
-    recorder = Recorder(plan, rng)
-    arenas = workloads(plan, rng, recorder.record)
-    return [workload.facts for workload in arenas], _events(plan, rng, recorder, arenas)
+    log = EventLog(plan, rng)
+    arenas = workloads(plan, rng, log.record)
+    return [workload.info for workload in arenas], _events(plan, rng, log, arenas)
 
 
 def _events(
-    plan: Plan, rng: random.Random, recorder: Recorder, arenas: list[Workload]
+    plan: Plan, rng: random.Random, log: EventLog, arenas: list[Workload]
 ) -> Iterator[SynthEvent]:
     for workload in arenas:
         workload.begin()
@@ -80,7 +80,7 @@ def _events(
     made = seq = 0
     while made < plan.events:
         rng.choice(arenas).step()
-        fresh = recorder.taken()
+        fresh = log.take_events()
         made += len(fresh)
         waiting += fresh
         if len(waiting) >= 4096 and not plan.jitter_ns:
@@ -90,7 +90,7 @@ def _events(
             waiting = []
     for workload in arenas:
         workload.end()
-    waiting += recorder.taken()
+    waiting += log.take_events()
     waiting.sort(key=lambda event: event.ts_ns)
     for event in waiting:
         yield replace(event, seq=seq)

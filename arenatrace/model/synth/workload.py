@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from arenatrace.model.kernel.arena import BAND_PAGES, RECOVERY_PAGES
-from arenatrace.model.synth.answers import Answers
+from arenatrace.model.synth.simulated_arena import SimulatedArena
 
 
-class Workload(Answers):
+class Workload(SimulatedArena):
     """One arena under random requests."""
 
     def step(self) -> None:

@@ -28,7 +28,7 @@ GROUPS = (
     Column("cause", "cause", 18, rank=8),
     Column("first", "first", 16, right=True, rank=2),
     Column("last", "last", 16, right=True, rank=2),
-    Column("title", "what and where", 48, flexible=True, rank=10),
+    Column("title", "access", 48, flexible=True, rank=10),
 )
 
 

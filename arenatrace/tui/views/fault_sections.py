@@ -15,9 +15,9 @@ from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.widgets.timeline import timeline
 
 #: Sections in the right column where there are two.
-RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
-#: In one column the explanation comes before the stack.
-_FIRST = ("", "Why", "Freed by", "Allocated by")
+RIGHT = ("History of the page", "Neighboring pages just before the fault", "Consequences", "Limits")
+#: In one column the evidence comes before the stack.
+_FIRST = ("", "Evidence", "Freed by", "Allocated by")
 
 
 def preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def parts(
             yield title, list(timeline(told["history"], told["earlier"], here))
         elif not title:
             yield title, lines[1:]  # the banner has the cause
-        elif not preliminary or title == "Why":
+        elif not preliminary or title == "Evidence":
             yield title, lines
     if preliminary:
         text = f"not available: {harmless(failed)}" if failed else "computing the rest …"

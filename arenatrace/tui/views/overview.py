@@ -25,7 +25,7 @@ _SIGNATURES = (
     Column("count", "faults", 11, right=True, rank=5),
     Column("oopses", "oopses", 8, right=True, rank=2),
     Column("cause", "cause", 18, rank=4),
-    Column("title", "what and where", 40, flexible=True, rank=6),
+    Column("title", "access", 40, flexible=True, rank=6),
 )
 _PROGRAMS = (
     Column("faults", "faults", 11, right=True, rank=5),

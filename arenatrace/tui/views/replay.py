@@ -31,7 +31,7 @@ _COUNTS = (
     ("checked", "checked against a known state"),
     ("predicted_addresses", "addresses predicted"),
     ("unknown", "not checked: state unknown"),
-    ("reordered", "took effect in another order"),
+    ("reordered", "applied in another order"),
     ("divergence_count", "divergent"),
 )
 

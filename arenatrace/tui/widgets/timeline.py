@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from arenatrace.report.explain_text import history_words, relative
+from arenatrace.report.explain_text import history_entry, relative
 
 #: First word of an entry to its mark and colour.
 _MARKS = (
@@ -33,7 +33,7 @@ def timeline(
         at = "" if entry["at_ns"] is None else relative(entry["at_ns"])
         mark, style = _mark(entry["what"] or "")
         now = here is not None and entry["fault"] == here
-        what, who = history_words(entry)
+        what, who = history_entry(entry)
         yield Text.assemble(
             (f"{'▸' if now else ' '}{at:>11} ", "bold" if now else "dim"),
             (f"{mark}  ", style),

@@ -36,7 +36,9 @@ def test_a_trace_that_is_being_written_is_followed(size: tuple[int, int], tmp_pa
         await driver.press("enter")
         await driver.see("1 of 1 fault", "live.bpf.c:77")
         await driver.press("enter")
-        await driver.see("live.bpf.c:77  *p = 1;", "because  page 1 freed 1.0 ms before", "Why")
+        await driver.see(
+            "live.bpf.c:77  *p = 1;", "because  page 1 freed 1.0 ms before", "Evidence"
+        )
         growing.use_after_free(2)
         growing.flush()
         await driver.see("fault #1 of 2")

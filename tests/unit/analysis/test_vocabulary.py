@@ -1,9 +1,10 @@
-"""Words that several places share have one home in the schema."""
+"""Shared vocabulary: causes, levels, profiles and fault kinds agree across packages and docs."""
 
 from __future__ import annotations
 
 import re
 
+from arenatrace.analysis.causes.reasons import Reason
 from arenatrace.model.kernel.profiles import PROFILES
 from arenatrace.report.explain_text import _TITLES
 from arenatrace.schema import FAULT_KINDS, Cause, Kind, Level, ProfileName
@@ -17,8 +18,12 @@ def _first_column(page: str, heading: str) -> list[str]:
     return re.findall(r"^\| `([a-z-]+)` \|", section, flags=re.MULTILINE)
 
 
-def test_causes_of_the_docs_are_those_of_the_schema_in_the_order_of_the_rules() -> None:
+def test_docs_list_the_causes_in_the_order_of_the_rules() -> None:
     assert _first_column("causes.md", "The causes") == [cause.value for cause in Cause]
+
+
+def test_each_cause_follows_from_a_reason() -> None:
+    assert {reason.cause for reason in Reason} == set(Cause)
 
 
 def test_each_cause_has_a_title() -> None:
@@ -29,7 +34,7 @@ def test_each_profile_name_has_a_profile() -> None:
     assert list(PROFILES) == [name.value for name in ProfileName]
 
 
-def test_fault_kinds_are_the_kinds_with_fault_but_not_of_user_space() -> None:
+def test_fault_kinds_are_kernel_side_and_program_side() -> None:
     faults = {kind for kind in Kind if kind.label.endswith("_fault")} - {Kind.USER_FAULT}
     assert set(FAULT_KINDS) == faults
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from arenatrace.model.kernel.profiles import PROFILES, Profile
-from arenatrace.model.ops import ArenaFacts, Segment, encode
+from arenatrace.model.ops import ArenaInfo, Segment, encode
 from arenatrace.model.replay.arena_replay import ArenaReplay
-from arenatrace.model.replay.verdict import Part
+from arenatrace.model.replay.verdict import GroupResult
 from arenatrace.model.synth.event_log import SynthEvent
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
@@ -16,15 +16,15 @@ KERN = 0xFFFF_C900_0000_8000
 USER = 0x7F00_1000_0000
 
 
-def facts(**values: Any) -> ArenaFacts:
+def arena_info(**values: Any) -> ArenaInfo:
     """An arena of 16 pages, created while recording."""
     defaults = {"arena": 0, "max_entries": 16, "kern_vm_start": KERN, "user_vm_start": USER}
-    return ArenaFacts(**{**defaults, **values})
+    return ArenaInfo(**{**defaults, **values})
 
 
-def segments(arenas: Iterable[ArenaFacts], events: Iterable[SynthEvent]) -> dict[int, Segment]:
+def segments(arenas: Iterable[ArenaInfo], events: Iterable[SynthEvent]) -> dict[int, Segment]:
     """The events of each arena, encoded."""
-    known = {fact.arena: fact for fact in arenas}
+    known = {info.arena: info for info in arenas}
     columns: dict[int, tuple[list[int], ...]] = {
         arena: tuple([] for _ in range(6)) for arena in known
     }
@@ -49,28 +49,28 @@ def segments(arenas: Iterable[ArenaFacts], events: Iterable[SynthEvent]) -> dict
 
 
 def replay(
-    arenas: Iterable[ArenaFacts],
+    arenas: Iterable[ArenaInfo],
     events: Iterable[SynthEvent],
     profile: str | Profile = "scratch-replace",
-) -> Part:
+) -> GroupResult:
     """Replay the events and return what came of it, divergences by seq."""
     arenas = list(arenas)
     chosen = PROFILES[profile] if isinstance(profile, str) else profile
-    part = Part()
-    known = {fact.arena: fact for fact in arenas}
+    result = GroupResult()
+    known = {info.arena: info for info in arenas}
     for arena, segment in segments(arenas, events).items():
-        one = ArenaReplay(known[arena], chosen, part.keep)
+        one = ArenaReplay(known[arena], chosen, result.add_divergence)
         one.feed(segment)
-        part.close(one)
-    part.divergences.sort(key=lambda divergence: divergence.seq)
-    return part
+        result.add_arena(one)
+    result.divergences.sort(key=lambda divergence: divergence.seq)
+    return result
 
 
 class Script:
     """Events of one arena written one after the other, a microsecond apart, in one thread."""
 
-    def __init__(self, fact: ArenaFacts | None = None, *, begun: bool = True) -> None:
-        self.facts = fact or facts()
+    def __init__(self, info: ArenaInfo | None = None, *, begun: bool = True) -> None:
+        self.info = info or arena_info()
         self.events: list[SynthEvent] = []
         self.tid = 1000
         self.now = 1_000_000_000
@@ -83,7 +83,7 @@ class Script:
         self.now += 1000
         seq = len(self.events)
         defaults = {"ts_ns": self.now, "seq": seq, "tid": self.tid}
-        self.events.append(SynthEvent(kind, self.facts.arena, **{**defaults, **columns}))
+        self.events.append(SynthEvent(kind, self.info.arena, **{**defaults, **columns}))
         return seq
 
     def alloc(self, page: int | None, count: int = 1, *, at: bool = False, **columns: Any) -> int:
@@ -120,7 +120,7 @@ class Script:
     def kernel(self, page: int, outcome: Outcome, **columns: Any) -> int:
         """A kernel-side fault."""
         addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
-        values = {"pgoff": page, "addr": addr, "outcome": outcome, "prog": self.facts.arena}
+        values = {"pgoff": page, "addr": addr, "outcome": outcome, "prog": self.info.arena}
         return self.add(Kind.KERNEL_FAULT, **{**values, **columns})
 
     def prog(self, page: int) -> int:
@@ -128,9 +128,9 @@ class Script:
         addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
         return self.add(Kind.PROG_FAULT, pgoff=page, addr=addr, write=False, outcome=Outcome.ZEROED)
 
-    def replay(self, profile: str | Profile = "scratch-replace") -> Part:
+    def replay(self, profile: str | Profile = "scratch-replace") -> GroupResult:
         """Replay what was written."""
-        return replay([self.facts], self.events, profile)
+        return replay([self.info], self.events, profile)
 
     def wrong(self, profile: str | Profile = "scratch-replace") -> list[int]:
         """Seq of each divergence."""

@@ -170,16 +170,16 @@ class NaiveArena:
         self.page = [""] * pages
         self.waiting: list[tuple[int, int]] = []
 
-    def alloc(self, wish: int | None, count: int) -> int | None:
+    def alloc(self, requested: int | None, count: int) -> int | None:
         """First page given, None if refused; a refusal over scratch is at a sleepable caller's."""
-        if count > self.pages or (wish is not None and wish + count > self.pages):
+        if count > self.pages or (requested is not None and requested + count > self.pages):
             return None
-        if wish is None:
+        if requested is None:
             first = self.free.find(count)
             if first < 0:
                 return None
         else:
-            first = wish
+            first = requested
             if not all(self.free.has(first + ahead) for ahead in range(count)):
                 return None
         self.free.clear(first, count)

@@ -33,17 +33,17 @@ class ArenaMachine(RuleBasedStateMachine):
         self.arena = Arena(PROFILES[profile], _PAGES, flags)
         self.naive = NaiveArena(profile, _PAGES, flags)
 
-    @rule(count=st.integers(1, _PAGES + 2), wish=st.none() | st.integers(0, _PAGES + 2))
-    def alloc(self, count: int, wish: int | None) -> None:
-        if wish is not None:
+    @rule(count=st.integers(1, _PAGES + 2), requested=st.none() | st.integers(0, _PAGES + 2))
+    def alloc(self, count: int, requested: int | None) -> None:
+        if requested is not None:
             count = 1 + count % 5
-        place = self.arena.place(wish, count)
-        given = self.naive.alloc(wish, count)
+        place = self.arena.find_pages(requested, count)
+        given = self.naive.alloc(requested, count)
         assert (place if place >= 0 else None) == given
         if place >= 0:
             self.arena.allocate(place, count)
         elif place == Refusal.SCRATCHED:
-            target = self.arena.free.find(count) if wish is None else wish
+            target = self.arena.free.find(count) if requested is None else requested
             mapped = self.arena.scratched(target, count)
             self.arena.refuse_scratched(target, count, mapped, sleepable=True)
 
@@ -84,7 +84,7 @@ class ArenaMachine(RuleBasedStateMachine):
         scratches = self.arena.touch == Touch.SCRATCH
         seen = "no fault" if not empty else "scratch-installed" if scratches else "oops"
         if seen == "scratch-installed":
-            self.arena.note(page, Pte.SCRATCH)
+            self.arena.set_pte(page, Pte.SCRATCH)
         assert self.naive.kernel(page) == seen
 
     @rule(page=_PAGE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from arenatrace.model.kernel import range_tree
 from arenatrace.model.kernel.arena import Arena
 from arenatrace.model.kernel.profiles import PROFILES
-from arenatrace.model.ops import ArenaFacts, Segment
+from arenatrace.model.ops import ArenaInfo, Segment
 from arenatrace.model.replay import fast_path
 from arenatrace.model.replay.checker import Checker
 from arenatrace.model.synth.event_log import Plan
@@ -33,9 +33,9 @@ def test_many_at_once_leave_the_state_that_one_by_one_does(
     plan = Plan(seed, events=300, profile=profile, max_entries=pages)
     with patch.object(range_tree, "LARGE", large), patch.object(fast_path, "LARGE", large):
         arenas, events = make(plan)
-        facts = {one.arena: one for one in arenas}
+        infos = {one.arena: one for one in arenas}
         for arena, segment in segments(arenas, events).items():
-            _compare(facts[arena], profile, segment, random.Random(seed))  # noqa: S311 -- a test
+            _compare(infos[arena], profile, segment, random.Random(seed))  # noqa: S311 -- a test
 
 
 @settings(max_examples=runs(100), deadline=None)
@@ -44,7 +44,7 @@ def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None
     """Events of one place put into another: most of them cannot have happened there."""
     dice = random.Random(seed)  # noqa: S311 -- a test
     arenas, events = make(Plan(seed, events=300, profile=profile, max_entries=100))
-    facts = {one.arena: one for one in arenas}
+    infos = {one.arena: one for one in arenas}
     for arena, segment in segments(arenas, events).items():
         ops, pages, counts = list(segment.op), list(segment.page), list(segment.pages)
         for _ in range(dice.choice((1, 3, 10))):
@@ -52,11 +52,11 @@ def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None
             ops[to] = ops[source]
             if dice.random() < 0.7:
                 pages[to], counts[to] = pages[source], counts[source]
-        _stop_together(facts[arena], profile, segment._replace(op=ops, page=pages, pages=counts))
+        _stop_together(infos[arena], profile, segment._replace(op=ops, page=pages, pages=counts))
 
 
-def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
-    fast, slow = _checkers(facts, profile)
+def _stop_together(info: ArenaInfo, profile: str, segment: Segment) -> None:
+    fast, slow = _checkers(info, profile)
     fast.segment = slow.segment = segment
     at, end = 0, len(segment.op)
     while at < end:
@@ -69,17 +69,17 @@ def _stop_together(facts: ArenaFacts, profile: str, segment: Segment) -> None:
         at = stop + 1
 
 
-def _checkers(facts: ArenaFacts, profile: str) -> tuple[Checker, Checker]:
+def _checkers(info: ArenaInfo, profile: str) -> tuple[Checker, Checker]:
     """Two for the same arena."""
     fast, slow = (
-        Checker(Arena(PROFILES[profile], facts.max_entries, facts.map_flags, user_range=False))
+        Checker(Arena(PROFILES[profile], info.max_entries, info.map_flags, user_range=False))
         for _ in range(2)
     )
     return fast, slow
 
 
-def _compare(facts: ArenaFacts, profile: str, segment: Segment, rng: random.Random) -> None:
-    fast, slow = _checkers(facts, profile)
+def _compare(info: ArenaInfo, profile: str, segment: Segment, rng: random.Random) -> None:
+    fast, slow = _checkers(info, profile)
     slow.segment = segment
     at = 0
     while at < len(segment.op):
@@ -102,5 +102,5 @@ def _shown(checker: Checker) -> object:
     assert [size for size, any_ in enumerate(tree.small) if any_] == sorted(
         size for size in tree.buckets if size < len(tree.small)
     )
-    known = (arena.limit, arena.queue, arena.queue_known, arena.beyond, arena.stray_frees)
+    known = (arena.limit, arena.queue, arena.queue_known, arena.outside, arena.stray_frees)
     return entries, taken, order, known, vars(checker.tally), checker.proofs, checker.scratch_seen

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from arenatrace.model.kernel.profiles import BPF_F_ARENA_MAP_ALWAYS
-from arenatrace.model.replay.profile_evidence import Hints, better_guess, first_guess, mixed, shown
+from arenatrace.model.replay.profile_evidence import (
+    ProfileHints,
+    conflicting_proofs,
+    evidence_lines,
+    initial_profile,
+    proven_profile,
+)
 from arenatrace.schema import Outcome
 from tests.unit.model.hand_written_events import Script
 
@@ -15,18 +21,18 @@ _HANDLER = "bpf_arena_handle_page_fault"
 @pytest.mark.parametrize(
     ("hints", "profile"),
     [
-        (Hints(), "scratch-replace"),
-        (Hints(features={_HANDLER: True}), "scratch-replace"),
-        (Hints(features={_HANDLER: False}), "pre-scratch"),
-        (Hints(recovered=2, oopsed=1), "scratch-replace"),
-        (Hints(oopsed=1), "pre-scratch"),
-        (Hints(recorded="scratch-sticky"), "scratch-sticky"),
-        (Hints(recorded="newer-than-this"), "scratch-replace"),
-        (Hints(map_flags=[BPF_F_ARENA_MAP_ALWAYS]), "map-always"),
+        (ProfileHints(), "scratch-replace"),
+        (ProfileHints(features={_HANDLER: True}), "scratch-replace"),
+        (ProfileHints(features={_HANDLER: False}), "pre-scratch"),
+        (ProfileHints(recovered=2, oopsed=1), "scratch-replace"),
+        (ProfileHints(oopsed=1), "pre-scratch"),
+        (ProfileHints(recorded="scratch-sticky"), "scratch-sticky"),
+        (ProfileHints(recorded="newer-than-this"), "scratch-replace"),
+        (ProfileHints(map_flags=[BPF_F_ARENA_MAP_ALWAYS]), "map-always"),
     ],
 )
-def test_the_first_guess_comes_with_evidence(hints: Hints, profile: str) -> None:
-    name, evidence = first_guess(hints)
+def test_the_first_guess_comes_with_evidence(hints: ProfileHints, profile: str) -> None:
+    name, evidence = initial_profile(hints)
     assert name == profile
     assert evidence
 
@@ -40,8 +46,8 @@ def _sticky() -> Script:
 
 def test_a_refusal_over_scratch_asks_for_sticky() -> None:
     proofs = _sticky().replay().proofs
-    assert better_guess("scratch-replace", proofs) == "scratch-sticky"
-    assert "page 0" in shown(proofs)[0]
+    assert proven_profile("scratch-replace", proofs) == "scratch-sticky"
+    assert "page 0" in evidence_lines(proofs)[0]
 
 
 def test_an_allocation_over_scratch_asks_for_replace() -> None:
@@ -49,29 +55,30 @@ def test_an_allocation_over_scratch_asks_for_replace() -> None:
     script.kernel(0, Outcome.SCRATCH_INSTALLED)
     script.free(0)
     script.kernel(0, Outcome.SCRATCH_INSTALLED)
-    assert better_guess("scratch-sticky", script.replay("scratch-sticky").proofs) == (
+    assert proven_profile("scratch-sticky", script.replay("scratch-sticky").proofs) == (
         "scratch-replace"
     )
-    assert better_guess("pre-scratch", script.replay("pre-scratch").proofs) == "scratch-replace"
+    assert proven_profile("pre-scratch", script.replay("pre-scratch").proofs) == "scratch-replace"
 
 
 def test_proofs_that_exclude_each_other_are_a_finding() -> None:
     script = _sticky()
     seq = script.alloc(0, at=True)
     proofs = script.replay().proofs
-    assert better_guess("scratch-replace", proofs) is None
-    found = mixed(Hints(), proofs)
+    assert proven_profile("scratch-replace", proofs) is None
+    found = conflicting_proofs(ProfileHints(), proofs)
     assert found is not None
     assert found[0] == seq
-    assert mixed(Hints(), {}) is None
+    assert conflicting_proofs(ProfileHints(), {}) is None
 
 
 @pytest.mark.parametrize(
-    "hints", [Hints(features={_HANDLER: False}), Hints(map_flags=[BPF_F_ARENA_MAP_ALWAYS])]
+    "hints",
+    [ProfileHints(features={_HANDLER: False}), ProfileHints(map_flags=[BPF_F_ARENA_MAP_ALWAYS])],
 )
-def test_recovery_where_there_can_be_none_is_a_finding(hints: Hints) -> None:
+def test_recovery_where_there_can_be_none_is_a_finding(hints: ProfileHints) -> None:
     proofs = {"scratch": (5, "a kernel-side fault was recovered")}
-    found = mixed(hints, proofs)
+    found = conflicting_proofs(hints, proofs)
     assert found is not None
-    assert "two generations" in found[3]
-    assert mixed(Hints(), proofs) is None
+    assert "two profiles" in found[3]
+    assert conflicting_proofs(ProfileHints(), proofs) is None

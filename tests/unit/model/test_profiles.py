@@ -16,7 +16,7 @@ from arenatrace.model.kernel.profiles import (
 )
 from arenatrace.model.kernel.pte import Pte
 from arenatrace.schema import Outcome
-from tests.unit.model.hand_written_events import Script, facts
+from tests.unit.model.hand_written_events import Script, arena_info
 
 _INSTALLED, _OOPS = Outcome.SCRATCH_INSTALLED, Outcome.OOPS
 
@@ -40,11 +40,11 @@ def test_the_table_of_generations(profile: str) -> None:
             return arena, "no fault"
         if arena.touch != Touch.SCRATCH:
             return arena, "oops"
-        arena.note(3, Pte.SCRATCH)
+        arena.set_pte(3, Pte.SCRATCH)
         return arena, "scratch installed"
 
     arena, touch = touched()
-    alloc = "page" if arena.place(3, 1) == 3 else "refused"
+    alloc = "page" if arena.find_pages(3, 1) == 3 else "refused"
     before = arena.state(3)
     arena.release(3, 1)
     free = ("stays " if arena.state(3) == before else "") + arena.state(3).label
@@ -54,7 +54,7 @@ def test_the_table_of_generations(profile: str) -> None:
 
 def _script(profile: str, flags: int = 0) -> Script:
     always = BPF_F_ARENA_MAP_ALWAYS if profile == "map-always" else 0
-    return Script(facts(map_flags=flags | always))
+    return Script(arena_info(map_flags=flags | always))
 
 
 def _accepts(profile: str, outcome: Outcome) -> bool:
@@ -87,9 +87,9 @@ def test_alloc_over_scratch(profile: str, given: bool) -> None:
     wrong = script.alloc(0)
     assert script.wrong(profile) == ([] if given else [wrong])
     arena = Arena(PROFILES[profile], 16)
-    arena.note(0, Pte.SCRATCH)
-    assert arena.place(None, 1) == (0 if given else Refusal.SCRATCHED)
-    assert arena.place(0, 2) == (0 if given else Refusal.SCRATCHED)
+    arena.set_pte(0, Pte.SCRATCH)
+    assert arena.find_pages(None, 1) == (0 if given else Refusal.SCRATCHED)
+    assert arena.find_pages(0, 2) == (0 if given else Refusal.SCRATCHED)
 
 
 def test_a_refusal_over_scratch_gives_the_range_back() -> None:
@@ -106,7 +106,7 @@ def test_a_refusal_over_scratch_gives_the_range_back() -> None:
 )
 def test_free_over_scratch(profile: str, after: Pte) -> None:
     arena = Arena(PROFILES[profile], 16)
-    arena.note(5, Pte.SCRATCH)
+    arena.set_pte(5, Pte.SCRATCH)
     arena.release(4, 3)
     assert arena.state(5) == after
 

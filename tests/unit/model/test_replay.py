@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenatrace.model.kernel.arena import Arena
-from arenatrace.model.kernel.nodes import NodeIs, Nodes
+from arenatrace.model.kernel.nodes import Nodes, NodeStatus
 from arenatrace.model.kernel.profiles import PROFILES, with_maple
-from arenatrace.model.ops import ArenaFacts
+from arenatrace.model.ops import ArenaInfo
 from arenatrace.model.replay.checker import Checker
 from arenatrace.model.replay.fast_path import run
 from arenatrace.model.synth.event_log import Plan, SynthEvent
@@ -19,7 +19,7 @@ from arenatrace.model.synth.mutate import MUTATIONS, make_mutated
 from arenatrace.model.synth.synthesize import make
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 from tests.runs import runs
-from tests.unit.model.hand_written_events import KERN, USER, Script, facts, replay, segments
+from tests.unit.model.hand_written_events import KERN, USER, Script, arena_info, replay, segments
 
 _INSTALLED = Outcome.SCRATCH_INSTALLED
 
@@ -75,9 +75,9 @@ def test_the_plain_loop_does_what_judging_one_by_one_does(
     pages = range(one.max_entries)
     assert [one.state(page) for page in pages] == [other.state(page) for page in pages]
     assert [one.freeness(page, 1) for page in pages] == [other.freeness(page, 1) for page in pages]
-    assert (one.queue, one.beyond, one.stray_frees) == (
+    assert (one.queue, one.outside, one.stray_frees) == (
         other.queue,
-        other.beyond,
+        other.outside,
         other.stray_frees,
     )
     assert fast.proofs == slow.proofs
@@ -293,7 +293,7 @@ def test_an_event_after_the_end_of_the_arena() -> None:
 
 
 def test_an_older_arena_is_unknown_until_events_settle_it() -> None:
-    script = Script(facts(fresh=False), begun=False)
+    script = Script(arena_info(fresh=False), begun=False)
     script.alloc(5)
     script.free(9)
     script.user(3, Outcome.MAPPED)
@@ -304,7 +304,7 @@ def test_an_older_arena_is_unknown_until_events_settle_it() -> None:
 
 
 def test_an_older_arena_freed_whole_is_known_again() -> None:
-    script = Script(facts(fresh=False), begun=False)
+    script = Script(arena_info(fresh=False), begun=False)
     script.user(0, Outcome.MAPPED)
     script.drain()
     script.free(0, 16)
@@ -372,7 +372,7 @@ def test_events_in_any_order_never_raise() -> None:
     plan = Plan(11, 600)
     arenas, events = make(plan)
     upside_down: list[SynthEvent] = list(events)[::-1]
-    known: list[ArenaFacts] = arenas
+    known: list[ArenaInfo] = arenas
     for profile in PROFILES:
         assert replay(known, upside_down, profile).divergences
 
@@ -381,7 +381,7 @@ def test_events_in_any_order_never_raise() -> None:
 
 
 def test_an_impossible_node_is_refused_and_changes_nothing() -> None:
-    script = Script(facts(nodes=Nodes(2, frozenset({0}))))
+    script = Script(arena_info(nodes=Nodes(2, frozenset({0}))))
     for node in (-2, 2, 1000):
         script.alloc(None, node=node)
     script.alloc(0, node=0)
@@ -394,7 +394,7 @@ def test_an_impossible_node_is_refused_and_changes_nothing() -> None:
 
 
 def test_a_node_that_may_be_offline_explains_a_refusal() -> None:
-    script = Script(facts(nodes=Nodes(2, frozenset({0}))))
+    script = Script(arena_info(nodes=Nodes(2, frozenset({0}))))
     script.alloc(None, node=1)
     script.alloc(0, node=1)
     made = script.replay()
@@ -418,9 +418,9 @@ def test_a_refusal_over_scratch_proves_nothing_if_the_node_may_be_why(node: int 
 
 def test_a_trace_that_says_nothing_of_nodes_still_knows_impossible_ones() -> None:
     assert [Nodes().classify(node) for node in (None, -1, 0, -2, 1024)] == [
-        NodeIs.UNKNOWN,
-        NodeIs.FINE,
-        NodeIs.UNKNOWN,
-        NodeIs.IMPOSSIBLE,
-        NodeIs.IMPOSSIBLE,
+        NodeStatus.UNKNOWN,
+        NodeStatus.VALID,
+        NodeStatus.UNKNOWN,
+        NodeStatus.IMPOSSIBLE,
+        NodeStatus.IMPOSSIBLE,
     ]

@@ -15,8 +15,9 @@ from arenatrace.model.kernel.profiles import PROFILES
 from arenatrace.model.synth.event_log import Plan, SynthEvent
 from arenatrace.model.synth.mutate import make_mutated
 from arenatrace.model.synth.synthesize import make
-from arenatrace.replay.run import grouped, replay_trace
-from arenatrace.replay.survey import survey
+from arenatrace.replay.processes import group_arenas
+from arenatrace.replay.run import replay_trace
+from arenatrace.replay.survey import survey_trace
 from arenatrace.replay.synthetic_trace import write_trace
 from arenatrace.replay.trace_events import segments
 from arenatrace.replay.what_if import what_if_trace
@@ -30,8 +31,8 @@ _SAMPLES = sorted((ROOT / "sample_traces").glob("*.atrace"))
 
 
 def _written(path: Path, plan: Plan) -> Trace:
-    facts, events = make(plan)
-    write_trace(path, facts, events, profile=plan.profile, note="test")
+    arenas, events = make(plan)
+    write_trace(path, arenas, events, profile=plan.profile, note="test")
     return open_trace(path)
 
 
@@ -43,14 +44,14 @@ def _output(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_columns_are_encoded_as_single_events_are(tmp_path: Path, profile: str) -> None:
     plan = Plan(3, 3000, arenas=3, profile=profile)
-    facts, made = make(plan)
+    arenas, made = make(plan)
     events = [*made, *_oddities()]
     events = [replace(event, seq=seq) for seq, event in enumerate(events)]
-    write_trace(tmp_path / "t", facts, events, profile=profile, note="test")
+    write_trace(tmp_path / "t", arenas, events, profile=profile, note="test")
     trace = open_trace(tmp_path / "t")
-    found = survey(trace)
+    found = survey_trace(trace)
     expected = by_hand.segments(
-        found.facts.values(), sorted(events, key=lambda e: (e.ts_ns, e.seq))
+        found.arenas.values(), sorted(events, key=lambda e: (e.ts_ns, e.seq))
     )
     seen = 0
     for arena, segment in segments(trace, found, list(expected)):
@@ -83,9 +84,9 @@ def _oddities() -> list[SynthEvent]:
 
 
 def test_several_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arenatrace.replay.run.WORTH_A_PROCESS", 100)
-    facts, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
-    write_trace(tmp_path / "t", facts, events, profile="scratch-replace", note="test")
+    monkeypatch.setattr("arenatrace.replay.processes.WORTH_A_PROCESS", 100)
+    arenas, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
+    write_trace(tmp_path / "t", arenas, events, profile="scratch-replace", note="test")
     trace = open_trace(tmp_path / "t")
     one, many = replay_trace(trace, jobs=1), replay_trace(trace, jobs=2)
     assert one.to_dict() == many.to_dict()
@@ -100,12 +101,12 @@ def test_without_semaphores_one_process_says_the_same(
     def refused(*_args: object, **_how: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("arenatrace.replay.run.WORTH_A_PROCESS", 100)
-    facts, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
-    write_trace(tmp_path / "t", facts, events, profile="scratch-replace", note="test")
+    monkeypatch.setattr("arenatrace.replay.processes.WORTH_A_PROCESS", 100)
+    arenas, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
+    write_trace(tmp_path / "t", arenas, events, profile="scratch-replace", note="test")
     trace = open_trace(tmp_path / "t")
     one = replay_trace(trace, jobs=1)
-    monkeypatch.setattr("arenatrace.replay.run.ProcessPoolExecutor", refused)
+    monkeypatch.setattr("arenatrace.replay.processes.ProcessPoolExecutor", refused)
     many = replay_trace(trace, jobs=2)
     assert one.to_dict() == many.to_dict()
     assert [found.seq for found in many.divergences] == [wrong]
@@ -113,10 +114,10 @@ def test_without_semaphores_one_process_says_the_same(
 
 def test_groups_are_of_about_the_same_size() -> None:
     sizes = {0: 4_500_000, 1: 2_500_000, 2: 2_000_000, 3: 10}
-    assert grouped(sizes, 2) == [[0], [1, 2, 3]] or grouped(sizes, 2) == [[0, 3], [1, 2]]
-    assert grouped(sizes, 1) == [[0, 1, 2, 3]]
-    assert grouped({5: 10}, 8) == [[5]]
-    assert grouped({}, 8) == []
+    assert group_arenas(sizes, 2) == [[0], [1, 2, 3]] or group_arenas(sizes, 2) == [[0, 3], [1, 2]]
+    assert group_arenas(sizes, 1) == [[0, 1, 2, 3]]
+    assert group_arenas({5: 10}, 8) == [[5]]
+    assert group_arenas({}, 8) == []
 
 
 def test_an_unsealed_trace_replays_the_same(tmp_path: Path) -> None:

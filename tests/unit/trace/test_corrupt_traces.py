@@ -18,6 +18,7 @@ from arenatrace.trace.reader import open_trace
 from arenatrace.trace.seal import seal
 from arenatrace.trace.writer import TraceWriter
 from tests.data.trace_builder import KERN, TraceBuilder, sample_meta
+from tests.runs import stride
 from tests.unit.trace.corrupting import builder, look
 
 
@@ -50,7 +51,7 @@ def test_a_stream_cut_at_any_byte_is_read_up_to_its_last_whole_batch(
     whole = file.read_bytes()
     rows = len(open_trace(copy).scan(table).collect())
     seen = []
-    for size in range(0, len(whole) + 1, 7):
+    for size in range(0, len(whole) + 1, stride(7)):
         file.write_bytes(whole[:size])
         trace = open_trace(copy)
         seen.append(len(trace.scan(table).collect()))

@@ -111,7 +111,7 @@ def test_events_of_unknown_kinds_are_a_loss(
     assert told["totals"]["lost"] == 70
     assert "70 events are of no kind known here: they are left out" in told["notices"]
     assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
-    assert "70 event(s) were lost at times not known" in capsys.readouterr().out
+    assert "70 event(s) were lost at unknown times" in capsys.readouterr().out
 
 
 def test_a_trace_of_nothing_is_not_called_consistent(

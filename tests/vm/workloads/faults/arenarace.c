@@ -6,8 +6,9 @@
  * access has faulted and before the fault is handled, or after the arena's worker has started
  * and before it takes the queued frees. Another CPU waits for that, does what it came for, and
  * lets the first one go. A CPU that is held takes no interrupts, and whoever flushes a TLB waits
- * for it: so the other one is in here, waiting, before anybody is held. Nobody waits for more than HOLD_NS: a race that does not come about
- * is an error of the workload, no hang.
+ * for it: so the other one is in here, waiting, before anybody is held. No wait is longer than
+ * HOLD_NS, which is below the kernel's soft lockup threshold: a race that fails is an error of
+ * the workload, not a hang. A loaded host may stop the emulated CPU for seconds.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -19,7 +20,7 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 
-#define HOLD_NS (5 * NSEC_PER_SEC)
+#define HOLD_NS (15 * NSEC_PER_SEC)
 
 enum { IDLE, ARMED, HELD };
 static int state; /* of the one hold there is at a time */

@@ -10,7 +10,7 @@ from arenatrace.model.kernel.arena import BAND_PAGES, Arena, Freeness, Refusal
 from arenatrace.model.kernel.nodes import NUMA_NO_NODE
 from arenatrace.model.kernel.profiles import Touch
 from arenatrace.model.kernel.pte import Pte
-from arenatrace.model.ops import ArenaFacts
+from arenatrace.model.ops import ArenaInfo
 from arenatrace.model.synth.event_log import WORKER_TID, SynthEvent
 from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
@@ -20,10 +20,10 @@ _LOW32 = 0xFFFFFFFF
 
 
 @dataclass
-class Answers:
+class SimulatedArena:
     """One arena and every request to it. ``emit`` gets each event, in order of effect."""
 
-    facts: ArenaFacts
+    info: ArenaInfo
     arena: Arena
     rng: random.Random
     emit: Callable[[SynthEvent], None]
@@ -43,26 +43,26 @@ class Answers:
 
     def event(self, kind: Kind, **columns: object) -> None:
         """Record an event of this arena."""
-        self.emit(SynthEvent(kind, self.facts.arena, **columns))  # type: ignore[arg-type]
+        self.emit(SynthEvent(kind, self.info.arena, **columns))  # type: ignore[arg-type]
 
     def uaddr(self, page: int) -> int:
         """User address of an arena page."""
-        return (self.facts.user_vm_start or 0) + page * PAGE_SIZE
+        return (self.info.user_vm_start or 0) + page * PAGE_SIZE
 
     def kaddr(self, page: int) -> int:
         """Kernel address somewhere in an arena page."""
-        start = self.facts.kern_vm_start or 0
+        start = self.info.kern_vm_start or 0
         inside = self.rng.randrange(PAGE_SIZE // 8) * 8
         if page >= BAND_PAGES:
             return start + page * PAGE_SIZE + inside
         return start + ((self.uaddr(page)) & _LOW32) + inside
 
-    def alloc(self, count: int, wish: int | None = None, *, sleepable: bool = True) -> int:
+    def alloc(self, count: int, requested: int | None = None, *, sleepable: bool = True) -> int:
         """An allocation; its first page, or a Refusal."""
-        page = self.arena.place(wish, count)
-        wished = 0 if wish is None else self.uaddr(wish)
+        page = self.arena.find_pages(requested, count)
+        requested_addr = 0 if requested is None else self.uaddr(requested)
         if page == Refusal.SCRATCHED:
-            target = self.arena.free.find(count) if wish is None else wish
+            target = self.arena.free.find(count) if requested is None else requested
             mapped = self.arena.scratched(target, count)
             if mapped:
                 self.free_event(target, mapped, sleepable=sleepable)
@@ -70,11 +70,11 @@ class Answers:
                     self.arena.defer(target, mapped)
             self.arena.refuse_scratched(target, count, mapped, sleepable=sleepable)
         if page < 0:
-            self.alloc_event(wish, count, wished, 0, sleepable=sleepable)
+            self.alloc_event(requested, count, requested_addr, 0, sleepable=sleepable)
             return page
         self.arena.allocate(page, count)
         self.live.append((page, count))
-        self.alloc_event(page, count, wished, self.uaddr(page), sleepable=sleepable)
+        self.alloc_event(page, count, requested_addr, self.uaddr(page), sleepable=sleepable)
         return page
 
     def alloc_event(
@@ -163,7 +163,7 @@ class Answers:
         if arena.state(page) != Pte.NONE:
             return
         if arena.touch == Touch.SCRATCH:
-            arena.note(page, Pte.SCRATCH)
+            arena.set_pte(page, Pte.SCRATCH)
             self.scratched.append(page)
             self.kernel_event(page, Outcome.SCRATCH_INSTALLED)
         else:
@@ -178,7 +178,7 @@ class Answers:
             write=self.rng.random() < 0.5,
             outcome=outcome,
             # kernels without scratch pages do not ask whose fault it is
-            prog=self.facts.arena if self.arena.touch == Touch.SCRATCH else None,
+            prog=self.info.arena if self.arena.touch == Touch.SCRATCH else None,
         )
 
     def prog_touch(self, page: int) -> None:
@@ -195,5 +195,5 @@ class Answers:
             addr=self.kaddr(page),
             write=write,
             outcome=Outcome.IGNORED if write == right else Outcome.ZEROED,
-            prog=self.facts.arena,
+            prog=self.info.arena,
         )
