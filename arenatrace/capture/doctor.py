@@ -1,6 +1,6 @@
-"""What this machine offers for live capture, each thing looked at on its own.
+"""Requirements of live capture on this machine, each checked on its own.
 
-``record`` stops at the first thing that is missing; a checkup names all of them at once.
+``record`` stops at the first missing requirement; a checkup names all of them.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from arenatrace.errors import UnsupportedError
 
 @dataclass(frozen=True)
 class Check:
-    """One thing recording needs: whether it is there, and if not, the way out."""
+    """One requirement: whether it is met, and if not, what to do."""
 
     name: str
     ok: bool
     detail: str
     hint: str = ""
-    #: Recording cannot do without it.
+    #: Recording is impossible without it.
     required: bool = True
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """All checks, the probe points, and the replay profile of this kernel where it is known."""
+    """All checks, the probe points, and the replay profile of this kernel if known."""
 
     kernel: str
     arch: str
     checks: tuple[Check, ...]
     points: tuple[PointState, ...]
     profile: str | None
-    #: Names of the points that ftrace can reach; None: not known to this user.
+    #: Names of the points that ftrace can attach to; None: not readable for this user.
     attachable: frozenset[str] | None
     readers: tuple[StreamReader, ...]
 
     def can_attach(self, point: Point) -> bool | None:
-        """Whether a probe can be attached to ``point``; None if it is not known."""
+        """Return whether a probe can be attached to ``point``; None if unknown."""
         if self.attachable is None or point.is_iterator:
             return None
         return point.function in self.attachable
 
     @property
     def can_record(self) -> bool:
-        """Whether ``arenatrace record`` would start."""
+        """Return whether ``arenatrace record`` would start."""
         return all(check.ok for check in self.checks if check.required)
 
 
@@ -72,7 +72,7 @@ def _try(name: str, look: Callable[[], Any], found: Callable[[Any], str]) -> tup
 
 
 def _lockdown() -> Check:
-    """What the lockdown LSM forbids; that it forbids recording is said by the privileges."""
+    """Check the lockdown LSM. Whether it forbids recording is part of the privileges."""
     mode = privileges.lockdown()
     return Check("lockdown", mode != "confidentiality", mode or "not there", required=False)
 
@@ -90,7 +90,7 @@ def _attachable(found: frozenset[str] | None) -> Check:
 
 
 def _readers(readers: tuple[StreamReader, ...]) -> Check:
-    """Whoever reads the kernel's own reports takes them away from everyone else."""
+    """Check for readers of the kernel reports. A report is delivered to one reader only."""
     reading = [f"{each.comm} (pid {each.pid})" for each in readers if each.tracelog]
     holding = [f"{each.comm} (pid {each.pid})" for each in readers if not each.tracelog]
     said = []
@@ -112,7 +112,7 @@ def _readers(readers: tuple[StreamReader, ...]) -> Check:
 
 
 def checkup() -> Checkup:
-    """Look at everything ``record`` needs; nothing is compiled, loaded or attached."""
+    """Check every requirement of ``record``; nothing is compiled, loaded or attached."""
     release = machine.release()
     checks = [
         _try("privileges", privileges.require, lambda _: "enough to load tracing programs")[0],

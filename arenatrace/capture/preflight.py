@@ -1,4 +1,4 @@
-"""What the running kernel offers for a recording."""
+"""The running kernel, as far as a recording depends on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arenatrace.capture.probes.bcc_module import import_bcc, require_headers
 
 @dataclass(frozen=True)
 class Kernel:
-    """Its types, the offsets the probes need, and the points of the level asked for."""
+    """BTF of the kernel, the offsets the probes need, and the points of the requested level."""
 
     btf: Btf
     offsets: dict[str, int]
@@ -21,9 +21,14 @@ class Kernel:
 
     @classmethod
     def detect(cls, level: str, *, without_recovery: bool = False) -> Kernel:
-        """Find out, or raise UnsupportedError for the first thing that is missing.
+        """Detect the kernel's features.
 
-        ``without_recovery``: a kernel in which kernel-side faults are oopses will do.
+        Args:
+            level: a ``schema.Level``.
+            without_recovery: accept a kernel in which kernel-side faults are oopses.
+
+        Raises:
+            UnsupportedError: for the first requirement that is missing.
         """
         privileges.require()
         btf = Btf.of_running_kernel()

@@ -117,10 +117,10 @@ def test_stacks_of_two_cpus_are_not_mixed_up(
     """Each CPU runs its own copy of the program, with one call site for each kind of operation."""
     storm = storms["stacks"]
     assert "nothing lost" in storm.log
-    line = re.search(r"stacks: ([\d,]+) recognised.*; ([\d,]+) others walked", storm.log)
+    line = re.search(r"stacks: ([\d,]+) recognised .*, ([\d,]+) walked", storm.log)
     assert line is not None, storm.log
     recognised, walked = (int(number.replace(",", "")) for number in line.groups())
-    figures(f"stacks on two CPUs: {recognised:,} recognised, {walked:,} others walked")
+    figures(f"stacks on two CPUs: {recognised:,} recognised, {walked:,} walked")
     assert recognised > 10 * walked
     kinds = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
     rows = storm.events().filter(pl.col("kind").is_in([int(kind) for kind in kinds]))

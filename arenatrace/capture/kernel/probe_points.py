@@ -1,4 +1,4 @@
-"""The probe points: what each gives, and what a recording lacks without it."""
+"""Probe points: what each provides, and what a recording lacks without it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from arenatrace.schema import Level
 
 @dataclass(frozen=True)
 class Point:
-    """One kernel function the probes hook (or one BPF iterator they run).
+    """A kernel function that the probes hook, or a BPF iterator that they run.
 
-    ``params`` are the parameter names the probe was written for: a function of the same
-    name with others is another function, and is left alone.
+    ``params`` are the parameter names that the probe expects: a function of the same name with
+    other parameters is not probed.
     """
 
     function: str
     params: tuple[str, ...]
     gives: str
-    #: Without this point there is nothing to record.
+    #: A recording is impossible without it.
     essential: bool = False
-    #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
+    #: It fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
     per_page_operation: bool = False
-    #: Machine, as uname -m has it, that has such a function; empty: all of them.
+    #: Machine, as uname -m prints it, that has this function; empty: all.
     arch: str = ""
-    #: Another point that gives the same and more: with it, this one is left alone.
+    #: Another point that provides the same and more; if that exists, this one is not used.
     instead_of: str = ""
 
     @property
     def is_iterator(self) -> bool:
-        """A BPF iterator, which is run, not attached."""
+        """Return whether this is a BPF iterator, which is run instead of attached."""
         return self.function.startswith("bpf_iter_")
 
     @property
@@ -157,11 +157,10 @@ class PointState:
 
 
 def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[PointState]:
-    """Find out which points this kernel has.
+    """Return the state of every point in this kernel.
 
-    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` is
-    what ``struct_offsets.offsets`` found: a probe whose optional members are missing is not
-    present.
+    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` comes
+    from ``struct_offsets.offsets``: a probe whose optional members are missing is not present.
     """
     needs = {
         function: "AT_OFF_" + "__".join((struct_name, *path))
@@ -174,7 +173,7 @@ def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[P
             continue
         function = btf.function(point.function)
         if any(state.present and state.point.function == point.instead_of for state in states):
-            # not missing: what it would give comes from the other one
+            # not missing: the other point provides it
             continue
         if function is None:
             states.append(PointState(point, False, "this kernel has no such function"))
@@ -189,7 +188,7 @@ def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[P
 
 
 def require_essential(states: list[PointState]) -> None:
-    """Raise UnsupportedError if a point is missing that a recording is mostly made for."""
+    """Raise UnsupportedError if an essential point is missing."""
     for state in states:
         if state.point.essential and not state.present:
             raise UnsupportedError(
@@ -199,12 +198,12 @@ def require_essential(states: list[PointState]) -> None:
 
 
 def level_macros(level: str) -> tuple[str, ...]:
-    """What ``level`` compiles into the probes."""
+    """Return the macros of ``level``."""
     return ("AT_STACKS",) if level == Level.STACKS else ()
 
 
 def at_level(states: list[PointState], level: str) -> list[PointState]:
-    """``states`` of the points that ``level``, a ``schema.Level``, wants."""
+    """Return the ``states`` of the points that ``level``, a ``schema.Level``, uses."""
     return [
         state for state in states if level != Level.FAULTS or not state.point.per_page_operation
     ]

@@ -1,7 +1,7 @@
-"""The records of variable meaning that the probes send beside the events.
+"""Records of the metadata ring.
 
-The layouts are those of ``probes/arena_events.h``; a test compiles that header and
-compares sizes and offsets.
+The layouts are those of ``probes/arena_events.h``; a test compiles that header and compares sizes
+and offsets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NoteType(IntEnum):
     PAGE_STACK = 8
 
 
-#: Bytes of struct at_note, which starts every note: type, flags, ts_ns, key.
+#: struct at_note, which starts every note: type, flags, ts_ns, key.
 HEAD = struct.Struct("<IIQQ")
 ARENA = struct.Struct("<QQQIII4x16s")
 PROG = struct.Struct("<QQQIIIII4x8s16s128s")
@@ -62,7 +62,7 @@ _SYMBOL = re.compile(
 
 @dataclass(frozen=True)
 class ArenaNote:
-    """What an arena looked like at ``ts_ns``; addresses 0 where not yet set."""
+    """An arena at ``ts_ns``; addresses are 0 where not yet set."""
 
     ts_ns: int
     ptr: int
@@ -78,7 +78,7 @@ class ArenaNote:
 
 @dataclass(frozen=True)
 class ProgNote:
-    """A program's identity; ``key`` is its struct bpf_prog_aux *."""
+    """A program; ``key`` is its struct bpf_prog_aux *."""
 
     ts_ns: int
     key: int
@@ -127,7 +127,7 @@ class StringsNote:
 
 @dataclass(frozen=True)
 class FaultStackNote:
-    """The stack of a fault and the program the kernel blamed for it (start 0: none)."""
+    """The stack of a fault and its blamed program (start 0: none)."""
 
     ts_ns: int
     cpu: int
@@ -143,7 +143,7 @@ class FaultStackNote:
 
 @dataclass(frozen=True)
 class SymbolNote:
-    """The kernel's own name for a code address; name None where it has none."""
+    """The kernel's name for a code address; name None where it has none."""
 
     ts_ns: int
     addr: int
@@ -155,7 +155,7 @@ class SymbolNote:
 
 @dataclass(frozen=True)
 class PageStackNote:
-    """A stack that led to page operations; their events carry ``hash`` instead of it."""
+    """A stack of page operations; their events have ``hash`` in its place."""
 
     hash: int
     frames: tuple[int, ...]
@@ -187,7 +187,7 @@ def parse(raw: bytes) -> Note:
         raise ValueError(f"note of {len(raw)} bytes")
     kind, flags, ts_ns, key = HEAD.unpack_from(raw)
     note_type = NoteType(kind)
-    # the ring rounds nothing up: a record has exactly the size that was reserved
+    # a record has exactly the reserved size: the ring does not round up
     if len(raw) != SIZES[note_type]:
         raise ValueError(f"{note_type.name} note of {len(raw)} bytes")
     return _PARSERS[note_type](raw, flags, ts_ns, key)

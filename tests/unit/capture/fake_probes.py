@@ -54,7 +54,7 @@ class FakeProbes:
         self.late: list[dict[str, Any]] = []
         self.closed = 0
         self.switched: list[bool] = []
-        self.doubt: StackMismatch | None = None
+        self.mismatch: StackMismatch | None = None
 
     def send(self, *values: dict[str, Any]) -> None:
         """Put events into their ring."""
@@ -106,7 +106,7 @@ class FakeProbes:
 
     def stack_mismatch(self) -> StackMismatch | None:
         """What a test says of remembered stacks."""
-        return self.doubt
+        return self.mismatch
 
     def stack_cache_counts(self) -> dict[str, int]:
         """Stacks were asked for."""

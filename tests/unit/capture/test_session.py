@@ -89,11 +89,11 @@ def test_losses_are_rows_once(probes: FakeProbes, tmp_path: Path) -> None:
 
 def test_recognised_stacks_that_may_be_wrong_are_a_loss(probes: FakeProbes, tmp_path: Path) -> None:
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    probes.doubt = StackMismatch(127, now + 3_000_000_000)
+    probes.mismatch = StackMismatch(127, now + 3_000_000_000)
     result = run(probes, Plan(tmp_path / "run.atrace", duration_s=0.01))
     assert result.lost[DOUBTFUL_STACKS] == 127
-    (notice,) = [each for each in result.notices if "taken for another" in each]
-    until = re.search(r" (\S+) s after the beginning: .* 127 may ", notice)
+    (notice,) = [each for each in result.notices if "wrong stack" in each]
+    until = re.search(r" (\S+) s after the start: 127 earlier ", notice)
     assert until is not None
     assert 2 < float(until[1]) <= 3
 

@@ -193,7 +193,7 @@ def test_a_storm_shortens_the_time_kept_and_says_so(
     (window,) = flight.windows()
     first, _last = times(window)
     assert first > 41
-    assert "there was no room for the whole time asked for (--max-size)" in window.notices
+    assert "the retained time is shorter than --keep, for want of space (--max-size)" in window.notices
 
 
 @pytest.mark.parametrize("torn", [0, 3])

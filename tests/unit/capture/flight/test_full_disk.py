@@ -59,12 +59,12 @@ def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) 
     flight.event(Kind.LOST, ret=int(Kind.PAGE_ALLOC), pages=3)
     flight.wait(1)
     assert len(flight.said) == 1
-    assert "no space left on the device: nothing is kept until there is" in flight.said[0]
+    assert "no space left on the device: recording pauses until there is" in flight.said[0]
     # the room it had is given back
     assert list((flight.folder / SEGMENTS).glob("*.atrace")) == []
     disk.full = False
     flight.wait(5)
-    assert flight.said[1:] == [f"{flight.folder}: there is room again: recording"]
+    assert flight.said[1:] == [f"{flight.folder}: space is available again: recording"]
     assert flight.new_files > new_files
     flight.event(Kind.KERNEL_FAULT)
     flight.wait(2)

@@ -160,7 +160,7 @@ def test_the_root_is_a_cgroup(mounted: tuple[Path, Path]) -> None:
 def test_missing_cgroup_is_refused(mounted: tuple[Path, Path], word: str) -> None:
     root, mountinfo = mounted
     (root.parent / "outside").mkdir()
-    with pytest.raises(UsageError, match="there is no such cgroup") as caught:
+    with pytest.raises(UsageError, match="no such cgroup") as caught:
         find_cgroup(word, mountinfo)
     assert "system.slice, user.slice" in caught.value.hint
 
@@ -168,5 +168,5 @@ def test_missing_cgroup_is_refused(mounted: tuple[Path, Path], word: str) -> Non
 def test_cgroup_namespace_hides_the_root(tmp_path: Path) -> None:
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text("31 24 0:26 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
-    with pytest.raises(UsageError, match="is not to be seen here"):
+    with pytest.raises(UsageError, match="is not visible here"):
         find_cgroup("/", mountinfo)
