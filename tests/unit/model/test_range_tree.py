@@ -89,7 +89,7 @@ def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
 
 def test_ranges_that_are_gone_leave_nothing_behind() -> None:
     tree = RangeTree(4096)
-    tree.restart()
+    tree.set_all()
     for round_ in range(9000):
         assert tree.take(tree.find(1 + round_ % 3), 1)
         tree.give(0, 1)
