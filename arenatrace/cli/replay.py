@@ -46,7 +46,7 @@ def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     with opened.reading():
         result = replay_trace(opened, profile, jobs)
         other = None
