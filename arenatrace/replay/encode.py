@@ -1,4 +1,4 @@
-"""Encode columns of the table ``events`` for the model, in whole batches.
+"""Encode columns of the table ``events`` for the model, batch by batch.
 
 ``arenatrace.model.ops.encode`` defines the encoding of one event; tests compare the two. Arrays
 are as narrow as their values allow, because encoding is the largest cost outside the model.
@@ -95,14 +95,14 @@ def _ops(info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey) -> 
         (ops.WRITE, _is(kind, Kind.PROG_FAULT) & columns["write"]),
     ):
         op |= rows * np.int32(bit)
-    few = np.flatnonzero(_is(kind, Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT))
-    op[few] |= columns["outcome"][few].astype(np.int32) << ops.RESULT_SHIFT
-    few = np.flatnonzero(reserve & given)
-    failed = ret[few]
+    rows_at = np.flatnonzero(_is(kind, Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT))
+    op[rows_at] |= columns["outcome"][rows_at].astype(np.int32) << ops.RESULT_SHIFT
+    rows_at = np.flatnonzero(reserve & given)
+    failed = ret[rows_at]
     errno = np.select([failed == -22, failed == -16], [ops.EINVAL, ops.EBUSY], ops.OTHER_ERRNO)
-    op[few] |= errno.astype(np.int32) << ops.RESULT_SHIFT
-    few = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
-    op[few] |= _blame(info, columns["prog"][few], owner)
+    op[rows_at] |= errno.astype(np.int32) << ops.RESULT_SHIFT
+    rows_at = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
+    op[rows_at] |= _blame(info, columns["prog"][rows_at], owner)
     op |= _node_bits(info.nodes, columns["node"], alloc, refused)
     if survey.untimed_losses or survey.narrowed:
         op |= np.int32(ops.LOSSY)
@@ -152,14 +152,16 @@ def _pages(info: ops.ArenaInfo, columns: Columns) -> Ints:
     has_page |= alloc & (given | (addr != 0))
     agree = (stated == ops.NO_PAGE) | (stated == computed)
     page = np.where(has_page, np.where(agree, computed, ops.BAD_PAGE), stated)
-    few = np.flatnonzero(alloc & given)
-    page[few[~_possible(info.user_vm_start, computed[few], addr[few], ret[few])]] = ops.BAD_PAGE
+    rows_at = np.flatnonzero(alloc & given)
+    page[
+        rows_at[~_possible(info.user_vm_start, computed[rows_at], addr[rows_at], ret[rows_at])]
+    ] = ops.BAD_PAGE
     if info.kern_vm_start is not None:
         faults = _is(kind, Kind.KERNEL_FAULT, Kind.PROG_FAULT) & columns["has_addr"]
-        few = np.flatnonzero(faults)
-        at = _fault_pages(info.kern_vm_start, info.user_vm_start, addr[few])
-        agree = (stated[few] == ops.NO_PAGE) | (stated[few] == at)
-        page[few] = np.where(agree, at, ops.BAD_PAGE)
+        rows_at = np.flatnonzero(faults)
+        computed_at = _fault_pages(info.kern_vm_start, info.user_vm_start, addr[rows_at])
+        agree = (stated[rows_at] == ops.NO_PAGE) | (stated[rows_at] == computed_at)
+        page[rows_at] = np.where(agree, computed_at, ops.BAD_PAGE)
     return page
 
 

@@ -80,7 +80,7 @@ class RangeTree:
             for start in self.buckets[size]
         ]
 
-    # ---- the whole set ----
+    # ---- all pages ----
 
     def set_all(self) -> None:
         """Make all pages free, like range_tree_set() of the whole user range."""

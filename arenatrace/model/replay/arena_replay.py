@@ -32,7 +32,7 @@ _GAP_SEARCH = 128
 
 @dataclass(frozen=True)
 class Divergence:
-    """One event that cannot have happened as recorded."""
+    """One event that is impossible as recorded."""
 
     seq: int
     kind: str

@@ -42,7 +42,7 @@ class Checker(State):
             return None
         if not self.alive and kind not in _AFTER_DESTROY:
             return Contradiction(
-                "no event", Kind(kind).label, "the arena had been destroyed before this event"
+                "no event", Kind(kind).label, "the arena was destroyed before this event"
             )
         handler = _HANDLERS[kind]
         if handler is None:

@@ -65,7 +65,7 @@ _REFUSED = frozenset({REFUSED, REFUSED | SLEEPABLE})
 _REFUSED_AT = frozenset({REFUSED_AT, REFUSED_AT | SLEEPABLE})
 _RESERVES = frozenset({RESERVED, RESERVE_BUSY, RESERVE_OUTSIDE})
 _PROG = frozenset({PROG_LOAD, PROG_STORE})
-#: Refused for an argument, whatever the state of the arena.
+#: Refused because of an argument, in any state of the arena.
 _INVALID_REQUESTS = frozenset(
     {
         *(op | MISALIGNED for op in _REFUSED_AT),

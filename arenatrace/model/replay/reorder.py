@@ -21,8 +21,8 @@ from arenatrace.schema import Kind
 REORDER_WINDOW_NS = 10_000_000
 
 #: Positions searched before the contradiction, in three steps, and after it.
-_BEHIND = (24, 96, 512)
-_AHEAD = 24
+_BEFORE = (24, 96, 512)
+_AFTER = 24
 #: Most positions that one event moves, and most events that move.
 _REACH = 8
 _DEPTH = 3
@@ -68,26 +68,26 @@ def find_order(
     reached = 0
     checker = start.copy()
     checkers: list[tuple[int, Checker]] = []
-    for behind in sorted({max(0, bad - back) for back in _BEHIND}):
-        for position in range(reached, behind):
+    for base_at in sorted({max(0, bad - back) for back in _BEFORE}):
+        for position in range(reached, base_at):
             checker.check(order[position])
-        reached = behind
-        checkers.append((behind, checker.copy()))
-    end = min(len(order), bad + _AHEAD)
+        reached = base_at
+        checkers.append((base_at, checker.copy()))
+    end = min(len(order), bad + _AFTER)
     tried_from = len(order)
-    for behind, base in reversed(checkers):
-        local = order[behind:end]
+    for base_at, base in reversed(checkers):
+        local = order[base_at:end]
         effort = _THOROUGH if thorough else _QUICK
-        found = _search(base, segment, local, bad - behind, tried_from - behind, effort)
+        found = _search(base, segment, local, bad - base_at, tried_from - base_at, effort)
         # A thorough search may need two moves, with only one of them farther back.
-        tried_from = len(order) if thorough else behind
+        tried_from = len(order) if thorough else base_at
         if found is not None:
             local, survived = found
-            new = order[:behind] + local + order[end:]
+            new = order[:base_at] + local + order[end:]
             for index in local[:survived]:
                 base.check(index)
-            return base, new, behind + survived
-        if behind == 0:
+            return base, new, base_at + survived
+        if base_at == 0:
             break
     return None
 
@@ -146,13 +146,13 @@ def _survives(base: Checker, order: list[int], bad: int) -> int:
 
 def worker_overlaps(segment: Segment, order: list[int], at: int) -> bool:
     """Return whether the event at ``at`` overlaps, while no two other threads do."""
-    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    near = order[max(0, at - _BEFORE[1]) : at + _AFTER]
     return _overlaps(segment, near, order[at]) and not threads_overlap(segment, order, at)
 
 
 def threads_overlap(segment: Segment, order: list[int], at: int) -> bool:
     """Return whether two threads other than the worker overlap near position ``at``."""
-    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    near = order[max(0, at - _BEFORE[1]) : at + _AFTER]
     others = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
     return any(
         may_swap(segment, first, second) for first, second in pairwise(others) if first < second
