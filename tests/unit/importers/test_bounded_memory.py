@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.importers.collect import capture, collect
+
+pytestmark = pytest.mark.slow
 
 _MIB = 1 << 20
 _BYTES = 200 * _MIB

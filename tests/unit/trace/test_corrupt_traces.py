@@ -14,6 +14,8 @@ from arenatrace.trace.reader import open_trace
 from tests.data.trace_builder import KERN, TraceBuilder
 from tests.unit.trace.commands import exit_code_and_errors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("table", list(schema.TABLES))
 def test_truncated_parquet_file_is_refused(

@@ -19,6 +19,8 @@ from arenatrace.trace.reader import open_trace
 from tests.data.trace_builder import TraceBuilder
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 _SAMPLE = ROOT / "sample_traces" / "two-programs.atrace"
 
 

@@ -21,6 +21,8 @@ from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.reader import open_trace
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = ROOT / "sample_traces" / "two-programs.atrace"
 
 
