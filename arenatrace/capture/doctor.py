@@ -74,7 +74,7 @@ def _try(name: str, look: Callable[[], Any], found: Callable[[Any], str]) -> tup
 def _lockdown() -> Check:
     """Check the lockdown LSM. Whether it forbids recording is part of the privileges."""
     mode = privileges.lockdown()
-    return Check("lockdown", mode != "confidentiality", mode or "not there", required=False)
+    return Check("lockdown", mode != "confidentiality", mode or "off", required=False)
 
 
 def _attachable(found: frozenset[str] | None) -> Check:
@@ -82,11 +82,11 @@ def _attachable(found: frozenset[str] | None) -> Check:
         return Check(
             "ftrace",
             False,
-            "whether the points can be attached to is not known",
+            "cannot read the list of traceable functions",
             "mount -t tracefs none /sys/kernel/tracing, and run as root",
             required=False,
         )
-    return Check("ftrace", True, "lists what can be attached to", required=False)
+    return Check("ftrace", True, "list of traceable functions read", required=False)
 
 
 def _readers(readers: tuple[StreamReader, ...]) -> Check:
@@ -97,14 +97,14 @@ def _readers(readers: tuple[StreamReader, ...]) -> Check:
     if reading:
         said.append(f"reading: {', '.join(reading)}")
     if holding:
-        said.append(f"hold programs and may read: {', '.join(holding[:5])}")
+        said.append(f"may read (programs open): {', '.join(holding[:5])}")
         if len(holding) > 5:
             said.append(f"and {len(holding) - 5} more")
     return Check(
         "streams",
         not reading,
-        "; ".join(said) or "nobody is seen who could read the kernel's reports",
-        "a recording is not affected; reports that others read are missing from a tracelog"
+        "; ".join(said) or "no other reader of the kernel's reports found",
+        "recordings are not affected; a report that another reader takes is missing from tracelog"
         if reading
         else "",
         required=False,
@@ -115,27 +115,31 @@ def checkup() -> Checkup:
     """Check every requirement of ``record``; nothing is compiled, loaded or attached."""
     release = machine.release()
     checks = [
-        _try("privileges", privileges.require, lambda _: "enough to load tracing programs")[0],
+        _try("privileges", privileges.require, lambda _: "sufficient to load tracing programs")[0],
         _lockdown(),
         _try("headers", lambda: require_headers(release), lambda _: f"for {release}")[0],
         _try("bcc", import_bcc, lambda bcc: f"version {getattr(bcc, '__version__', 'unknown')}")[0],
-        _try("probes", probes_dir, lambda _: "their source is installed")[0],
+        _try("probes", probes_dir, lambda _: "source installed")[0],
     ]
     readers = tuple(stream_readers())
     attachable = traceable(frozenset(point.function for point in POINTS))
     checks += [_attachable(attachable), _readers(readers)]
-    check, btf = _try("BTF", Btf.of_running_kernel, lambda _: "the kernel describes its types")
+    check, btf = _try("BTF", Btf.of_running_kernel, lambda _: "kernel type information found")
     checks.append(check)
     if btf is None:
         unknown = tuple(PointState(point, False, "unknown without BTF") for point in POINTS)
         return Checkup(release, machine.arch(), tuple(checks), unknown, None, attachable, readers)
     check, members = _try(
-        "structures", lambda: offsets(btf), lambda found: f"{len(found)} members where expected"
+        "structures", lambda: offsets(btf), lambda found: f"{len(found)} struct members found"
     )
     checks.append(check)
     states = survey(btf, members or {})
     checks.append(
-        _try("recovery", lambda: require_essential(states), lambda _: "faults are recovered")[0]
+        _try(
+            "recovery",
+            lambda: require_essential(states),
+            lambda _: "kernel recovers from arena faults",
+        )[0]
     )
     generation = profile.detect(profile.features(btf))
     return Checkup(

@@ -115,9 +115,9 @@ def _field(label: str, value: str) -> Text:
 def _location(explanation: Mapping[str, Any]) -> Iterator[Text]:
     fault, arena = explanation["fault"], explanation["arena"]
     when = since(fault["ts_ns"], explanation["trace"]["start_ts_ns"])
-    yield _field(
-        "fault", f"#{fault['fault']} of {explanation['total']:,}, {when}, {fault['side']} side"
-    )
+    side = "kernel-side" if fault["side"] == "kernel" else "program-side"
+    number = f"#{fault['fault']} of {explanation['total']:,}"
+    yield _field("fault", f"{number}, {when}, {side}")
     others = explanation["same_signature"] - 1
     also = f", {count(others, 'other fault')} with it" if others else ""
     yield _field("signature", f"{harmless(fault['signature'])}{also}")

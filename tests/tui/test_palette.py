@@ -8,6 +8,8 @@ from arenatrace.tui.views.fault import FaultView
 from arenatrace.tui.views.map import MapView
 from tests.tui.drive import NARROW, SAMPLES, Driver, app_of, drive
 
+pytestmark = pytest.mark.slow
+
 TWO = SAMPLES / "two-programs.atrace"
 
 

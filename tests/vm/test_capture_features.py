@@ -74,8 +74,8 @@ def test_program_filter_records_its_faults_and_the_pages_of_its_arena(out: Path)
     trace = _trace(out, "program")
     assert _recorded_faults(trace.path) == _true_faults(_truth(out, "all"), "beta")
     assert _arenas(trace, *_PAGES) == {"beta_arena"}
-    notice = "filtered when it was recorded: --program beta"
-    assert notice in trace.notices
+    notice = "recorded with filters: --program beta"
+    assert notice in trace.warnings
     replay = json.loads(status_of("replay", trace.path, "--json")[1])
     assert (replay["verdict"], replay["divergences"]) == ("inconclusive", [])
 
@@ -127,7 +127,7 @@ def test_next_flight_recorder_seals_the_segments_of_a_killed_one(out: Path) -> N
     assert f"the last recorder here was cut off: {window.name}" in log
     trace = open_trace(window)
     assert trace.meta.sealed
-    assert "the recorder was killed, or the machine went down" in trace.notices
+    assert "the recorder was killed, or the machine went down" in trace.warnings
     truth = _truth(out, "flight")
     # killed a second after the last fault: the events flushed by then are there
     found, wanted = (

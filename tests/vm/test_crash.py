@@ -99,7 +99,7 @@ def _check(cut: Interrupted) -> tuple[int, float]:
     assert sorted(rows["seq"]) == list(range(len(rows)))
     assert len(rows) >= cut.flushed
     if not trace.meta.sealed:
-        assert any("not sealed" in notice for notice in trace.notices), trace.notices
+        assert any("not sealed" in notice for notice in trace.warnings), trace.warnings
     assert Kind.LOST not in set(rows["kind"])
     status, _ = status_of("summary", cut.path, "--json")
     assert status in (0, 1, 4)
@@ -164,7 +164,7 @@ def _complete_bytes(file: Path) -> int:
 
 def _torn(trace: Trace) -> dict[str, int]:
     """Return the torn bytes that the reader reports, by table."""
-    matches = (re.fullmatch(_TORN, notice) for notice in trace.notices)
+    matches = (re.fullmatch(_TORN, notice) for notice in trace.warnings)
     return {match[1]: int(match[2].replace(",", "")) for match in matches if match is not None}
 
 
@@ -187,7 +187,7 @@ def test_full_disk_ends_the_recording_but_not_the_command(
     rows = trace.scan("events").collect()
     assert sorted(rows["seq"]) == list(range(len(rows)))
     assert len(rows) > 1000
-    assert any("no space left" in notice for notice in trace.notices), trace.notices
+    assert any("no space left" in notice for notice in trace.warnings), trace.warnings
     assert trace.meta.command_status == 7
     assert status_of("summary", out / "full.atrace", "--json")[0] in (0, 1, 4)
     figures(f"a disk of 4 MiB: {len(rows):,} events recorded")
@@ -211,7 +211,7 @@ def test_panic_loses_the_last_seconds_only(lab: Lab, figures: Callable[[str], No
     trace = cut.trace()
     rows = cut.events(trace)
     assert sorted(rows["seq"]) == list(range(len(rows)))
-    assert any("not sealed" in notice for notice in trace.notices)
+    assert any("not sealed" in notice for notice in trace.warnings)
     # the crash may cut a file inside a message: the reader must report exactly those bytes
     torn = {}
     for file in cut.path.glob("*.arrows"):

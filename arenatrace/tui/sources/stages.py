@@ -34,7 +34,7 @@ def head(trace: Trace) -> Snapshot:
     return Snapshot(
         path=trace.path,
         meta=trace.meta,
-        notices=tuple(trace.notices),
+        notices=tuple(trace.warnings),
         events=events,
         totals={"lost": sum(trace.lost.values())},
         stage="counting events",

@@ -134,7 +134,7 @@ class Inflow:
                     self._torn = (pending, self._clock())
 
         try:
-            for batch in follow(self._path, table, self._stopped, looks=looks, waits=waits):
+            for batch in follow(self._path, table, self._stopped, on_poll=looks, on_wait=waits):
                 self._queues[table].put(frame_of(batch), self._stopped)
         except ArenatraceError as error:
             self.error = error.message

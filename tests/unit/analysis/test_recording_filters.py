@@ -78,7 +78,7 @@ def test_recording_filters_are_shown_by_every_command(
     for command in ("summary", "faults"):
         run([command, str(path)])
         errors = capsys.readouterr().err
-        assert "filtered when it was recorded: --arena a --arena 7 --cgroup /c" in errors
+        assert "recorded with filters: --arena a --arena 7 --cgroup /c" in errors
     run(["summary", str(path), "--json"])
     found = json.loads(capsys.readouterr().out)["trace"]["filters"]
     assert found == {"arena": ["a", "7"], "cgroup": ["/c"]}

@@ -1,4 +1,4 @@
-"""Wrong, missing and unknown members of meta.json."""
+"""meta.json: a wrong, missing or newer member is refused with exit code 3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arenatrace import schema
 from arenatrace.errors import TraceError
 from arenatrace.trace.meta import MAX_META_BYTES, Meta, parse_meta
 from tests.data.trace_builder import sample_meta
-from tests.unit.trace.corrupting import look
+from tests.unit.trace.commands import exit_code_and_errors
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ from tests.unit.trace.corrupting import look
         ("profile", 1),
     ],
 )
-def test_a_wrong_member_of_meta_is_named(
+def test_meta_with_a_wrong_member_is_refused(
     sealed: Path, tmp_path: Path, name: str, value: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(sealed, tmp_path / "t.atrace")
     file = copy / "meta.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
-    code, errors = look(copy, capsys)
+    code, errors = exit_code_and_errors(copy, capsys)
     assert code == 3
     assert "meta.json" in errors
     if name != "format_version":
@@ -71,7 +71,7 @@ def test_a_wrong_member_of_meta_is_named(
 
 
 @pytest.mark.parametrize("name", ["format_version", "kernel", "start_ts_ns", "sealed"])
-def test_a_missing_member_of_meta_is_named(name: str) -> None:
+def test_meta_without_a_required_member_is_refused(name: str) -> None:
     members = json.loads(sample_meta().to_json())
     del members[name]
     with pytest.raises(TraceError, match=name) as caught:
@@ -93,22 +93,22 @@ def test_a_missing_member_of_meta_is_named(name: str) -> None:
         b" " * (MAX_META_BYTES + 10),
     ],
 )
-def test_a_meta_that_is_no_meta(
+def test_meta_that_is_not_a_json_object_is_refused(
     sealed: Path, tmp_path: Path, text: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(sealed, tmp_path / "t.atrace")
     (copy / "meta.json").write_bytes(text)
-    assert look(copy, capsys)[0] == 3
+    assert exit_code_and_errors(copy, capsys)[0] == 3
 
 
-def test_a_newer_format_is_named_with_the_way_out() -> None:
+def test_meta_of_a_newer_format_is_refused_with_a_hint() -> None:
     members = {**json.loads(sample_meta().to_json()), "format_version": 7}
     with pytest.raises(TraceError, match="format version 7, this arenatrace reads 1") as caught:
         parse_meta(json.dumps(members))
     assert "upgrade arenatrace" in caught.value.hint
 
 
-def test_meta_survives_the_way_through_json() -> None:
+def test_meta_survives_a_round_trip_through_json() -> None:
     meta = sample_meta(
         command=("a", "b c", "\udcff"),
         lost={"ring": 3},
@@ -122,17 +122,17 @@ def test_meta_survives_the_way_through_json() -> None:
     assert json.loads(meta.to_json())["format_version"] == schema.FORMAT_VERSION
 
 
-def test_members_of_meta_that_are_not_known_are_ignored() -> None:
+def test_meta_ignores_unknown_members() -> None:
     members = {**json.loads(sample_meta().to_json()), "later": {"x": [1]}}
     assert parse_meta(json.dumps(members)) == sample_meta()
 
 
-def test_a_meta_json_that_is_no_file_is_refused_and_not_waited_for(
+def test_meta_that_is_a_fifo_is_refused_without_blocking(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(sealed, tmp_path / "t.atrace")
     (copy / "meta.json").unlink()
     os.mkfifo(copy / "meta.json")
-    code, errors = look(copy, capsys)
+    code, errors = exit_code_and_errors(copy, capsys)
     assert code == 3
     assert "not a regular file" in errors

@@ -72,7 +72,7 @@ def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) 
     (window,) = flight.windows()
     # it begins when there was room again, and knows what was there by then
     assert times(window) == (42, 47)
-    assert any("the disk was full before" in notice for notice in window.notices)
+    assert any("the disk was full before" in notice for notice in window.warnings)
     assert window.scan("arenas").collect()["ptr"].to_list() == [1]
     assert recorder.lost == {NO_ROOM: 11}
     assert any("the disk was full for some time" in notice for notice in recorder.notices)
