@@ -283,7 +283,7 @@ def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() 
 
 def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """A screen that is left on for days, and walked round in, remembers no more than that."""
-    monkeypatch.setattr("arenatrace.tui.app._STEPS_BACK", 3)
+    monkeypatch.setattr("arenatrace.tui.app._BACK_STEPS", 3)
 
     async def script(driver: Driver) -> None:
         await driver.done()
