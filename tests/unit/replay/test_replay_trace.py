@@ -83,6 +83,7 @@ def _oddities() -> list[SynthEvent]:
     return [SynthEvent(arena=0, **odd, **row) for row in rows]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_two_processes_give_the_result_of_one(
     assert [found.seq for found in many.divergences] == [wrong]
 
 
+@pytest.mark.slow
 def test_replay_uses_one_process_when_semaphores_are_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
