@@ -1,34 +1,33 @@
-"""How fast every fault of a large trace is explained, against other ways on the same data.
+"""Time and memory of explaining every fault of a large trace.
 
     pip install -r bench/requirements.txt
     python -m bench.analysis_bench [--sizes 1e6 1e7] [--data DIRECTORY]
 
+Measured against: DuckDB and pandas on the same data, and a plain scan of it by polars.
+
 Sizes are events; 1e8 needs about 1 GB of disk. ``tests/data/generate_trace.py`` makes the traces;
 they stay in DIRECTORY. Every contender must give this answer, the generator's ground truth:
 
-    of each fault, in order of time: its cause (use-after-free, out-of-bounds, never-allocated or
-    outside-user-range); the last allocation and the last free that covered its page before it,
-    and the nearest page on either side within 8 pages that was live just then with the
-    allocation it belongs to: each with time, first page, number of pages, pid, tid, comm, program
-    and stack id.
+    for each fault, in order of time: its cause (use-after-free, out-of-bounds, never-allocated or
+    outside-user-range); the last allocation and the last free of its page before it; the nearest
+    live page on either side within 8 pages, with its allocation: each with time, first page,
+    number of pages, pid, tid, comm, program and stack id.
 
-- ``scan``: no answer: polars reads every column of the events and sums it. The floor.
-- ``arenatrace``: all of ``faults``: this and attribution by stacks, source lines, evidence as
-  sentences, confidence, consequences, signatures; it takes checksums of the files and knows of
-  deferred frees, reservations, user space, refused allocations, losses and races as well.
-- ``duckdb``: of the plans that were tried the one that was fastest: the pages of all operations,
-  unnested and filtered by a semi join, joined with the questions (each page within 8 of a fault,
-  at its time), the latest of each kind by aggregation, and who did it fetched for those alone.
-- ``duckdb-asof``: the same with ASOF joins of the questions with the operations. Joins without
-  the semi join, and facts carried along instead of fetched, were slower.
-- ``pandas``: the same by ``merge_asof``; up to 1e7 events.
-- ``pandas-loop``: as one begins, a filter of the events for each fault; without who did it, and up
-  to 1e7 events.
+- ``scan``: no answer: polars reads and sums every column of the events. The lower bound.
+- ``arenatrace``: all of ``faults``: the answer, attribution by stacks, source lines, evidence as
+  sentences, confidence, consequences and signatures. It verifies checksums and handles deferred
+  frees, reservations, user space, refused allocations, losses and races.
+- ``duckdb``: the fastest plan that was tried: the pages of all operations, unnested and filtered
+  by a semi join, joined with the queries (each page within 8 of a fault, at its time), the latest
+  of each kind by aggregation, and the callers fetched for those alone.
+- ``duckdb-asof``: ASOF joins of the queries with the operations. Plans without the semi join, or
+  that carry the callers along, were slower.
+- ``pandas``: ``merge_asof``; up to 1e7 events.
+- ``pandas-loop``: a filter of the events for each fault, without callers; up to 1e7 events.
 
-Each contender runs in processes of its own, in turns, the best of ``--rounds`` counts; all use
-two threads unless ``--threads`` says otherwise. Seconds are of the wall and of all CPUs, with
-imports left out: on a machine that is busy with other things the second is the one to look
-at. Memory is the peak of the whole process.
+Each contender runs in its own processes, in turns; the best of ``--rounds`` counts; all use two
+threads unless ``--threads`` says otherwise. Seconds are wall time and CPU time without imports: on
+a busy machine compare CPU time. Memory is the peak of the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The answer of ``analysis_bench.py`` by pandas: without a loop over rows, and as one begins."""
+"""The answer of ``analysis_bench.py`` by pandas: with merge_asof, and with a loop over faults."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pandas as pd
 
 Answer = list[dict[str, Any]]
 
-#: Of an allocation or a free.
+#: Columns of an allocation or a free.
 _WHO = ("ts_ns", "pgoff", "pages", "pid", "tid", "comm", "prog", "stack")
-#: Pages that are looked at on either side, and pages of an arena.
+#: Pages searched on either side of a fault, and pages of an arena.
 _NEAR = 8
 _END = 1 << 16
 
 
 def _done(events: pd.DataFrame) -> pd.DataFrame:
-    """Allocations that gave something, and frees."""
+    """Return successful allocations and frees."""
     return events[
         ((events["kind"] == 4) & (events["ret"] != 0) & events["ret"].notna())
         | ((events["kind"] == 5) & events["sleepable"].eq(other=True))
@@ -26,19 +26,20 @@ def _done(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def answer_in_a_loop(trace: Path) -> Answer:
-    """For each fault, a filter of what was done in its arena before; the pages in plain Python."""
+    """Filter the operations in the arena of each fault; count pages in plain Python."""
     columns = ["ts_ns", "seq", "kind", "arena", "pgoff", "pages", "ret", "sleepable"]
     events = pd.read_parquet(trace / "events.parquet", columns=columns)
     faults = events[events["kind"].isin([9, 10])].sort_values(["ts_ns", "seq"])
-    kept = ["ts_ns", "kind", "pgoff", "pages"]
+    columns_used = ["ts_ns", "kind", "pgoff", "pages"]
     done = _done(events).groupby("arena")
-    arenas = {arena: rows[kept].astype("int64") for arena, rows in done}
+    arenas = {arena: rows[columns_used].astype("int64") for arena, rows in done}
     return [
-        _told(arenas[fault.arena], int(fault.pgoff), fault.ts_ns) for fault in faults.itertuples()
+        _verdict(arenas[fault.arena], int(fault.pgoff), fault.ts_ns)
+        for fault in faults.itertuples()
     ]
 
 
-def _told(rows: pd.DataFrame, page: int, ts_ns: int) -> dict[str, Any]:
+def _verdict(rows: pd.DataFrame, page: int, ts_ns: int) -> dict[str, Any]:
     first, last = page - _NEAR, page + _NEAR
     near = rows[
         (rows["ts_ns"] <= ts_ns) & (rows["pgoff"] <= last) & (rows["pgoff"] + rows["pages"] > first)
@@ -58,8 +59,8 @@ def _told(rows: pd.DataFrame, page: int, ts_ns: int) -> dict[str, Any]:
     elif gone:
         cause = "use-after-free"
     else:
-        beside = page - 1 == below or page + 1 == above
-        cause = "out-of-bounds" if beside else "never-allocated"
+        adjacent = page - 1 == below or page + 1 == above
+        cause = "out-of-bounds" if adjacent else "never-allocated"
     times = (allocated[page], freed[page]) if gone else (None, None)
     return {
         "cause": cause,
@@ -71,15 +72,15 @@ def _told(rows: pd.DataFrame, page: int, ts_ns: int) -> dict[str, Any]:
 
 
 def answer(trace: Path) -> Answer:
-    """The latest allocation and free of each page by merge_asof."""
+    """Find the latest allocation and free of each page by merge_asof."""
     columns = [*_WHO, "seq", "kind", "arena", "ret", "sleepable"]
     events = pd.read_parquet(trace / "events.parquet", columns=columns)
     faults = events[events["kind"].isin([9, 10])].sort_values(["ts_ns", "seq"])
     faults = faults[["ts_ns", "arena", "pgoff"]].reset_index(drop=True).reset_index(names="fault")
     steps = pd.DataFrame({"step": range(-_NEAR, _NEAR + 1)})
-    questions = faults.merge(steps, how="cross")
-    questions["page"] = questions["pgoff"].astype("int64") + questions["step"]
-    questions = questions[questions["page"].between(0, _END - 1)].sort_values("ts_ns")
+    queries = faults.merge(steps, how="cross")
+    queries["page"] = queries["pgoff"].astype("int64") + queries["step"]
+    queries = queries[queries["page"].between(0, _END - 1)].sort_values("ts_ns")
     done = _done(events).drop(columns=["ret", "sleepable", "seq"])
     several = done[done["pages"] > 1]
     several = several.loc[several.index.repeat(several["pages"].astype(int))]
@@ -87,9 +88,9 @@ def answer(trace: Path) -> Answer:
     several = several.assign(page=several["pgoff"].astype("int64") + nth)
     single = done[done["pages"] == 1]
     single = single.assign(page=single["pgoff"].astype("int64"))
-    keys = questions[["arena", "page"]].drop_duplicates()
+    keys = queries[["arena", "page"]].drop_duplicates()
     found = pd.concat([single.merge(keys), several.merge(keys)]).sort_values("ts_ns")
-    rows = questions
+    rows = queries
     for name, kind in (("alloc", 4), ("free", 5)):
         part = found[found["kind"] == kind].drop(columns="kind")
         renamed = {column: f"{name}_{column}" for column in _WHO if column != "ts_ns"}
@@ -102,21 +103,23 @@ def answer(trace: Path) -> Answer:
         "below": rows[(rows["step"] < 0) & rows["live"]].groupby("fault")["page"].max(),
         "above": rows[(rows["step"] > 0) & rows["live"]].groupby("fault")["page"].min(),
     }
-    told = pd.DataFrame({"page": faults["pgoff"].astype("int64")}).assign(**sides)
+    verdicts = pd.DataFrame({"page": faults["pgoff"].astype("int64")}).assign(**sides)
     freed = (own["free"] > own["alloc"]).to_numpy()
-    beside = (told["page"] - told["below"] == 1) | (told["above"] - told["page"] == 1)
-    told.insert(
+    adjacent = (verdicts["page"] - verdicts["below"] == 1) | (
+        verdicts["above"] - verdicts["page"] == 1
+    )
+    verdicts.insert(
         0,
         "cause",
         np.select(
-            [told["page"] >= _END, freed, beside],
+            [verdicts["page"] >= _END, freed, adjacent],
             ["outside-user-range", "use-after-free", "out-of-bounds"],
             "never-allocated",
         ),
     )
     for name, column in (("allocated", "alloc"), ("freed", "free")):
-        told[name] = own[column].where(pd.Series(freed, own.index))
-    dicts = told.drop(columns="page").to_dict("records")
+        verdicts[name] = own[column].where(pd.Series(freed, own.index))
+    dicts = verdicts.drop(columns="page").to_dict("records")
     # Missing numbers are floats in pandas: times in ns are below 2^53 here.
     return [
         {k: v if isinstance(v, str) else None if pd.isna(v) else int(v) for k, v in row.items()}

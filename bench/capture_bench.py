@@ -1,27 +1,29 @@
-"""What recording costs beside perf, bpftrace and BCC, in one boot of the lab.
+"""Cost of recording, in one boot of the lab.
 
     python -m bench.capture_bench [PAIRS [PART,... [FEATURE...]]]
 
-Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU, and has a
-BPF program make PAIRS (default 100,000) pairs of an allocation and a free of one arena page,
-untraced and under each tool. Figures repeat within a few tenths of a per cent on any machine.
+Measured against: perf, bpftrace and BCC's callback, and the untraced program.
 
-task     instructions per pair in the task that is traced: what the probes cost it
-elapsed  the same for all that ran on the one CPU in that time, the tool's own part included. The
-         pairs begin when the tool has come to rest; what it takes to begin stands by itself
-bytes    left on the disk per event (a pair is two events). Ours come out far too small here: a
-         clock that counts instructions is as regular as no real one (see tests/vm/test_storm.py)
+Boots the lab's kernel with a clock that counts instructions (docs/lab.md), on one CPU. A BPF
+program makes PAIRS (default 100,000) pairs of an allocation and a free of one arena page, untraced
+and under each tool. Figures repeat within a few tenths of a per cent on any machine.
 
-PARTs are levels (the recorder's, beside the untraced program), tools (perf and bpftrace; after
+task     instructions per pair in the traced task: the cost of the probes
+elapsed  the same for everything on the CPU, with the tool's own work. The pairs begin when the
+         tool is idle; its start-up is a figure of its own
+bytes    on the disk per event (a pair is two events). Too small for arenatrace here: a clock that
+         counts instructions is more regular than a real one (see tests/vm/test_storm.py)
+
+PARTs are levels (the recorder's, next to the untraced program), tools (perf and bpftrace; after
 levels only), rest and drains:
 
-rest     what a recorder takes until it records, and for each second in which nothing happens
-drain    instructions per event for taking all events of a storm of PAIRS / 10 out of the ring,
-         and by the recorder also of larger and smaller ones
+rest     instructions of a recorder until it records, and for each idle second
+drain    instructions per event for reading a storm of PAIRS / 10 from the ring; the recorder also
+         reads larger and smaller ones
 
-FEATUREs are hidden from the guest's CPU. With ``erms`` the kernel clears and copies memory by
-eight bytes at a time instead of one: each round counts as an instruction, so an untraced pair,
-in which a page is cleared, has half as many.
+FEATUREs are hidden from the guest's CPU. Without ``erms`` the kernel clears and copies memory by
+eight bytes instead of one, and each iteration counts as an instruction: an untraced pair, in which
+a page is cleared, then has half as many.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Write a recorded trace over and over as a recorder would, everything in it new each time.
+"""Write a growing trace whose arenas, programs, stacks and symbols are always new.
 
     python -m bench.feed_churn TRACE DIRECTORY EVENTS_PER_SECOND SECONDS
 
-Each round has arenas, programs, stacks, symbols and task names of its own, and the arenas and
-programs of the round before are gone: what a test suite does to a recorder in hours. The trace
-is one of ``tests/data/generate_trace.py``. It is never sealed.
+Each round has its own arenas, programs, stacks, symbols and task names, and the arenas and programs
+of the round before are gone: hours of a test suite, as a recorder sees them. TRACE is one of
+``tests/data/generate_trace.py``. The result is never sealed.
 """
 
 from __future__ import annotations

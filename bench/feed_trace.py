@@ -1,8 +1,8 @@
-"""Write a recorded trace anew as a recorder would: unsealed, so many events a second.
+"""Write a recorded trace as a recorder would: unsealed, at a fixed rate of events.
 
     python -m bench.feed_trace TRACE DIRECTORY EVENTS_PER_SECOND [SECONDS]
 
-The events are repeated, with later times, until the seconds are over; then the trace is sealed.
+The events repeat with later timestamps until the seconds are over; then the trace is sealed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""perf and bpftrace for the lab's guest, from the packages of its own distribution."""
+"""perf and bpftrace for the lab's guest, from its distribution's packages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.vm.lab.images.kernel_layer import GuestApt
 from tests.vm.lab.images.rootfs import base_key, base_layer
 
 PACKAGES = ("linux-perf", "bpftrace")
-#: Programs of theirs that are written in Perl, and what those need.
+#: Dependencies of their Perl scripts.
 UNWANTED = ("perl", "libperl", "ucf", "libgdbm", "libtext", "sensible")
 RECIPE = "1"
 
 
 def guest_tools(cache: Cache) -> Path:
-    """A directory ``tools`` to be copied over the guest's root; downloaded first if needed."""
+    """Return a directory ``tools`` to copy over the guest's root; download it if needed."""
     base = base_layer(cache)
     layer = cache.layer(
         "tools",

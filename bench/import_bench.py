@@ -1,12 +1,14 @@
-"""Importing a long log: rate and memory, beside `grep -c` over the same file.
+"""Rate and memory of importing a long kernel log.
 
     python -m bench.import_bench --gib 10 --dir /var/tmp
 
-Writes a kernel log of that size (1 GiB by default) to a temporary directory: lines of no
-interest, and every 2,000 lines an arena report of a real capture with another address. Then
-counts the reports with grep and imports the file, from a pipe. The import must find every
-report. What counts is the ratio; both read the same file, from the page cache if it fits. With
---compressed the same log is imported again from gzip and from zstd.
+Measured against: ``grep -c`` over the same file.
+
+Writes a kernel log of that size (1 GiB by default) to a temporary directory: unrelated lines, and
+every 2,000 lines an arena report of a real capture with another address. Counts the reports with
+grep and imports the file from a pipe; the import must find every report. The ratio of the two
+times is the result: both read the same file, from the page cache if it fits. --compressed imports
+the same log from gzip and from zstd as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a process and the session in it hold, number by number, to see which of them grows."""
+"""Memory of a process and of the terminal session in it, by owner."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ class _Mallinfo(ctypes.Structure):
 
 
 def process() -> dict[str, float]:
-    """Of this process: MiB in memory and of allocators, and Python's own counts.
+    """Return MiB of this process and its allocators, and Python's counts of objects.
 
-    ``lazy free``: given back, but still counted until somebody needs it. ``glibc free``: held
-    by malloc though nobody uses it. ``blocks``: what Python has allocated.
+    ``lazy free``: returned to the kernel but still counted. ``glibc free``: unused memory of
+    malloc. ``blocks``: allocations of Python.
     """
-    told: dict[str, float] = {}
+    sizes: dict[str, float] = {}
     names = {"Rss": "rss", "Pss": "pss", "LazyFree": "lazy free", "Anonymous": "anonymous"}
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         name, _, value = line.partition(":")
         if name in names:
-            told[names[name]] = int(value.split()[0]) / 1024
-    told["arrow"] = pa.total_allocated_bytes() / MIB
+            sizes[names[name]] = int(value.split()[0]) / 1024
+    sizes["arrow"] = pa.total_allocated_bytes() / MIB
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallinfo2"):
         libc.mallinfo2.restype = _Mallinfo
         found = libc.mallinfo2()
-        told["glibc used"] = (found.uordblks + found.hblkhd) / MIB
-        told["glibc free"] = found.fordblks / MIB
-    told["blocks"] = float(sys.getallocatedblocks())
-    told["objects"] = float(len(gc.get_objects()))
-    return told
+        sizes["glibc used"] = (found.uordblks + found.hblkhd) / MIB
+        sizes["glibc free"] = found.fordblks / MIB
+    sizes["blocks"] = float(sys.getallocatedblocks())
+    sizes["objects"] = float(len(gc.get_objects()))
+    return sizes
 
 
-def held(recent: Any, rows: pl.DataFrame | None) -> dict[str, float]:
-    """Rows and MiB of every frame that ``LiveWindow`` holds, and of the diagnosed faults."""
-    told: dict[str, float] = {}
+def frame_sizes(recent: Any, rows: pl.DataFrame | None) -> dict[str, float]:
+    """Return rows and MiB of every frame of a ``LiveWindow``, and of the diagnosed faults."""
+    sizes: dict[str, float] = {}
     for name, frame in _frames(recent, rows):
-        told[f"{name} rows"] = told.get(f"{name} rows", 0) + len(frame)
-        told[f"{name} MiB"] = told.get(f"{name} MiB", 0) + frame.estimated_size() / MIB
-    return told
+        sizes[f"{name} rows"] = sizes.get(f"{name} rows", 0) + len(frame)
+        sizes[f"{name} MiB"] = sizes.get(f"{name} MiB", 0) + frame.estimated_size() / MIB
+    return sizes
 
 
 def _frames(recent: Any, rows: pl.DataFrame | None) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -1,17 +1,18 @@
-"""How fast a trace is replayed, against the bare cost of looping over its columns in Python.
+"""Rate and memory of replaying a trace.
 
     python -m bench.replay_bench [EVENTS ...]
 
-Two workloads, both made by the model: ``heap`` is what a program with an arena allocator does,
-nearly all single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial
-and overlapping frees, reservations and faults. Long traces repeat a block of 250,000 events
-that leaves its arenas as it found them.
+Measured against: a bare Python loop over the same columns.
 
-``replay`` and ``bare`` are events per second of CPU time in one process, best of three, side by
-side. ``bare`` reads the columns that replay reads into Python lists and loops over the rows,
-nothing else; ``ratio`` is how many times as long replay takes. ``peak`` is the resident memory
-of a process that does nothing but replay. ``2 jobs`` is how many times as fast, in wall time,
-two processes are as one.
+The model makes two workloads: ``heap`` resembles a program with an arena allocator, nearly all
+single pages; ``mixed`` is ``arenatrace synth``, with runs of up to 64 pages, partial and
+overlapping frees, reservations and faults. Long traces repeat a block of 250,000 events that
+restores the state of its arenas.
+
+``replay`` and ``bare`` are events per second of CPU time in one process, best of three, in turns.
+``bare`` reads the same columns into Python lists and loops over the rows; ``ratio`` is the time of
+replay over the time of bare. ``peak`` is the resident memory of a process that only replays.
+``2 jobs`` is the speed-up of two processes over one in wall time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Where the process time of a cold ``arenatrace summary`` of a small trace goes.
+"""Process time of a cold ``arenatrace summary`` of a small trace, by import step.
 
     python -m bench.startup_bench [TRACE]
 
-Each step is a process of its own that does all of the steps before it as well; the least user
-and system time of ``ROUNDS`` processes counts, in turns. What a step adds is what it costs. The
-last is the command itself; without TRACE, of a sample trace.
+Measured against: an empty Python process.
+
+Each step is a process that also does all steps before it; the least user and system time of
+``ROUNDS`` processes counts, in turns. The cost of a step is the difference from the step before.
+The last step is the command itself, by default on a sample trace.
 """
 
 from __future__ import annotations

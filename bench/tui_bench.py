@@ -1,16 +1,18 @@
-"""How soon the terminal interface shows something, opens a fault, and keeps up with a recording.
+"""Response times of the terminal interface, and its rate on a live recording.
 
     python -m bench.tui_bench [--sizes 2e6 1e7] [--data DIRECTORY] [--rate 1e5] [--seconds 30]
 
+Measured against: ``arenatrace summary`` and ``arenatrace explain`` in the same process.
+
 ``tests/data/generate_trace.py`` makes the traces; they stay in DIRECTORY. Each measurement runs in
-a process of its own, without a terminal, at 120 x 40; imports are left out of the times:
+its own process, without a terminal, at 120 x 40; imports are not counted:
 
 - ``first screen``: from the start of the application until kernel, health and tables are drawn;
-  ``full``: until every cause is known; ``open a fault``: from the key until the whole report is
-  drawn. Beside it the time of ``arenatrace summary`` and ``arenatrace explain`` in this process.
-- ``live``: a recorded trace is fed by ``feed_trace.py``. A frame is one pass of drawing; lag is
-  how late a timer of the UI thread is that is due every 10 ms. Memory is that of the process
-  after a third of the time and at the end.
+  ``full``: until every cause is known; ``open a fault``: from the key until the complete report is
+  drawn.
+- ``live``: ``feed_trace.py`` feeds a recorded trace. A frame is one pass of drawing; lag is the
+  delay of a 10 ms timer on the UI thread. Memory is the process's, after a third of the time and
+  at the end.
 """
 
 from __future__ import annotations
@@ -59,35 +61,35 @@ def look(trace: Path) -> dict[str, float]:
     from arenatrace.tui.views.fault import FaultView
     from arenatrace.tui.views.faults import FaultsView
 
-    told: dict[str, float] = {}
+    figures: dict[str, float] = {}
 
     async def run() -> None:
         begun = time.perf_counter()
         app = ArenatraceApp(TraceSource(open_trace(trace)))
         async with app.run_test(size=_SIZE) as pilot:
             await _until(pilot, lambda: app.drawn is not None and "Linux" in _screen(app))
-            told["first screen"] = time.perf_counter() - begun
+            figures["first screen"] = time.perf_counter() - begun
             await _until(pilot, lambda: app.drawn is not None and app.drawn.explained)
-            told["full"] = time.perf_counter() - begun
+            figures["full"] = time.perf_counter() - begun
             await pilot.press("2")
             await _until(pilot, lambda: len(app.query_one(FaultsView).numbers) > 0)
             begun = time.perf_counter()
             await pilot.press("enter")
             await _until(pilot, lambda: "because" in _screen(app))
-            told["line and free"] = time.perf_counter() - begun
+            figures["line and free"] = time.perf_counter() - begun
             await _until(pilot, lambda: app.query_one(FaultView).report() is not None)
-            told["open a fault"] = time.perf_counter() - begun
+            figures["open a fault"] = time.perf_counter() - begun
 
     asyncio.run(run())
-    told["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     opened = open_trace(trace)
     begun = time.perf_counter()
     summary(opened)
-    told["summary"] = time.perf_counter() - begun
+    figures["summary"] = time.perf_counter() - begun
     begun = time.perf_counter()
     explanation(opened, 1)
-    told["explain"] = time.perf_counter() - begun
-    return told
+    figures["explain"] = time.perf_counter() - begun
+    return figures
 
 
 def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
@@ -98,7 +100,7 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
     from arenatrace.tui.app import ArenatraceApp
     from arenatrace.tui.sources.live import LiveSource
 
-    told: dict[str, float] = {}
+    figures: dict[str, float] = {}
     lags: list[float] = []
     frames: list[float] = []
     snapshots: list[float] = []
@@ -132,18 +134,18 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
             begun = time.perf_counter()
             third = asyncio.create_task(tick(begun + seconds / 3))
             await third
-            told["MiB after a third"] = rss_mib()
+            figures["MiB after a third"] = rss_mib()
             await tick(begun + seconds)
             passed = time.perf_counter() - begun
-            told["MiB at the end"] = rss_mib()
+            figures["MiB at the end"] = rss_mib()
             drawn = app.drawn
             seen = 0 if drawn is None else drawn.events or 0
-            told["events seen"] = seen
-            told["events/s seen"] = seen / passed
-            told["snapshots/s"] = sum(at >= begun for at in snapshots) / passed
+            figures["events seen"] = seen
+            figures["events/s seen"] = seen / passed
+            figures["snapshots/s"] = sum(at >= begun for at in snapshots) / passed
             gaps = [after - at for at, after in itertools.pairwise(snapshots) if at >= begun]
-            told["longest wait for one, s"] = max(gaps)
-            told["frames/s"] = len(frames) / passed
+            figures["longest wait for one, s"] = max(gaps)
+            figures["frames/s"] = len(frames) / passed
         feeder.terminate()
 
     with tempfile.TemporaryDirectory() as directory:
@@ -164,11 +166,11 @@ def live(trace: Path, rate: float, seconds: float) -> dict[str, float]:
         feeder.communicate()
     for name, values in (("frame", frames), ("lag", lags)):
         values.sort()
-        told[f"{name} ms, middle"] = 1000 * values[len(values) // 2]
-        told[f"{name} ms, 99 of 100"] = 1000 * values[len(values) * 99 // 100]
-        told[f"{name} ms, worst"] = 1000 * values[-1]
-    told["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return told
+        figures[f"{name} ms, middle"] = 1000 * values[len(values) // 2]
+        figures[f"{name} ms, 99 of 100"] = 1000 * values[len(values) * 99 // 100]
+        figures[f"{name} ms, worst"] = 1000 * values[-1]
+    figures["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return figures
 
 
 def _in_child(*words: str) -> dict[str, float]:
@@ -178,8 +180,8 @@ def _in_child(*words: str) -> dict[str, float]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def main() -> None:
@@ -212,9 +214,9 @@ def main() -> None:
         _print(f"live, {trace.name}", _in_child("--live", str(trace), *rate))
 
 
-def _print(title: str, told: dict[str, float]) -> None:
+def _print(title: str, figures: dict[str, float]) -> None:
     print(title)
-    for name, value in told.items():
+    for name, value in figures.items():
         print(f"  {name:24} {value:14,.3f}")
 
 

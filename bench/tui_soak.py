@@ -1,20 +1,21 @@
-"""Whether the memory of a screen that follows a recording stays what it is, for hours.
+"""Memory of a terminal session that follows a recording for hours.
 
     python -m bench.tui_soak [--minutes 45] [--rate 1e5] [--data DIRECTORY] [--trace TRACE]
         [--accounts FILE]
 
-At 100,000 events a second 45 minutes are 270 million events, what a machine with 10,000 a second
-yields in seven hours and a half. The events are those of ``feed_churn.py``: every 20 s there are
-new arenas, programs, stacks, symbols and task names. The session, without a terminal at 120 x 40,
-goes round its views, opens faults and looks at the map all the while.
+Measured against: itself, by the slope of its memory over the second half of the time.
 
-Each minute a line: events shown, memory (the mean, least and most of 60 looks: it goes up and down
-with each diagnosis), snapshots and frames a second, how long a key waited at worst. At the end the
-slope of the mean over the second half of the time, with its standard error, in MiB an hour. What
-has been read is taken from the disk again, so that the disk does not fill; a trace that is read by
-others would stay whole.
+At 100,000 events a second 45 minutes are 270 million events, as many as 7.5 hours at 10,000 a
+second. ``feed_churn.py`` makes the events: every 20 s there are new arenas, programs, stacks,
+symbols and task names. The session, without a terminal at 120 x 40, cycles through its views,
+opens faults and moves over the page map.
 
-FILE gets what ``memory_accounts.py`` counts each minute, to see what grows if anything does.
+Each minute prints a line: events shown, memory (mean, least and most of 60 samples: each diagnosis
+raises and lowers it), snapshots and frames a second, and the longest delay of a key. The last line
+is the slope of the mean with its standard error, in MiB an hour. Bytes that were read are punched
+out of the file, so that the disk does not fill; a trace with other readers would stay complete.
+
+FILE receives the counts of ``memory_accounts.py`` each minute, to find what grows.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from bench.tui_bench import rss_mib
 _SIZE = (120, 40)
 _LINE_S = 60.0
 _HEADING = "   min       events  MiB (least-most)  snapshots/s  frames/s  worst wait"
-#: A view, or a way into one, each so many seconds.
+#: Keys that open views, one every ``_WALK_S`` seconds.
 _WALK_S = 5.0
 _WALK = ("2", "enter", "3", "left_square_bracket", "e", "4", "1", "2", "g", "g", "5", "1")
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
@@ -46,7 +47,7 @@ _LEAVE = 64 << 20
 
 
 class Disk:
-    """Frees what has been read of a file that is being followed in this process."""
+    """Frees the bytes of a file that the follower in this process has read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,7 +55,7 @@ class Disk:
         self._descriptor = os.open(path, os.O_RDWR)
 
     def free(self) -> None:
-        """Punch a hole up to a little before the place where the reader is."""
+        """Punch a hole up to a little before the reader's position."""
         read = max(self._read_up_to() - _LEAVE, 0) // 4096 * 4096
         mode = _KEEP_SIZE | _PUNCH_HOLE
         if read:
@@ -64,13 +65,13 @@ class Disk:
         for link in Path("/proc/self/fd").iterdir():
             number = link.name
             if int(number) != self._descriptor and os.path.realpath(link) == str(self._path):
-                told = Path(f"/proc/self/fdinfo/{number}").read_text()
-                return int(told.split()[1])
+                figures = Path(f"/proc/self/fdinfo/{number}").read_text()
+                return int(figures.split()[1])
         return 0
 
 
 class Soak:
-    """A session that follows ``path``, and what is measured of it."""
+    """A session that follows ``path``, with its measurements."""
 
     def __init__(self, path: Path, seconds: float, accounts: IO[str] | None) -> None:
         self._path = path
@@ -82,7 +83,7 @@ class Soak:
         self.minutes: list[tuple[float, float]] = []
 
     async def run(self) -> None:
-        """Until the time is over."""
+        """Run until the time is over."""
         from arenatrace.tui.allocators import return_memory_early
 
         return_memory_early()
@@ -141,14 +142,14 @@ class Soak:
             memory_accounts,  # polars, which is not to come before run() has set allocators
         )
 
-        following = app._source._inner  # noqa: SLF001 - LiveSource tells nobody what it follows
+        following = app._source._inner  # noqa: SLF001 - LiveSource has no public access to it
         recent = getattr(following, "_recent", None)
         if self._accounts is None or recent is None:
             return
-        told = {"s": at_s, **memory_accounts.process()}
-        told |= memory_accounts.held(recent, following._rows)  # noqa: SLF001
+        figures = {"s": at_s, **memory_accounts.process()}
+        figures |= memory_accounts.frame_sizes(recent, following._rows)  # noqa: SLF001
         print(
-            json.dumps({name: round(value, 2) for name, value in told.items()}),
+            json.dumps({name: round(value, 2) for name, value in figures.items()}),
             file=self._accounts,
             flush=True,
         )
@@ -167,7 +168,7 @@ class Soak:
 
 
 def slope(minutes: list[tuple[float, float]]) -> tuple[float, float]:
-    """Growth over the second half, and its standard error, MiB an hour."""
+    """Return the slope over the second half and its standard error, MiB an hour."""
     half = minutes[len(minutes) // 2 :]
     if len(half) < 4:
         return float("nan"), float("nan")
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--rate", type=float, default=1e5)
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tui-bench")
-    parser.add_argument("--trace", type=Path, help="instead of one of 2 million events")
+    parser.add_argument("--trace", type=Path, help="default: generated, 2 million events")
     parser.add_argument("--accounts", type=argparse.FileType("w"), help="a line of JSON a minute")
     options = parser.parse_args()
     trace = options.trace or options.data / "2000000.atrace"
@@ -206,7 +207,7 @@ def main() -> None:
             feeder.terminate()
             feeder.wait()
     growth, error = slope(soak.minutes)
-    print(f"second half: {growth:+.0f} MiB an hour, give or take {error:.0f}")
+    print(f"second half: {growth:+.0f} MiB an hour, ± {error:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the probes hand to user space.
+ * Records that the probes send to user space.
  *
- * Two ring buffers: `events` holds nothing but struct at_event, so that a reader can take
- * all of it in one pass; `notes` holds everything of variable meaning (arenas, programs,
- * line tables, stacks, symbols), each record starting with struct at_note. A note is always
- * submitted before the event that needs it.
+ * Two ring buffers. `events` has only records of struct at_event, so that a reader takes all of
+ * them at once. `notes` has records of several types (arenas, programs, line tables, stacks,
+ * symbols); each starts with struct at_note. A note is submitted before the event that needs it.
  *
- * arenatrace/schema.py and arenatrace/capture/ring/notes.py hold the same layouts for the reader;
- * the tests compile this header and compare every offset.
+ * arenatrace/schema.py and arenatrace/capture/ring/notes.py have the same layouts for the reader;
+ * tests compile this header and compare every offset.
  */
 #ifndef ARENATRACE_ARENA_EVENTS_H
 #define ARENATRACE_ARENA_EVENTS_H
@@ -70,15 +69,23 @@ struct at_event {
 	char comm[AT_COMM_LEN];
 };
 
+/* Lost events of one kind on one CPU; the map is described in at_losses.h. Times in ns. */
+struct at_loss {
+	unsigned long long count;
+	unsigned long long first_ns;
+	unsigned long long last_ns;
+	unsigned long long reads;
+};
+
 enum at_note_type {
 	AT_NOTE_ARENA = 1,
 	AT_NOTE_PROG = 2,
 	AT_NOTE_FUNC = 3,
 	AT_NOTE_LINES = 4,
 	AT_NOTE_STRINGS = 5,
-	AT_NOTE_STACK = 6,
+	AT_NOTE_FAULT_STACK = 6,
 	AT_NOTE_SYMBOL = 7,
-	AT_NOTE_TRACE = 8,
+	AT_NOTE_PAGE_STACK = 8,
 	AT_NOTE_MAX = 9,
 };
 
@@ -89,7 +96,7 @@ enum at_note_type {
 #define AT_CHUNK 4096
 #define AT_FRAMES 64
 
-/* key: what the note is about; each type says what that is */
+/* key: the object of the note; see each type */
 struct at_note {
 	unsigned int type;
 	unsigned int flags;
@@ -163,9 +170,9 @@ struct at_note_strings {
 
 /*
  * key: CPU << 32 | thread id. The event that owns the stack has the same ts_ns, CPU and
- * thread. The program fields are those of the program the kernel blamed.
+ * thread. The program members are those of the blamed program.
  */
-struct at_note_stack {
+struct at_note_fault_stack {
 	struct at_note note;
 	unsigned long long start;
 	unsigned long long end;
@@ -177,15 +184,15 @@ struct at_note_stack {
 	unsigned long long frames[AT_FRAMES];
 };
 
-/* key: hash of the frames, which the events of page operations have as their ip */
-struct at_note_trace {
+/* key: hash of the frames, in `ip` of the events of page operations */
+struct at_note_page_stack {
 	struct at_note note;
 	unsigned int count;
 	unsigned int pad;
 	unsigned long long frames[AT_FRAMES];
 };
 
-/* key: code address; text is the kernel's own %pS of it */
+/* key: code address; text: the address as the kernel's %pS prints it */
 struct at_note_symbol {
 	struct at_note note;
 	char text[AT_KSYM_LEN];

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections import defaultdict
 
+import pytest
 from hypothesis import settings
 
-from tests.runs import DEFAULT, runs
+from tests.runs import DEFAULT, SAMPLED, runs
 
 #: A shell without job control starts its background jobs with SIGINT and SIGQUIT ignored.
 _SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -22,5 +24,18 @@ def pytest_configure() -> None:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    settings.register_profile("arenatrace", max_examples=runs(DEFAULT))
+    # no deadline: a busy machine may stop any example for long
+    settings.register_profile("arenatrace", max_examples=runs(DEFAULT), deadline=None)
     settings.load_profile("arenatrace")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one parameter set of each test, if only a sample is to run."""
+    if not SAMPLED:
+        return
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    chosen = {same_test[len(same_test) // 2] for same_test in cases.values()}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]

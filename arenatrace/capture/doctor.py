@@ -1,6 +1,6 @@
-"""What this machine offers for live capture, each thing looked at on its own.
+"""Requirements of live capture on this machine, each checked on its own.
 
-``record`` stops at the first thing that is missing; a checkup names all of them at once.
+``record`` stops at the first missing requirement; a checkup names all of them.
 """
 
 from __future__ import annotations
@@ -21,44 +21,45 @@ from arenatrace.capture.kernel.probe_points import (
 )
 from arenatrace.capture.kernel.stream_readers import StreamReader, stream_readers
 from arenatrace.capture.kernel.struct_offsets import offsets
-from arenatrace.capture.probes.loader import import_bcc, probes_dir, require_headers
+from arenatrace.capture.probes.bcc_module import import_bcc, require_headers
+from arenatrace.capture.probes.source import probes_dir
 from arenatrace.errors import UnsupportedError
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing recording needs: whether it is there, and if not, the way out."""
+    """One requirement: whether it is met, and if not, what to do."""
 
     name: str
     ok: bool
     detail: str
     hint: str = ""
-    #: Recording cannot do without it.
+    #: Recording is impossible without it.
     required: bool = True
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """All checks, the probe points, and the replay profile of this kernel where it is known."""
+    """All checks, the probe points, and the replay profile of this kernel if known."""
 
     kernel: str
     arch: str
     checks: tuple[Check, ...]
     points: tuple[PointState, ...]
     profile: str | None
-    #: Names of the points that ftrace can reach; None: not known to this user.
+    #: Names of the points that ftrace can attach to; None: not readable for this user.
     attachable: frozenset[str] | None
     readers: tuple[StreamReader, ...]
 
     def can_attach(self, point: Point) -> bool | None:
-        """Whether a probe can be attached to ``point``; None if it is not known."""
+        """Return whether a probe can be attached to ``point``; None if unknown."""
         if self.attachable is None or point.is_iterator:
             return None
         return point.function in self.attachable
 
     @property
     def can_record(self) -> bool:
-        """Whether ``arenatrace record`` would start."""
+        """Return whether ``arenatrace record`` would start."""
         return all(check.ok for check in self.checks if check.required)
 
 
@@ -71,9 +72,9 @@ def _try(name: str, look: Callable[[], Any], found: Callable[[Any], str]) -> tup
 
 
 def _lockdown() -> Check:
-    """What the lockdown LSM forbids; that it forbids recording is said by the privileges."""
+    """Check the lockdown LSM. Whether it forbids recording is part of the privileges."""
     mode = privileges.lockdown()
-    return Check("lockdown", mode != "confidentiality", mode or "not there", required=False)
+    return Check("lockdown", mode != "confidentiality", mode or "off", required=False)
 
 
 def _attachable(found: frozenset[str] | None) -> Check:
@@ -81,29 +82,29 @@ def _attachable(found: frozenset[str] | None) -> Check:
         return Check(
             "ftrace",
             False,
-            "whether the points can be attached to is not known",
+            "cannot read the list of traceable functions",
             "mount -t tracefs none /sys/kernel/tracing, and run as root",
             required=False,
         )
-    return Check("ftrace", True, "lists what can be attached to", required=False)
+    return Check("ftrace", True, "list of traceable functions read", required=False)
 
 
 def _readers(readers: tuple[StreamReader, ...]) -> Check:
-    """Whoever reads the kernel's own reports takes them away from everyone else."""
+    """Check for readers of the kernel reports. A report is delivered to one reader only."""
     reading = [f"{each.comm} (pid {each.pid})" for each in readers if each.tracelog]
     holding = [f"{each.comm} (pid {each.pid})" for each in readers if not each.tracelog]
     said = []
     if reading:
         said.append(f"reading: {', '.join(reading)}")
     if holding:
-        said.append(f"hold programs and may read: {', '.join(holding[:5])}")
+        said.append(f"may read (programs open): {', '.join(holding[:5])}")
         if len(holding) > 5:
             said.append(f"and {len(holding) - 5} more")
     return Check(
         "streams",
         not reading,
-        "; ".join(said) or "nobody is seen who could read the kernel's reports",
-        "a recording is not affected; reports that others read are missing from a tracelog"
+        "; ".join(said) or "no other reader of the kernel's reports found",
+        "recordings are not affected; a report that another reader takes is missing from tracelog"
         if reading
         else "",
         required=False,
@@ -111,30 +112,34 @@ def _readers(readers: tuple[StreamReader, ...]) -> Check:
 
 
 def checkup() -> Checkup:
-    """Look at everything ``record`` needs; nothing is compiled, loaded or attached."""
+    """Check every requirement of ``record``; nothing is compiled, loaded or attached."""
     release = machine.release()
     checks = [
-        _try("privileges", privileges.require, lambda _: "enough to load tracing programs")[0],
+        _try("privileges", privileges.require, lambda _: "sufficient to load tracing programs")[0],
         _lockdown(),
         _try("headers", lambda: require_headers(release), lambda _: f"for {release}")[0],
         _try("bcc", import_bcc, lambda bcc: f"version {getattr(bcc, '__version__', 'unknown')}")[0],
-        _try("probes", probes_dir, lambda _: "their source is installed")[0],
+        _try("probes", probes_dir, lambda _: "source installed")[0],
     ]
     readers = tuple(stream_readers())
     attachable = traceable(frozenset(point.function for point in POINTS))
     checks += [_attachable(attachable), _readers(readers)]
-    check, btf = _try("BTF", Btf.of_running_kernel, lambda _: "the kernel describes its types")
+    check, btf = _try("BTF", Btf.of_running_kernel, lambda _: "kernel type information found")
     checks.append(check)
     if btf is None:
         unknown = tuple(PointState(point, False, "unknown without BTF") for point in POINTS)
         return Checkup(release, machine.arch(), tuple(checks), unknown, None, attachable, readers)
     check, members = _try(
-        "structures", lambda: offsets(btf), lambda found: f"{len(found)} members where expected"
+        "structures", lambda: offsets(btf), lambda found: f"{len(found)} struct members found"
     )
     checks.append(check)
     states = survey(btf, members or {})
     checks.append(
-        _try("recovery", lambda: require_essential(states), lambda _: "faults are recovered")[0]
+        _try(
+            "recovery",
+            lambda: require_essential(states),
+            lambda _: "kernel recovers from arena faults",
+        )[0]
     )
     generation = profile.detect(profile.features(btf))
     return Checkup(

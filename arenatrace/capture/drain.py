@@ -1,4 +1,4 @@
-"""Move what the probes sent from the rings into the trace."""
+"""Move records from the rings into the trace."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from arenatrace.capture.identity.ledger import Ledger, Row
 from arenatrace.capture.probes.loader import Probes
 from arenatrace.capture.probes.losses import LossCounter
 from arenatrace.capture.probes.rings import open_rings
-from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.probes.stack_cache import StackMismatch
 from arenatrace.capture.ring.notes import parse
 from arenatrace.capture.ring.ring_buffer import RECORD
 from arenatrace.schema import DOUBTFUL_STACKS, LOST_NOTES, LOST_STACKS
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.writer import TraceWriter
 
-#: Seconds that records still being written are waited for after the end of a recording.
+#: Grace period for unfinished records after the end of a recording, s.
 STRAGGLERS_S = 2.0
 
-#: A pass costs as much as some thousands of events: one is made before each flush, and when a
-#: ring is filled to this part.
+#: A pass costs as much as thousands of events. One runs before each flush, and when a ring is
+#: filled to this part.
 FULL_ENOUGH = 1 / 8
 
-#: Events taken in one pass at most: their columns should stay in the CPU's cache.
+#: Events per pass, at most: their columns should fit the CPU's cache.
 PASS_EVENTS = 32 * 1024
 
 
 class Drain:
-    """The consumer of both rings, and the keeper of the counts of what was lost."""
+    """The consumer of both rings, and the counter of losses."""
 
     def __init__(
         self, probes: Probes, ledger: Ledger, decoder: Decoder, writer: TraceWriter | FlightWriter
@@ -43,30 +43,30 @@ class Drain:
         self._decoder = decoder
         self._writer = writer
         self._bad_notes = 0
-        self._doubt: StackDoubt | None = None
+        self._mismatch: StackMismatch | None = None
         self._began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._losses = LossCounter(probes, self._began_ns)
-        #: Losses so far, by kind of event or by what lost them.
+        #: Losses so far, by kind of event or label.
         self.lost: dict[str, int] = {}
 
     @property
     def notice(self) -> str | None:
-        """What is to be said of the drain before it begins."""
+        """Warning about the drain, known before it starts."""
         return self._rings.notice
 
     @property
     def due(self) -> bool:
-        """Whether a ring is full enough for a pass."""
+        """Return whether a ring is full enough for a pass."""
         return self._events.filled() >= FULL_ENOUGH or self._notes.filled() >= FULL_ENOUGH
 
     def take(self) -> int:
-        """Take what is ready, up to ``PASS_EVENTS``; returns the number of events taken.
+        """Take finished events, up to ``PASS_EVENTS``; return their number.
 
-        A note is sent before the event that needs it. So the events up to where their ring
-        stands now may be decoded once all notes up to where *theirs* stands a moment later
-        have been read; as long as one of those is still being written, they wait.
+        A note is sent before the event that needs it. So events up to the present position of their
+        ring can be decoded once all notes up to the position that *their* ring has a moment later
+        are read. While one of those notes is unfinished, the events wait.
         """
-        self._rings.pump()
+        self._rings.poll()
         until = min(self._events.produced, self._events.consumed + PASS_EVENTS * RECORD.itemsize)
         notes_until = self._notes.produced
         for raw in self._notes.notes():
@@ -79,7 +79,7 @@ class Drain:
             return 0
         records, position = self._events.events(until)
         batch = self._decoder.batch(records) if len(records) else None
-        # what rows point at is written before the rows
+        # rows that events refer to are written first
         self._write_facts()
         if batch is not None:
             self._writer.append("events", batch)
@@ -87,7 +87,7 @@ class Drain:
         return len(records)
 
     def take_ready(self) -> int:
-        """Take all that is ready now, however much comes meanwhile; returns how many events."""
+        """Take everything that is finished now; return the number of events."""
         until, taken = self._events.produced, 0
         while True:
             count = self.take()
@@ -96,9 +96,9 @@ class Drain:
                 return taken
 
     def take_rest(self) -> None:
-        """After the probes were told to stop: take all, and count what never gets finished."""
+        """Take everything after the probes were stopped, and count records that stay unfinished."""
         deadline = time.monotonic() + STRAGGLERS_S
-        self._rings.settle()
+        self._rings.finish()
         while self._events.consumed < self._events.produced or (
             self._notes.consumed < self._notes.produced
         ):
@@ -112,18 +112,18 @@ class Drain:
                 self.lost[what] = left
 
     def count_losses(self) -> None:
-        """Put rows into the trace for the events lost since the last look."""
-        losses = self._losses.look(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        """Write rows for the events lost since the last poll."""
+        losses = self._losses.poll(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         self.lost |= self._losses.totals
-        self._doubt = self._probes.stack_doubt()
-        if self._doubt is not None:
-            self.lost[DOUBTFUL_STACKS] = self._doubt.uses
+        self._mismatch = self._probes.stack_mismatch()
+        if self._mismatch is not None:
+            self.lost[DOUBTFUL_STACKS] = self._mismatch.uses
         # a full disk takes no rows, but the counts must be known
         for loss in losses:
             self._writer.append("events", self._decoder.lost(loss))
 
     def notices(self) -> list[str]:
-        """What a reader of the trace must know of how it was drained."""
+        """Return warnings about the drain for readers of the trace."""
         notices = [self._rings.notice] if self._rings.notice else []
         if self._decoder.unrelated_oopses:
             notices.append(
@@ -137,12 +137,12 @@ class Drain:
             notices.append(f"{notes} note(s) lost: names, source lines or stacks may be missing")
         if stacks:
             notices.append(f"{stacks} allocation(s), free(s) or reservation(s) lack their stack")
-        if self._doubt is not None:
-            until = (self._doubt.last_ns - self._began_ns) / 1e9
+        if self._mismatch is not None:
+            until = (self._mismatch.last_ns - self._began_ns) / 1e9
             notices.append(
-                f"a stack was taken for another one, {until:.3f} s after the beginning: of the "
-                f"allocations, frees and reservations before, {self._doubt.uses} may have a wrong "
-                "stack; from then on every stack was walked"
+                f"the stack cache returned a wrong stack {until:.3f} s after the start: "
+                f"{self._mismatch.uses} earlier allocations, frees and reservations may have a "
+                "wrong stack; every later stack was walked"
             )
         notices += [
             f"{count} run(s) of the probe {name} were skipped by the kernel: it was running on "

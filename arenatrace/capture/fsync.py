@@ -1,4 +1,4 @@
-"""Push what was written on to the disk without ever holding up the drain."""
+"""Sync files to the disk without delaying the drain."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 
 
-class Syncer:
-    """A thread that makes the files being written durable every ``interval_s`` seconds.
+class FsyncThread:
+    """A thread that calls fdatasync() on the open files every ``interval_s`` seconds.
 
-    The recorder itself only hands its data to the kernel; a disk may take seconds over
-    fdatasync(), in which the ring would overflow.
+    The recorder itself only hands data to the kernel: fdatasync() may take seconds, in which the
+    ring would overflow.
     """
 
     def __init__(self, directory: Path, interval_s: float, pattern: str = "*.arrows") -> None:
@@ -22,7 +22,7 @@ class Syncer:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
 
-    def __enter__(self) -> Syncer:
+    def __enter__(self) -> FsyncThread:
         self._thread.start()
         return self
 
@@ -33,7 +33,7 @@ class Syncer:
     def _run(self) -> None:
         while not self._done.wait(self._interval_s):
             for path in self._directory.glob(self._pattern):
-                # errors show up where the data is written; here nothing can be done
+                # errors are reported where the data is written
                 with contextlib.suppress(OSError):
                     self._sync(path)
 

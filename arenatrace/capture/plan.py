@@ -1,4 +1,4 @@
-"""What to record, how it is going, and how it ended."""
+"""Settings, progress and result of a recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arenatrace.schema import Kind, Level
 
 @dataclass(frozen=True)
 class Progress:
-    """Live counts for whoever shows them."""
+    """Counts of a running recording."""
 
     elapsed_s: float
     counts: dict[Kind, int]
@@ -23,11 +23,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to record. ``duration_s`` None: until interrupted or the command ends.
+    """Settings of a recording. ``duration_s`` None: until interrupted or the command ends.
 
-    ``level`` is a ``schema.Level``. Under sudo the command runs as the invoking user
-    unless ``command_as_root``. ``without_recovery``: record also on a kernel that does not
-    recover arena faults.
+    ``level`` is a ``schema.Level``. Under sudo the command runs as the invoking user unless
+    ``command_as_root``. ``without_recovery``: also record on a kernel without arena fault recovery.
     """
 
     path: Path
@@ -46,9 +45,9 @@ class Plan:
 
 @dataclass
 class Result:
-    """How a recording ended. ``lost`` counts by what was lost or what lost it.
+    """Result of a recording. ``lost`` counts by kind or label.
 
-    ``windows`` are those a flight recorder sealed and still has; None: it was none.
+    ``windows`` are the sealed windows of a flight recorder; None if it was none.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What the running kernel offers for a recording."""
+"""The running kernel, as far as a recording depends on it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from arenatrace.capture.kernel import machine, privileges
 from arenatrace.capture.kernel.btf import Btf
 from arenatrace.capture.kernel.probe_points import PointState, at_level, require_essential, survey
 from arenatrace.capture.kernel.struct_offsets import offsets
-from arenatrace.capture.probes.loader import import_bcc, require_headers
+from arenatrace.capture.probes.bcc_module import import_bcc, require_headers
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Its types, the offsets the probes need, and the points of the level asked for."""
+    """BTF of the kernel, the offsets the probes need, and the points of the requested level."""
 
     btf: Btf
     offsets: dict[str, int]
     states: list[PointState]
 
     @classmethod
-    def look(cls, level: str, *, without_recovery: bool = False) -> Kernel:
-        """Find out, or raise UnsupportedError for the first thing that is missing.
+    def detect(cls, level: str, *, without_recovery: bool = False) -> Kernel:
+        """Detect the kernel's features.
 
-        ``without_recovery``: a kernel in which kernel-side faults are oopses will do.
+        Args:
+            level: a ``schema.Level``.
+            without_recovery: accept a kernel in which kernel-side faults are oopses.
+
+        Raises:
+            UnsupportedError: for the first requirement that is missing.
         """
         privileges.require()
         btf = Btf.of_running_kernel()

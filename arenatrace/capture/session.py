@@ -11,46 +11,46 @@ from arenatrace.capture.decode.decoder import Decoder
 from arenatrace.capture.drain import Drain
 from arenatrace.capture.flight.folder import SEGMENTS, FlightFolder, check_folder
 from arenatrace.capture.flight.writer import FlightWriter
-from arenatrace.capture.fsync import Syncer
+from arenatrace.capture.fsync import FsyncThread
 from arenatrace.capture.identity.ledger import Ledger
 from arenatrace.capture.kernel.probe_points import level_macros
 from arenatrace.capture.plan import Plan, Progress, Result
 from arenatrace.capture.preflight import Kernel
 from arenatrace.capture.probes.loader import Probes
-from arenatrace.capture.probes.stack_cache import stack_memory
-from arenatrace.capture.process.command import Command, check_command, how_it_ended
-from arenatrace.capture.process.priority import ahead_of_others
-from arenatrace.capture.process.signals import Stops
-from arenatrace.capture.process.sudo_user import behind_sudo, give
+from arenatrace.capture.probes.stack_cache import detect_stack_cache
+from arenatrace.capture.process.command import Command, check_command, describe_exit
+from arenatrace.capture.process.priority import raise_priority
+from arenatrace.capture.process.signals import StopSignals
+from arenatrace.capture.process.sudo_user import find_sudo_user, give
 from arenatrace.capture.session_meta import limits, meta_of
 from arenatrace.errors import IncompleteError, UnsupportedError, UsageError
 from arenatrace.schema import Level
 from arenatrace.trace.meta import Meta
 from arenatrace.trace.writer import TraceWriter
 
-#: Seconds between two looks at the rings, between flushes, and between progress reports.
+#: Seconds between polls of the rings, between flushes, and between progress reports.
 POLL_S = 0.05
 FLUSH_S = 1.0
 PROGRESS_S = 1.0
-#: Seconds for probes that are under way when recording ends; they take microseconds.
+#: Grace period for running probes when the recording ends, s; they take microseconds.
 SETTLE_S = 0.02
-#: Seconds that the arenas of a command that ended may take to be destroyed: a kernel worker does
-#: it, after a grace period, when nobody has them open any more.
+#: Time that the arenas of an ended command have to be destroyed, s: a kernel worker does it after a
+#: grace period, when nothing has them open any more.
 LINGER_S = 1.0
 
 
 def record(plan: Plan) -> Result:
     """Record as ``plan`` says and seal the trace.
 
-    Whatever it raises, a command that was started has ended by itself, or was asked to.
+    On any exception the recorded command has ended or was asked to end.
 
     Raises:
-        UnsupportedError: no privileges, no BTF, no handler, no headers or no BCC, or no memory
-            for the ring buffers.
+        UnsupportedError: privileges, BTF, the handler, headers, BCC, or memory for the rings
+            are missing.
         UsageError: the output exists or cannot be made, or the command cannot be started.
-        ArenatraceError: the disk is full or failed; what was written until then is valid.
+        ArenatraceError: the disk is full or failed; what was written before is valid.
     """
-    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
+    kernel = Kernel.detect(plan.level, without_recovery=plan.without_recovery)
     if plan.flight is None:
         check_output(plan.path)
     else:
@@ -68,7 +68,7 @@ def record(plan: Plan) -> Result:
         ) from exc
     finally:
         probes.close()
-        owner = behind_sudo()
+        owner = find_sudo_user()
         if owner is not None and plan.path.is_dir():
             for window in plan.path.glob("*.atrace") if plan.flight is not None else ():
                 give(window, owner)
@@ -76,17 +76,17 @@ def record(plan: Plan) -> Result:
 
 
 def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
-    """Attach every probe that ``plan`` wants and detach it again; nothing is recorded or written.
+    """Attach every probe of ``plan`` and detach it; nothing is recorded or written.
 
-    Returns the points that were attached, and those refused with the kernel's reason. Raises
-    UnsupportedError as ``record`` does, and UsageError for filters that mean nothing.
+    Returns the attached points, and the refused ones with the kernel's reason. Raises
+    UnsupportedError as ``record`` does, and UsageError for filters that match nothing.
     """
-    kernel = Kernel.look(plan.level, without_recovery=plan.without_recovery)
+    kernel = Kernel.detect(plan.level, without_recovery=plan.without_recovery)
     plan.rings.require_memory()
     probes = _compile(plan, kernel)
     try:
         probes.attach()
-        _choose(plan, probes)
+        _set_filters(plan, probes)
         return probes.attached, probes.refused
     finally:
         probes.close()
@@ -95,22 +95,22 @@ def dry_run(plan: Plan) -> tuple[list[str], dict[str, str]]:
 def _compile(plan: Plan, kernel: Kernel) -> Probes:
     macros = (*level_macros(plan.level), *plan.filters.macros())
     remember = plan.level == Level.STACKS and not plan.walk_every_stack
-    memory = stack_memory(kernel.btf) if remember else None
-    probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, memory=memory)
-    if remember and not probes.remembers:
-        plan.on_status("stacks cannot be recognised here: each is walked, which costs more")
+    cache = detect_stack_cache(kernel.btf) if remember else None
+    probes = Probes(kernel.states, kernel.offsets, plan.rings, macros=macros, cache=cache)
+    if remember and not probes.uses_stack_cache:
+        plan.on_status("no stack cache on this kernel: every stack is walked, which costs more")
     return probes
 
 
-def _choose(plan: Plan, probes: Probes) -> None:
-    """Tell the probes what is wanted; UsageError for what is not there."""
+def _set_filters(plan: Plan, probes: Probes) -> None:
+    """Set the filters; raise UsageError for one that matches nothing."""
     if plan.filters:
-        probes.choose(plan.filters)
-        plan.filters.check(probes.existing())
+        probes.set_filters(plan.filters)
+        plan.filters.check(probes.existing_objects())
 
 
 def check_output(path: Path) -> None:
-    """Refuse what the writer would refuse, before compiling for seconds; UsageError."""
+    """Raise UsageError for an output that the writer would refuse, before compiling."""
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path}: exists already", "choose another name with -o, or move it away")
     if not path.parent.is_dir():
@@ -125,25 +125,25 @@ def check_output(path: Path) -> None:
 
 
 class Session:
-    """The running recording; stops at a signal, the duration or the command's end."""
+    """A running recording. It ends at a signal, the duration, or the end of the command."""
 
     def __init__(self, plan: Plan, probes: Probes, kernel: Kernel) -> None:
         self._plan = plan
         self._probes = probes
         self._kernel = kernel
-        self._stops = Stops()
+        self._stops = StopSignals()
         self._command: Command | None = None
         self._began_s = 0.0
 
     def run(self) -> Result:
-        """Record until told to stop; returns once the trace is sealed.
+        """Record until the end; return when the trace is sealed.
 
-        Signals are held to the very end: a second Ctrl-C must not leave a trace that lacks
-        the counts of what it lost.
+        Signals are deferred to the very end: a second Ctrl-C must not leave a trace without its
+        loss counts.
         """
         with self._stops:
             self._probes.attach()
-            _choose(self._plan, self._probes)
+            _set_filters(self._plan, self._probes)
             start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             types = {
                 value: name.removeprefix("BPF_PROG_TYPE_").lower()
@@ -156,13 +156,13 @@ class Session:
                 if self._drain.notice:
                     self._plan.on_status(self._drain.notice)
                     writer.update_meta(notices=(*limits(self._probes), self._drain.notice))
-                with Syncer(self._plan.path, FLUSH_S, self._streams), ahead_of_others():
+                with FsyncThread(self._plan.path, FLUSH_S, self._streams), raise_priority():
                     self._record_or_stop(writer)
-                self._say_of_stacks()
+                self._report_stack_cache()
                 self._plan.on_status("sealing")
                 return self._seal(writer)
             except Exception:
-                self._let_go(writer)
+                self._abandon(writer)
                 raise
             finally:
                 # after an error the trace stays as it is, flushed and readable
@@ -178,28 +178,28 @@ class Session:
         salvaged = folder.salvage()
         if salvaged is not None:
             self._plan.on_status(f"the last recorder here was cut off: {salvaged.name}")
-        return FlightWriter(folder, meta, flight, self._begin_files, self._plan.on_status)
+        return FlightWriter(folder, meta, flight, self._start_files, self._plan.on_status)
 
-    def _begin_files(self) -> None:
-        """Whatever is referred to from here on has to be sent and written again."""
-        self._probes.begin_files(self._decoder.ledger.begin_files())
+    def _start_files(self) -> None:
+        """Have everything sent and written again that later rows refer to."""
+        self._probes.start_files(self._decoder.ledger.start_files())
 
     @property
     def _streams(self) -> str:
-        """Pattern of the files being written, below the output."""
+        """Return the pattern of the files being written, below the output."""
         return "*.arrows" if self._plan.flight is None else f"{SEGMENTS}/*/*.*"
 
     def _record(self, writer: TraceWriter | FlightWriter) -> None:
-        """Everything between the first event and the last."""
+        """Run from the first event to the last."""
         self._probes.set_recording(True)
         self._probes.run_iterators()
         self._drain.take()
         self._command = self._start_command()
         self._loop(writer)
         if self._command is not None:
-            self._linger()
+            self._await_arenas()
         self._probes.set_recording(False)
-        # a probe that passed the check just before has not reserved its record yet
+        # a probe that passed the check just before may not have reserved its record yet
         time.sleep(SETTLE_S)
         self._drain.take_rest()
         self._drain.count_losses()
@@ -224,7 +224,7 @@ class Session:
                 time.sleep(POLL_S)
 
     def _is_over(self) -> bool:
-        """Whether it is time to end; a command whose time has come is asked to."""
+        """Return whether to end; ask the command to end when its time is over."""
         limit = self._plan.duration_s
         asked = self._stops.heard > 0
         late = limit is not None and time.monotonic() - self._began_s >= limit
@@ -237,7 +237,7 @@ class Session:
         return False
 
     def _record_or_stop(self, writer: TraceWriter | FlightWriter) -> None:
-        """``_record``; where that fails it is over at once, and says so."""
+        """Run ``_record``; on failure stop recording at once."""
         try:
             self._record(writer)
         except Exception as error:
@@ -248,18 +248,18 @@ class Session:
                 why = error.message
             if self._command is not None and self._command.status is None:
                 self._plan.on_status(f"{why}; the command goes on")
-            # a writer that failed says itself what became of it
+            # a writer that failed reports its own error
             if not isinstance(error, IncompleteError):
                 with contextlib.suppress(Exception):
                     writer.update_meta(notices=(*writer.meta.notices, why))
             raise
 
-    def _let_go(self, writer: TraceWriter | FlightWriter) -> None:
-        """Leave a trace of what was recorded, and the command alone until it ends by itself.
+    def _abandon(self, writer: TraceWriter | FlightWriter) -> None:
+        """Seal what was recorded, and let the command run to its end.
 
-        Whoever loaded a scheduler under the recorder must not lose it for want of a disk.
+        A scheduler that was loaded by the command must not be unloaded because a disk is full.
         """
-        # whatever fails here fails after the error that is to be told, and must not hide it
+        # errors here come after the first one and must not hide it
         with contextlib.suppress(Exception):
             self._drain.count_losses()
         with contextlib.suppress(Exception):
@@ -273,15 +273,15 @@ class Session:
             self._probes.close()
         while not self._is_over():
             time.sleep(POLL_S)
-        self._plan.on_status(f"the command {how_it_ended(command.status or 0)}")
+        self._plan.on_status(f"the command {describe_exit(command.status or 0)}")
         with contextlib.suppress(Exception):
             writer.update_meta(command_status=command.status)
 
-    def _linger(self) -> None:
-        """See the end of the arenas that the command leaves behind, unless they stay."""
+    def _await_arenas(self) -> None:
+        """Wait until the arenas of the ended command are destroyed, unless they are pinned."""
         until = time.monotonic() + LINGER_S
         asked = self._stops.heard
-        while self._decoder.ledger.arenas.begun and self._stops.heard == asked:
+        while self._decoder.ledger.arenas.open_indices and self._stops.heard == asked:
             if time.monotonic() >= until:
                 return
             if not self._drain.take():
@@ -291,8 +291,8 @@ class Session:
         before = dict(self._drain.lost)
         self._drain.count_losses()
         if self._drain.lost != before:
-            # a recorder that is killed later has said so by then; a flight recorder may turn to
-            # its next segment at the flush
+            # a recorder killed later has written this by then; a flight recorder may start its next
+            # segment at the flush
             writer.update_meta(lost=dict(self._drain.lost))
         writer.flush()
 
@@ -317,13 +317,13 @@ class Session:
                 notices.append(f"{writer.dropped} older window(s) were dropped to make room")
         return Result(self._plan.path, counts, lost, notices, status, windows)
 
-    def _say_of_stacks(self) -> None:
-        """How the stacks of page operations were come by."""
-        uses = self._probes.stack_uses()
-        if uses:
+    def _report_stack_cache(self) -> None:
+        """Report stack-cache hit statistics."""
+        counts = self._probes.stack_cache_counts()
+        if counts:
             self._plan.on_status(
-                f"stacks: {uses['recognised']:,} recognised, {uses['checked']:,} of these walked "
-                f"all the same, to check; {uses['walked'] - uses['checked']:,} others walked"
+                f"stacks: {counts['recognised']:,} recognised ({counts['checked']:,} checked by a "
+                f"walk), {counts['walked'] - counts['checked']:,} walked"
             )
 
     def _progress(self, elapsed_s: float) -> Progress:
@@ -333,7 +333,7 @@ class Session:
         if not self._plan.command:
             self._plan.on_status("recording")
             return None
-        owner = None if self._plan.command_as_root else behind_sudo()
+        owner = None if self._plan.command_as_root else find_sudo_user()
         who = f", the command runs as {owner.name}" if owner else ""
         self._plan.on_status(f"recording{who}")
         return Command(self._plan.command, owner)

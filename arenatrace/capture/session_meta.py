@@ -1,4 +1,4 @@
-"""What a trace says of its recording: kernel, probes, command, and what could not be known."""
+"""Meta of a recording: kernel, probes, command, and what could not be recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arenatrace.trace.meta import Probes as ProbesMeta
 
 
 def limits(probes: Probes) -> list[str]:
-    """What this kernel keeps the whole recording from knowing."""
+    """Return what this kernel cannot provide for the whole recording."""
     said = [f"probe refused by the kernel: {name}: {why}" for name, why in probes.refused.items()]
     if "bpf_arena_handle_page_fault" not in probes.attached:
         said.append("this kernel does not recover kernel-side arena faults: each is an oops")
@@ -19,7 +19,7 @@ def limits(probes: Probes) -> list[str]:
 
 
 def meta_of(plan: Plan, probes: Probes, kernel: Kernel, start_ns: int) -> Meta:
-    """All that is known when the recording begins, at ``start_ns`` of CLOCK_MONOTONIC."""
+    """Return everything known when the recording begins, at ``start_ns`` of CLOCK_MONOTONIC."""
     attached, states = probes.attached, kernel.states
     features = profile.features(kernel.btf)
     replaced = {state.point.instead_of for state in states if state.point.function in attached}

@@ -44,7 +44,10 @@ Exit codes:
         "explain": ("arenatrace.cli.explain:explain", "Explain one fault: why, and what then?"),
         "arenas": ("arenatrace.cli.arenas:arenas", "Which pages of an arena are in use, and how?"),
         "tui": ("arenatrace.cli.tui:tui", "Look through a trace on the terminal."),
-        "replay": ("arenatrace.cli.replay:replay", "Can this trace have happened?"),
+        "replay": (
+            "arenatrace.cli.replay:replay",
+            "Check a trace against a model of the kernel's arena.",
+        ),
         "synth": (
             "arenatrace.cli.synth:synth",
             "Make a trace with the model of the kernel's arena.",

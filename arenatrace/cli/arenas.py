@@ -46,7 +46,7 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     if at is not None and not abs(at) < _MAX_SECONDS:
         raise click.UsageError("--at takes a number of seconds")
     opened = open_trace(trace)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     start = opened.meta.start_ts_ns
     with opened.reading():
         told = arenas_at(opened, None if at is None else start + round(at * 1e9), arena)

@@ -43,7 +43,7 @@ def several(paths: tuple[Path, ...]) -> Collection | None:
             # opening the trace reports the error
             return None
     found = collect(paths)
-    print_warnings(found.notices)
+    print_warnings(found.warnings)
     return found
 
 

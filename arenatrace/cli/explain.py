@@ -34,7 +34,7 @@ def explain(trace: Path, number: int) -> int:
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     with opened.reading():
         told = explanation(opened, number)
     if told is None:

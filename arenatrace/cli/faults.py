@@ -122,7 +122,7 @@ def _one(path: Path, chosen: FaultFilter) -> _Seen:
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(path)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     start = opened.meta.start_ts_ns
     with opened.reading():
         every = fault_rows(opened).collect()

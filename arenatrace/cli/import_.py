@@ -83,7 +83,7 @@ def import_(
             user_vm_start=user_vm_start,
             on_unparsed=_print_unparsed if show_unparsed else None,
         )
-    print_warnings([*result.notices, *_closing_lines(result)])
+    print_warnings([*result.warnings, *_closing_lines(result)])
 
 
 def _default_name(file: str) -> str:
@@ -116,9 +116,9 @@ def _closing_lines(result: Result) -> list[str]:
 
     lines = [
         f"{text.name}: {text.format}: {count(text.faults, 'fault')} in "
-        f"{count(text.lines, 'line')}, {text.unparsed:,} of no report"
+        f"{count(text.lines, 'line')}, {text.unparsed:,} outside reports"
         for text in result.texts
     ]
     if result.path is None:
-        return [*lines, "no report of an arena fault was found; no trace was made"]
-    return [*lines, f"made {result.path}; see: arenatrace faults {result.path}"]
+        return [*lines, "no reports found; no trace written"]
+    return [*lines, f"wrote {result.path}; see: arenatrace faults {result.path}"]

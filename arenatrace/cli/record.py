@@ -284,14 +284,14 @@ def progress_line(progress: Progress) -> str:
 
 
 def _closing_lines(result: Result) -> list[str]:
-    from arenatrace.capture.process.command import how_it_ended
+    from arenatrace.capture.process.command import describe_exit
     from arenatrace.report.sanitize import harmless
     from arenatrace.schema import Kind
 
     counts = result.counts
     lines = [f"arenatrace: note: {notice}" for notice in result.notices]
     if result.command_status is not None:
-        lines.append(f"arenatrace: the command {how_it_ended(result.command_status)}")
+        lines.append(f"arenatrace: the command {describe_exit(result.command_status)}")
     events = sum(counts.values())
     lines.append(
         f"arenatrace: {events:,} events: {counts[Kind.KERNEL_FAULT]:,} kernel-side and "

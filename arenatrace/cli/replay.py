@@ -1,4 +1,4 @@
-"""arenatrace replay: can this trace have happened?"""
+"""arenatrace replay: check a trace against a model of the kernel's arena."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Examples:
   arenatrace replay run.atrace --profile scratch-sticky
   arenatrace replay run.atrace --what-if pre-scratch
 \b
-Exit code: 0 if the trace is consistent, 1 if an event in it cannot have
-happened, 4 if it lacks what a verdict needs.
+Exit code: 0 if the trace is consistent, 1 if an event in it is impossible,
+4 if the trace lacks the data for a verdict.
 """
 
 
@@ -30,15 +30,14 @@ happened, 4 if it lacks what a verdict needs.
     show_default=True,
     help=f"Kernel profile: {', '.join(ProfileName)}.",
 )
-@click.option("--what-if", metavar="PROFILE", help="Show what another generation had done.")
+@click.option("--what-if", metavar="PROFILE", help="Show events that differ under PROFILE.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_json: bool) -> int:
-    """Can this trace have happened?
+    """Check a trace against a model of the kernel's arena.
 
-    Feeds the events of a trace to a model of the kernel's arena, which
-    predicts the address of every allocation and the outcome of every
-    fault, and reports each event that cannot have happened as recorded.
+    The model predicts the address of every allocation and the outcome of
+    every fault. Each event that is impossible as recorded is reported.
     """
     from arenatrace.cli.common import print_warnings
     from arenatrace.replay.run import replay_trace
@@ -46,7 +45,7 @@ def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     with opened.reading():
         result = replay_trace(opened, profile, jobs)
         other = None

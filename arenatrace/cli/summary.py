@@ -56,7 +56,7 @@ def show_summary(trace: Path, *, as_json: bool) -> int:
     from arenatrace.trace.reader import open_trace
 
     opened = open_trace(trace)
-    print_warnings(opened.notices)
+    print_warnings(opened.warnings)
     with opened.reading():
         found = summarise(opened)
     _show(found, as_json=as_json)

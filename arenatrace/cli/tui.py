@@ -120,7 +120,7 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     from arenatrace.tui.sources.record_process import Recorder
 
     # what record would refuse is refused before there is a screen
-    Kernel.look(values["level"], without_recovery=values["without_recovery"])
+    Kernel.detect(values["level"], without_recovery=values["without_recovery"])
     path = values["output"] or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
     check_output(path)
     check_command(command)

@@ -1,5 +1,5 @@
-"""Text of the kernel's own reports to a trace directory.
+"""Import of kernel report text into a trace directory.
 
-`wrappers/` removes what loggers put in front of a line, `reports/` parses the lines, the files
-here turn reports into rows. Unknown facts become null, never a guess.
+`wrappers/` strips logger prefixes, `reports/` parses the lines, the files here turn reports into
+rows. A value that the text lacks becomes null, never a guess.
 """

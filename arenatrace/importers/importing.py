@@ -1,4 +1,4 @@
-"""Texts to one trace directory."""
+"""Import of one or more texts into one trace directory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from arenatrace.importers.input_text import Text
 from arenatrace.importers.reports import stream
 from arenatrace.importers.reports.assembly import Assembler, Line, Report
 from arenatrace.importers.reports.frames import parse_frame
-from arenatrace.importers.reports.records import Fault, Note
+from arenatrace.importers.reports.records import Fault, OtherReport
 from arenatrace.importers.trace_rows import TraceRows
-from arenatrace.importers.warnings import notices
+from arenatrace.importers.warnings import import_warnings
 from arenatrace.importers.wrappers.detect import Unwrapped, unwrap
 from arenatrace.trace.meta import ImportedText, Meta
 
-#: A block that has none of these, while no report is open, has nothing to import. A header
-#: that is split between two blocks has one of them whole on one side.
-_MARKS = (
+#: A block without any of these contains no report, unless a report is open. If a header is split
+#: between two blocks, one of the blocks contains a complete marker.
+_MARKERS = (
     b"ERROR: Arena",
     b"unmapped address",
     b"ERROR: Timeout",
@@ -34,17 +34,17 @@ _MARKS = (
     stream.REPORTER.encode(),
 )
 
-#: Writers whose lines are kept apart at the same time.
+#: Maximum number of writers with an assembler of their own at the same time.
 _MAX_WRITERS = 64
-#: So many lines before and after a mark are looked at: pieces of a header, between which other
-#: writers' lines may stand.
-_NEAR = 16
-#: A report that no line was added to for so many lines is over.
-_PATIENCE = 2000
+#: Lines parsed before and after a marker. A header may be split, with lines of other writers
+#: between its pieces.
+_CONTEXT_LINES = 16
+#: A report ends if none of this many lines was added to it.
+_MAX_REPORT_GAP = 2000
 
 _LINUX_VERSION = re.compile(r"Linux version (\S{1,64})")
 
-#: Symbols that only one architecture has.
+#: Symbols that exist on one architecture only.
 _ARCHES = {
     "asm_exc_page_fault": "x86_64",
     "entry_SYSCALL_64_after_hwframe": "x86_64",
@@ -57,25 +57,25 @@ OnUnparsed = Callable[[str, int, str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What was imported. ``path`` is None if no trace was made: there was nothing to keep."""
+    """Result of an import. ``path`` is None if the texts had no report and no trace was written."""
 
     path: Path | None
     texts: tuple[ImportedText, ...]
-    notices: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def lines(self) -> int:
-        """Lines of all texts."""
+        """Return the number of lines of all texts."""
         return sum(text.lines for text in self.texts)
 
     @property
     def faults(self) -> int:
-        """Faults of all texts."""
+        """Return the number of faults of all texts."""
         return sum(text.faults for text in self.texts)
 
     @property
     def unparsed(self) -> int:
-        """Lines of all texts that belong to no report, empty ones not counted."""
+        """Return the number of non-empty lines outside reports, of all texts."""
         return sum(text.unparsed for text in self.texts)
 
 
@@ -86,46 +86,54 @@ def import_texts(
     user_vm_start: int | None = None,
     on_unparsed: OnUnparsed | None = None,
 ) -> Result:
-    """Make the trace directory ``output`` from ``texts``, in the order given.
+    """Write the trace directory ``output`` from ``texts``, in the given order.
 
-    ``user_vm_start`` is the user address of the arena's page 0, if it is known from elsewhere.
-    ``on_unparsed`` gets name, line number and text of each line that belongs to no report.
-    Raises UsageError if ``output`` exists, ArenatraceError for what cannot be read as text;
-    then, and if interrupted, no directory is left behind.
+    After an error or an interrupt no directory is left behind.
+
+    Args:
+        texts: The inputs.
+        output: Path of the new trace directory.
+        user_vm_start: User address of the arena's page 0, if the caller knows it.
+        on_unparsed: Called with name, line number and text of each line outside reports.
+
+    Raises:
+        UsageError: ``output`` exists.
+        ArenatraceError: An input cannot be read as text.
     """
     if output.exists() or output.is_symlink():
         raise UsageError(
-            f"{output}: exists already", "choose another name with -o, or move it away"
+            f"{output}: already exists", "choose another name with -o, or move it away"
         )
     rows = TraceRows(output, user_vm_start=user_vm_start)
     try:
-        read = [_Import(text, rows, on_unparsed) for text in texts]
-        facts = tuple(one.run() for one in read)
-        _refuse_nothing(facts)
-        said = notices(rows, [one.damage for one in read if one.damage])
+        imports = [_Import(text, rows, on_unparsed) for text in texts]
+        imported = tuple(one.run() for one in imports)
+        _require_lines(imported)
+        warnings = import_warnings(rows, [one.damage for one in imports if one.damage])
         meta = Meta(
-            kernel=rows.kernel or _first(one.kernel for one in read) or "unknown",
-            arch=_first(one.arch for one in read) or "unknown",
-            hostname=_first(one.host for one in read),
-            notices=said,
-            imported=facts,
+            kernel=rows.kernel or _first(one.kernel for one in imports) or "unknown",
+            arch=_first(one.arch for one in imports) or "unknown",
+            hostname=_first(one.host for one in imports),
+            notices=warnings,
+            imported=imported,
         )
-        return Result(rows.close(meta), facts, said)
+        return Result(rows.close(meta), imported, warnings)
     except BaseException:
         rows.discard()
         raise
 
 
 def read_text(text: Text, rows: TraceRows, on_unparsed: OnUnparsed | None) -> ImportedText:
-    """Give ``rows`` what ``text`` says; the facts of the text. Raises ArenatraceError."""
+    """Add the reports of ``text`` to ``rows`` and return the counts. Raises ArenatraceError."""
     return _Import(text, rows, on_unparsed).run()
 
 
-def _refuse_nothing(facts: Sequence[ImportedText]) -> None:
-    if not any(fact.lines for fact in facts):
-        names = ", ".join(fact.name for fact in facts)
+def _require_lines(imported: Sequence[ImportedText]) -> None:
+    if not any(text.lines for text in imported):
+        names = ", ".join(text.name for text in imported)
         raise ArenatraceError(
-            f"{names}: empty", "a program's stream can be read only once: did another reader do it?"
+            f"{names}: empty",
+            "reading a program's stream empties it; another reader may have read it before",
         )
 
 
@@ -134,7 +142,7 @@ def _first(values: Iterable[str | None]) -> str | None:
 
 
 class _Import:
-    """One text on its way into the rows."""
+    """Import of one text."""
 
     def __init__(self, text: Text, rows: TraceRows, on_unparsed: OnUnparsed | None) -> None:
         self.kernel: str | None = None
@@ -145,7 +153,7 @@ class _Import:
         self._rows = rows
         self._on_unparsed = on_unparsed
         self._lines = 0
-        self._last_mark = -_NEAR
+        self._last_marker = -_CONTEXT_LINES
         self._faults = 0
         self._notes = 0
         self._unparsed = 0
@@ -153,25 +161,25 @@ class _Import:
         self._writers: OrderedDict[tuple[str, ...], Assembler] = OrderedDict()
 
     def run(self) -> ImportedText:
-        """Read the text to its end; what was in it."""
-        held: list[bytes] = []
+        """Read the text to its end and return its counts."""
+        pending: list[bytes] = []
         for block in self._text.blocks():
             lines = block.split(b"\n")
             if not lines[-1]:
                 lines.pop()
-            marked = self._marked(block)
-            if marked or not self._let_go_of_writers():
-                self._take_all(held + lines, [len(held) + line for line in marked])
-                held = []
+            markers = self._marker_lines(block)
+            if markers or not self._can_skip():
+                self._parse_near_markers(pending + lines, [len(pending) + line for line in markers])
+                pending = []
             else:
-                self._skip(held)
-                self._skip(lines[:-_NEAR])
-                held = lines[-_NEAR:]
-        self._skip(held)
+                self._skip(pending)
+                self._skip(lines[:-_CONTEXT_LINES])
+                pending = lines[-_CONTEXT_LINES:]
+        self._skip(pending)
         for writer in self._writers.values():
             writer.finish()
         if self._text.cut:
-            self.damage = f"{self._text.name}: {self._text.cut}; read until there"
+            self.damage = f"{self._text.name}: {self._text.cut}; read up to that point"
         return ImportedText(
             name=self._text.name,
             format=self._format(),
@@ -184,42 +192,42 @@ class _Import:
 
     # ---- lines ----
 
-    def _marked(self, block: bytes) -> list[int]:
-        """Numbers of the lines of ``block`` that have something to import, from 0, ascending."""
-        found = set()
-        for mark in _MARKS:
+    def _marker_lines(self, block: bytes) -> list[int]:
+        """Return the indexes of lines of ``block`` with a marker, in ascending order."""
+        indexes = set()
+        for marker in _MARKERS:
             line = last = 0
-            at = block.find(mark)
+            at = block.find(marker)
             while at >= 0:
                 line += block.count(b"\n", last, at)
-                found.add(line)
+                indexes.add(line)
                 last = at
-                at = block.find(mark, at + 1)
-        return sorted(found)
+                at = block.find(marker, at + 1)
+        return sorted(indexes)
 
-    def _take_all(self, lines: list[bytes], marked: list[int]) -> None:
-        """Take ``lines``, but those far from every mark only where a report wants them."""
+    def _parse_near_markers(self, lines: list[bytes], markers: list[int]) -> None:
+        """Parse ``lines``; skip lines far from every marker unless a report is open."""
         at = 0
-        # The last lines may be near a mark of the next block.
-        for mark in [*marked, len(lines)]:
-            near = mark - _NEAR
-            while at < min(mark + 1, len(lines)):
-                if at < near and self._let_go_of_writers():
-                    self._skip(lines[at:near])
-                    at = near
+        # The last lines may be near a marker of the next block.
+        for marker in [*markers, len(lines)]:
+            start = marker - _CONTEXT_LINES
+            while at < min(marker + 1, len(lines)):
+                if at < start and self._can_skip():
+                    self._skip(lines[at:start])
+                    at = start
                 else:
-                    self._take(lines[at])
+                    self._parse(lines[at])
                     at += 1
-            if mark < len(lines):
-                self._last_mark = self._lines
+            if marker < len(lines):
+                self._last_marker = self._lines
 
-    def _let_go_of_writers(self) -> bool:
-        """Whether no report is open, so that lines without a mark are of none; ends old ones."""
-        if self._on_unparsed is not None or self._lines - self._last_mark < _NEAR:
+    def _can_skip(self) -> bool:
+        """Return whether lines without a marker can be skipped; close reports that ended."""
+        if self._on_unparsed is not None or self._lines - self._last_marker < _CONTEXT_LINES:
             return False
         for key, writer in list(self._writers.items()):
-            since = writer.waits_since
-            if since is not None and self._lines - since < _PATIENCE:
+            last = writer.last_report_line
+            if last is not None and self._lines - last < _MAX_REPORT_GAP:
                 return False
             self._writers.pop(key).finish()
         return True
@@ -228,50 +236,50 @@ class _Import:
         self._lines += len(lines)
         self._unparsed += len(lines) - lines.count(b"") - lines.count(b"\r")
 
-    def _take(self, raw: bytes) -> None:
+    def _parse(self, raw: bytes) -> None:
         self._lines += 1
         text = raw.removesuffix(b"\r").decode("utf-8", "backslashreplace")
-        found = unwrap(text)
-        if found.host and not self.host:
-            self.host = found.host
-        if "Linux version " in found.text and (version := _LINUX_VERSION.search(found.text)):
+        line = unwrap(text)
+        if line.host and not self.host:
+            self.host = line.host
+        if "Linux version " in line.text and (version := _LINUX_VERSION.search(line.text)):
             self.kernel = self.kernel or version[1]
-        self._writer(found).feed(
-            Line(found.text, self._lines, found.stamp, found.blamed, found.forms)
-        )
+        self._writer(line).feed(Line(line.text, self._lines, line.stamp, line.blamed, line.forms))
 
-    def _writer(self, found: Unwrapped) -> Assembler:
-        writer = self._writers.get(found.writer)
+    def _writer(self, line: Unwrapped) -> Assembler:
+        writer = self._writers.get(line.writer)
         if writer is None:
             if len(self._writers) >= _MAX_WRITERS:
                 self._writers.popitem(last=False)[1].finish()
-            writer = Assembler(self._rows.next_order, self._report, self._line)
-            self._writers[found.writer] = writer
+            writer = Assembler(self._rows.next_order, self._on_report, self._on_unparsed_line)
+            self._writers[line.writer] = writer
         else:
-            self._writers.move_to_end(found.writer)
+            self._writers.move_to_end(line.writer)
         return writer
 
-    # ---- what comes out ----
+    # ---- output ----
 
-    def _report(self, report: Report) -> None:
+    def _on_report(self, report: Report) -> None:
         parsed = report.parse()
         self._forms["+".join((*report.begin.forms, "oops" if report.is_oops else "stream"))] += 1
         if not isinstance(parsed, Fault):
             self._notes += 1
-            self._rows.note(parsed)
+            self._rows.other_report(parsed)
             return
         for frame in parsed.frames:
             self.arch = self.arch or _ARCHES.get(frame.symbol)
         self._faults += self._rows.fault(parsed, report.order, report.begin.stamp)
 
-    def _line(self, line: Line) -> None:
+    def _on_unparsed_line(self, line: Line) -> None:
         self._unparsed += 1
         if stream.REPORTER in line.text and parse_frame(line.text):
             self._notes += 1
-            self._rows.note(Note("a report without its first line", line.blamed, lost=True))
+            self._rows.other_report(
+                OtherReport("a report without its first line", line.blamed, lost=True)
+            )
         if self._on_unparsed is not None:
             self._on_unparsed(self._text.name, line.number, line.text)
 
     def _format(self) -> str:
-        """The form most reports were found in, outermost first: ``journal+scx+stream``."""
+        """Return the most frequent form of the reports, outermost first: ``journal+scx+stream``."""
         return self._forms.most_common(1)[0][0] if self._forms else "none found"

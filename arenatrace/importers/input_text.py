@@ -1,4 +1,4 @@
-"""Files and stdin to blocks of lines, plain or compressed, in bounded memory."""
+"""Blocks of lines from plain or compressed files and stdin, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ import pyarrow as pa
 
 from arenatrace.errors import ArenatraceError
 
-#: Bytes read at once; also the longest line: a longer one is taken in pieces.
+#: Bytes read at once, and the maximum line length; longer lines are split.
 BLOCK_BYTES = 1 << 16
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_OTHERS = {b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2", b"\x04\x22\x4d\x18": "lz4"}
+_UNSUPPORTED = {b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2", b"\x04\x22\x4d\x18": "lz4"}
 _HEAD_BYTES = 6
 
-_TEXT_HINT = "give the text of a program's stderr stream, of dmesg or of journalctl"
-#: Above this share of control characters a block is no text.
+_TEXT_HINT = "give the text of a program's stderr stream, dmesg or journalctl"
+#: Maximum share of control characters in text.
 _MAX_CONTROL = 0.1
 _CONTROL = bytes(code for code in range(32) if code not in b"\t\n\r\x1b") + b"\x7f"
 
 
 class Text:
-    """One text. ``blocks`` may be called once; then ``compression`` and ``cut`` are known."""
+    """One input text. ``blocks`` may be called once; it sets ``compression`` and ``cut``."""
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self.name = name
         self.compression: str | None = None
-        #: Why reading stopped before the end, empty if it did not.
+        #: Reason why reading stopped before the end; empty after a complete read.
         self.cut = ""
         self._file = file
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes in blocks that end with a line, the last one and overlong lines apart.
+        """Yield the bytes in blocks that end with a complete line.
 
-        Raises ArenatraceError if it is no text, or cannot be read from the start on. Later
-        damage ends the text: ``cut`` then says why.
+        The last block and blocks with an overlong line may end in the middle of a line. Damage
+        after the first bytes ends the text and sets ``cut``.
+
+        Raises:
+            ArenatraceError: The input is not text, or reading fails at the start.
         """
         rest = b""
         first = True
@@ -66,8 +69,10 @@ class Text:
                 any_read = True
                 yield data
         except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-            # strerror is set where the operating system failed, not the compressed data.
-            reason = getattr(error, "strerror", None) or "the compressed data is damaged or cut off"
+            # strerror is set if the operating system failed, not the decompression.
+            reason = (
+                getattr(error, "strerror", None) or "the compressed data is damaged or truncated"
+            )
             if not any_read:
                 raise ArenatraceError(f"{self.name}: {reason}", "copy the file again") from error
             self.cut = reason
@@ -76,23 +81,23 @@ class Text:
         head = b""
         while len(head) < _HEAD_BYTES and (more := self._file.read(_HEAD_BYTES - len(head))):
             head += more
-        whole = io.BufferedReader(_Rejoined(head, self._file), BLOCK_BYTES)
+        stream = io.BufferedReader(_Rejoined(head, self._file), BLOCK_BYTES)
         if head.startswith(_GZIP):
             self.compression = "gzip"
-            return gzip.GzipFile(fileobj=whole)
+            return gzip.GzipFile(fileobj=stream)
         if head.startswith(_ZSTD):
             self.compression = "zstd"
-            return pa.CompressedInputStream(pa.PythonFile(whole, "r"), "zstd")
-        for magic, other in _OTHERS.items():
+            return pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
+        for magic, tool in _UNSUPPORTED.items():
             if head.startswith(magic):
                 raise ArenatraceError(
-                    f"{self.name}: compressed by {other}, which is not read here",
-                    f"decompress it: {other} -dc FILE | arenatrace import -",
+                    f"{self.name}: compressed by {tool}, which is not supported",
+                    f"decompress it: {tool} -dc FILE | arenatrace import -",
                 )
-        return whole
+        return stream
 
     def _check(self, data: bytes) -> None:
-        # A log that was being written when power failed can begin with a run of zero bytes.
+        # After a power failure a log can begin with a run of zero bytes.
         text = data.lstrip(b"\0") or data
         control = len(text) - len(text.translate(None, _CONTROL))
         if control > len(text) * _MAX_CONTROL:
@@ -100,7 +105,7 @@ class Text:
 
 
 class _Rejoined(io.RawIOBase):
-    """A file whose first bytes were taken off to look at them."""
+    """File with its first bytes put back."""
 
     def __init__(self, head: bytes, file: IO[bytes]) -> None:
         super().__init__()
@@ -118,7 +123,7 @@ class _Rejoined(io.RawIOBase):
         return len(data)
 
     def _read(self, size: int) -> bytes:
-        # read1: what a pipe has now, without waiting for a full buffer.
+        # read1 returns the bytes a pipe has now; read waits for a full buffer.
         read = getattr(self._file, "read1", self._file.read)
         data = read(size)
         return data if isinstance(data, bytes) else b""

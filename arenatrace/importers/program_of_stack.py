@@ -1,8 +1,8 @@
-"""Which program do the BPF frames of a stack belong to?
+"""Program of each BPF frame of a stack.
 
-A frame names its function by the function's own tag. Subprograms are called by their program,
-so in a row of BPF frames the outermost is the main program. Two things come in between: kernel
-functions that call a subprogram back before they return, and those that call it much later.
+A frame has the tag of its function, not of its program. The main program calls its subprograms,
+so the outermost of consecutive BPF frames is the main program. There are two exceptions: kernel
+functions that call back a subprogram before they return, and kernel functions that run it later.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from arenatrace.importers.reports.frames import base_name
 from arenatrace.importers.reports.records import Frame
 
-#: Helpers and kfuncs that call a subprogram of their caller.
-_CALL_BACK = frozenset(
+#: Helpers and kfuncs that call back a subprogram of their caller.
+_SYNC_CALLBACKS = frozenset(
     {
         "bpf_loop",
         "bpf_for_each_map_elem",
@@ -28,8 +28,8 @@ _CALL_BACK = frozenset(
     }
 )
 
-#: Kernel functions that run a subprogram on their own: its program is not on the stack.
-_CALL_LATER = frozenset(
+#: Kernel functions that run a subprogram asynchronously: the main program is not on the stack.
+_ASYNC_CALLBACKS = frozenset(
     {
         "bpf_timer_cb",
         "bpf_wq_work",
@@ -41,9 +41,9 @@ _CALL_LATER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program as its main function names it; both are None if that is not on the stack.
+    """Tag and name of a program's main function, None if that is not on the stack.
 
-    ``part`` is then the function that is, so that it can be told from others.
+    ``part`` is then the symbol of the outermost function found, to distinguish programs.
     """
 
     tag: str | None
@@ -52,36 +52,36 @@ class Program:
 
 
 def programs_on_stack(frames: Sequence[Frame], blamed: str | None) -> dict[int, Program]:
-    """The program of each BPF frame, by the frame's position.
+    """Return the program of each BPF frame by the frame's index.
 
-    ``blamed`` is the name of the program the kernel reported to, if the text tells it: that
-    of the innermost BPF frame, as ``bpf_prog_find_from_stack`` finds it.
+    ``blamed`` is the name of the blamed program if the text has it. The kernel blames the
+    program of the innermost BPF frame (``bpf_prog_find_from_stack``).
     """
     found: dict[int, Program] = {}
-    row: list[int] = []
+    run: list[int] = []
     called_back = False
     for at, frame in enumerate([*frames, _END]):
         caller = base_name(frame.symbol)
         if frame.bpf is not None:
-            row.append(at)
+            run.append(at)
             called_back = False
-        elif row and caller in _CALL_BACK:
+        elif run and caller in _SYNC_CALLBACKS:
             called_back = True
-        elif row:
-            whole = frame is not _END and not called_back and caller not in _CALL_LATER
-            program = _program(frames[row[-1]], blamed if not found else None, whole=whole)
-            found |= dict.fromkeys(row, program)
-            row, called_back = [], False
+        elif run:
+            has_main = frame is not _END and not called_back and caller not in _ASYNC_CALLBACKS
+            program = _program(frames[run[-1]], blamed if not found else None, has_main=has_main)
+            found |= dict.fromkeys(run, program)
+            run, called_back = [], False
     return found
 
 
-#: Stands for what is beyond the outermost frame.
+#: Sentinel after the outermost frame.
 _END = Frame("")
 
 
-def _program(outermost: Frame, blamed: str | None, *, whole: bool) -> Program:
+def _program(outermost: Frame, blamed: str | None, *, has_main: bool) -> Program:
     tag, name = outermost.bpf or ("", "")
-    if not whole:
-        # Cut off, or called by the kernel later: this may well be a subprogram.
+    if not has_main:
+        # The stack is truncated or an asynchronous callback: this may be a subprogram.
         return Program(None, blamed, outermost.symbol)
     return Program(tag, name or None)

@@ -1,8 +1,8 @@
-"""Code addresses for symbols: text names code, tables hold addresses.
+"""Synthetic code addresses: text has symbols, the tables need addresses.
 
-Each function gets a range of made-up addresses, from ``schema.SYNTHETIC_CODE_START`` on, and
-each frame the address at its offset in there, so that programs, lines and symbols resolve as
-in a recorded trace. A bare address, for which the kernel had no symbol, stays what it is.
+Each function gets an address range from ``schema.SYNTHETIC_CODE_START`` on. Each frame gets the
+address at its offset in the range, so that programs, lines and symbols resolve as in a recorded
+trace. A frame that the kernel printed as a bare address keeps the address.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from arenatrace.importers.program_of_stack import Program, programs_on_stack
 from arenatrace.importers.reports.records import Frame, Source
 from arenatrace.schema import SYNTHETIC_CODE_START, UNTIMED_START
 
-#: Functions and lines at most, so that text made to grow the tables without end cannot.
+#: Maximum number of functions, and of lines. Bounds memory for hostile input.
 MAX_ENTRIES = 200_000
-#: Characters of symbols and source lines at most, for the same reason.
+#: Maximum total characters of symbols and source lines. Bounds memory too.
 _MAX_TEXT = 64 << 20
-#: Stacks whose ids are remembered; after that many, ids are given anew.
+#: Stacks that are deduplicated; the cache is cleared when it has this many.
 _MAX_STACKS = 4096
 
 _ALIGN = 64
@@ -29,12 +29,12 @@ Row = dict[str, Any]
 
 
 class SyntheticCode:
-    """Gives frames their addresses and keeps what the tables must say about them."""
+    """Assigns addresses to frames and collects the rows of symbols, stacks and programs."""
 
     def __init__(self) -> None:
         self.symbol_rows: list[Row] = []
         self.stack_rows: list[Row] = []
-        #: Whether frames had to be left out.
+        #: Whether frames were dropped because a limit was reached.
         self.overflow = False
         self._next = SYNTHETIC_CODE_START
         self._text = 0
@@ -48,17 +48,17 @@ class SyntheticCode:
         self._next_stack = 1
 
     def program(self, program: Program) -> int:
-        """The index of ``program`` in the table programs."""
+        """Return the index of ``program`` in the table programs; add it if it is new."""
         return self._programs.setdefault(program, len(self._programs))
 
     def uses_arena(self, program: int, arena: int) -> None:
-        """``program`` is known to use ``arena``."""
+        """Record that ``program`` uses ``arena``; both are indexes."""
         self._arenas[program] = arena
 
     def stack(
         self, frames: Sequence[Frame], blamed: str | None
     ) -> tuple[int | None, list[int], dict[int, Program]]:
-        """The stack's id (None for an empty one), its addresses, and the program of BPF frames."""
+        """Return a stack's id (None if empty), its addresses and its programs by frame index."""
         programs = programs_on_stack(frames, blamed)
         addresses = []
         for at, frame in enumerate(frames):
@@ -69,7 +69,7 @@ class SyntheticCode:
         return self._stack_id(tuple(addresses)), addresses, programs
 
     def program_rows(self) -> Iterator[Row]:
-        """The table programs: everything known by now."""
+        """Yield the rows of the table programs collected so far."""
         pcs = sorted(self._lines)
         parts: dict[int, list[tuple[str, int, int]]] = {}
         for (owner, symbol, size, _, _), start in self._starts.items():
@@ -111,24 +111,24 @@ class SyntheticCode:
         if frame.address is not None:
             return frame.address
         if frame.offset > frame.size:
-            # Only a damaged line says so. A return address may lie at the very end.
+            # The line is damaged. An offset equal to the size is valid: a return address.
             return None
-        # The same code can come with other lines: a rebuild after an edit of comments has the
-        # same tag. Then it is another variant of the function, with addresses of its own.
+        # The same tag can have different source lines, for example after a rebuild with edited
+        # comments. Each variant of the function gets an address range of its own.
         for variant in count():
             start = self._start(frame, owner, variant)
             if start is None:
                 return None
             address = start + frame.offset
-            if owner is None or self._says(frame, address - bool(at)):
-                self._name(frame, address)
+            if owner is None or self._add_line(frame, address - bool(at)):
+                self._add_symbol(frame, address)
                 return address
         raise AssertionError("unreachable")  # count() has no end
 
-    def _says(self, frame: Frame, pc: int) -> bool:
-        """Note the frame's source line at ``pc``; false if another line is there.
+    def _add_line(self, frame: Frame, pc: int) -> bool:
+        """Record the frame's source line at ``pc``; return False if ``pc`` has a different line.
 
-        Every frame sets an end to the line before it, also one without a line of its own.
+        A frame without a source line is recorded too: it ends the range of the line before it.
         """
         if pc not in self._lines:
             text = frame.source.file + frame.source.text if frame.source else ""
@@ -144,7 +144,7 @@ class SyntheticCode:
             if not self._has_room(len(self._starts), frame.symbol):
                 return None
             start = self._starts[key] = self._next
-            # The gap holds the return address of a call that ends the function.
+            # The gap leaves room for the return address of a call at the end of the function.
             self._next += (frame.size // _ALIGN + 2) * _ALIGN
         return start
 
@@ -154,7 +154,7 @@ class SyntheticCode:
         self.overflow |= not room
         return room
 
-    def _name(self, frame: Frame, address: int) -> None:
+    def _add_symbol(self, frame: Frame, address: int) -> None:
         if address in self._symbols or len(self._symbols) >= MAX_ENTRIES:
             return
         self._symbols.add(address)

@@ -1,4 +1,4 @@
-"""What texts say to rows of a trace directory."""
+"""Rows of a trace directory from parsed reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from arenatrace.errors import ArenatraceError
 from arenatrace.importers.program_of_stack import Program
-from arenatrace.importers.reports.records import Fault, Note, Stamp
+from arenatrace.importers.reports.records import Fault, OtherReport, Stamp
 from arenatrace.importers.synthetic_code import SyntheticCode
 from arenatrace.schema import BAND_SZ, UNTIMED_START, Kind, Level, Outcome
 from arenatrace.trace.arrow_schema import arrow_schema
@@ -23,24 +23,24 @@ from arenatrace.trace.writer import TraceWriter
 _BATCH_ROWS = 8192
 #: The kernel cuts program names to 15 bytes (BPF_OBJ_NAME_LEN) where it has no BTF.
 _NAME_LEN = 15
-#: Oopses whose identity is remembered; logs that repeat themselves do so at once.
+#: Maximum number of oopses remembered to detect repeats.
 _MAX_SEEN = 4096
-#: Kinds of note and their programs that are counted apart.
-_MAX_NOTES = 100
+#: Maximum number of distinct other reports that are counted per program.
+_MAX_OTHER_REPORTS = 100
 
 Row = dict[str, Any]
 
 
 class TraceRows:
-    """Collects faults and notes; makes the trace directory when there is something to keep."""
+    """Writer of the reports of an import; creates the trace directory on the first row."""
 
     def __init__(self, path: Path, *, user_vm_start: int | None) -> None:
         self.path = path
         self.faults = 0
         self.losses: Counter[str] = Counter()
-        self.notes: Counter[Note] = Counter()
+        self.other_reports: Counter[OtherReport] = Counter()
         self.repeated_oopses = 0
-        self.unplaced_oopses = 0
+        self.unproven_oopses = 0
         self.other_clock = 0
         self.untimed = 0
         self.code = SyntheticCode()
@@ -56,24 +56,24 @@ class TraceRows:
         self._last_ns: int | None = None
 
     def next_order(self) -> int:
-        """The place of the next report among all, from 0."""
+        """Return the sequence number of the next report, from 0."""
         self._orders += 1
         return self._orders - 1
 
-    def note(self, note: Note) -> None:
-        """Count a report that is no fault."""
-        if note not in self.notes and len(self.notes) >= _MAX_NOTES:
-            note = replace(note, program=None)
-        self.notes[note] += 1
-        if note.lost:
+    def other_report(self, report: OtherReport) -> None:
+        """Count a report that is not a fault row."""
+        if report not in self.other_reports and len(self.other_reports) >= _MAX_OTHER_REPORTS:
+            report = replace(report, program=None)
+        self.other_reports[report] += 1
+        if report.lost:
             self.losses["reports cut off"] += 1
 
     def fault(self, fault: Fault, order: int, stamp: Stamp | None) -> bool:
-        """Add a fault; false if it is an oops the text already had, word for word."""
+        """Add a fault; return False for a repeated oops, which is dropped."""
         if fault.oops and self._is_repeated(fault, stamp):
             self.repeated_oopses += 1
             return False
-        self.unplaced_oopses += fault.oops and fault.place is None
+        self.unproven_oopses += fault.oops and fault.arena_address is None
         self.faults += 1
         self.kernel = self.kernel or fault.kernel
         self._events.append(self._event(fault, order, stamp))
@@ -83,12 +83,12 @@ class TraceRows:
 
     @property
     def wall_clock(self) -> bool:
-        """Whether times are of the wall clock."""
+        """Whether timestamps are wall-clock times."""
         return bool(self._wall)
 
     def close(self, meta: Meta) -> Path | None:
-        """Write what is left and seal; None, and no directory, if there is nothing to keep."""
-        if not self.faults and not self.notes:
+        """Write the remaining rows and seal the trace; return None if there was no report."""
+        if not self.faults and not self.other_reports:
             return None
         self._flush()
         writer = self._open()
@@ -109,7 +109,7 @@ class TraceRows:
         return path
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete the trace directory."""
         if self._writer is not None:
             with contextlib.suppress(ArenatraceError):
                 self._writer.close(seal=False)
@@ -136,7 +136,7 @@ class TraceRows:
             "kind": int(Kind.KERNEL_FAULT if fault.kernel_side else Kind.PROG_FAULT),
             "arena": arena,
             "addr": fault.kaddr,
-            "uaddr": fault.place.uaddr if fault.place else fault.uaddr,
+            "uaddr": fault.arena_address.uaddr if fault.arena_address else fault.uaddr,
             "write": fault.write,
             "error_code": fault.error_code,
             "ip": addresses[0] if fault.has_ip and addresses else None,
@@ -146,7 +146,7 @@ class TraceRows:
         }
 
     def _blamed(self, fault: Fault, programs: dict[int, Program]) -> int | None:
-        """The program the text names apart from the stack, as one of the stack if it can be."""
+        """Return the index of the blamed program, a program of the stack if the names match."""
         if fault.blamed is None:
             return None
         for program in programs.values():
@@ -156,12 +156,14 @@ class TraceRows:
         return self.code.program(Program(None, fault.blamed))
 
     def _arena(self, fault: Fault) -> int | None:
-        if fault.place is not None:
-            return self._arenas.setdefault((fault.place.kern_vm_start, None), len(self._arenas))
+        if fault.arena_address is not None:
+            return self._arenas.setdefault(
+                (fault.arena_address.kern_vm_start, None), len(self._arenas)
+            )
         user = self._user_vm_start
         if user is None or fault.uaddr is None:
             return None
-        # The address is clear_lo32(user_vm_start) and an offset of 32 bits.
+        # A reported address is clear_lo32(user_vm_start) plus a 32-bit offset.
         if (fault.uaddr ^ user) >= BAND_SZ:
             return None
         return self._arenas.setdefault((None, user), len(self._arenas))
@@ -173,7 +175,7 @@ class TraceRows:
         ]
 
     def _time(self, order: int, stamp: Stamp | None) -> int:
-        """The time of the first clock seen; of other clocks nothing but the order is kept."""
+        """Return the timestamp in ns; without one, or with another clock, an order number."""
         if stamp is not None and self._wall is None:
             self._wall = stamp.wall
         if stamp is None or stamp.wall is not self._wall:
@@ -198,7 +200,7 @@ class TraceRows:
 
     def _open(self) -> TraceWriter:
         if self._writer is None:
-            # The facts of the texts are known at the end and come into meta.json then.
+            # close() updates meta.json when the texts are read.
             self._writer = TraceWriter(self.path, Meta(kernel="unknown", level=Level.FAULTS))
         return self._writer
 
@@ -223,10 +225,10 @@ def _batch(table: str, rows: list[Row]) -> pa.RecordBatch:
 
 
 def _outcome(fault: Fault) -> int | None:
-    """What became of the fault.
+    """Return the outcome code, None for a recovered kernel-side fault.
 
-    A recovered kernel-side fault found its page still empty or already mapped: the report is
-    the same (``bpf_arena_handle_page_fault`` reports either way), so the text cannot tell.
+    ``bpf_arena_handle_page_fault`` prints the same report whether the page was empty or already
+    mapped, so the text does not show the outcome.
     """
     if fault.oops:
         return int(Outcome.OOPS)

@@ -1,4 +1,4 @@
-"""What a user must be told about an import, and about the trace it made."""
+"""Warnings about an import and the trace it wrote."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from collections.abc import Sequence
 from arenatrace.importers.trace_rows import TraceRows
 
 
-def notices(rows: TraceRows, damage: Sequence[str]) -> tuple[str, ...]:
-    """One sentence for each thing the texts could not say, or said besides faults."""
-    said = list(damage)
-    for note, number in sorted(rows.notes.items(), key=lambda item: (-item[1], item[0].what)):
-        where = f" in program {note.program}" if note.program else ""
-        said.append(f"{number:,} x {note.what}{where}")
+def import_warnings(rows: TraceRows, damage: Sequence[str]) -> tuple[str, ...]:
+    """Return one warning for each gap in the texts and each kind of other report."""
+    warnings = list(damage)
+    for report, number in sorted(
+        rows.other_reports.items(), key=lambda item: (-item[1], item[0].description)
+    ):
+        where = f" in program {report.program}" if report.program else ""
+        warnings.append(f"{number:,} x {report.description}{where}")
     if rows.repeated_oopses:
-        said.append(f"{rows.repeated_oopses:,} oopses stand in the text twice and count once")
-    if rows.unplaced_oopses:
-        said.append(
-            f"{rows.unplaced_oopses:,} oopses have a BPF program on the stack, but their registers "
-            "do not show that the address was an arena's"
+        warnings.append(f"{rows.repeated_oopses:,} oopses occur twice in the input and count once")
+    if rows.unproven_oopses:
+        warnings.append(
+            f"{rows.unproven_oopses:,} oopses have a BPF program on the stack, but the registers "
+            "do not prove that the address is in an arena"
         )
     if rows.other_clock:
-        said.append(
-            f"{rows.other_clock:,} faults have times of another clock than the first one; "
-            "of theirs only the order is kept"
+        warnings.append(
+            f"{rows.other_clock:,} faults have timestamps of another clock than the first fault; "
+            "only their order is used"
         )
     if rows.untimed > rows.other_clock:
-        said.append("the text tells no times, faults are in its order")
+        warnings.append("No timestamps in the input; faults are in input order.")
     if rows.wall_clock:
-        said.append("times are of the wall clock: ns since 1970")
+        warnings.append("timestamps are wall-clock times: ns since 1970")
     if rows.code.overflow:
-        said.append("the text names more code than the tables take: stacks have gaps")
-    return tuple(said)
+        warnings.append("more code in the input than the tables hold: stacks have gaps")
+    return tuple(warnings)

@@ -1,5 +1,5 @@
-"""A model of the kernel's arena in plain Python, and the replay of events against it.
+"""A model of the kernel's arena in plain Python, without any third-party import.
 
-No third-party import is allowed here. `kernel/` is the arena, `replay/` checks events,
-`synth/` makes traces, `ops.py` is the encoding of an event that all three share.
+`kernel/` is the arena, `replay/` checks recorded events against it, `synth/` makes traces,
+`what_if.py` compares profiles, and `ops.py` encodes an event for all of them.
 """

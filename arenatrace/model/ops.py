@@ -1,7 +1,7 @@
-"""Events as the replayer reads them: one small integer each for what, where and how much.
+"""Compact encoding of an event: an op code, a page and a page count.
 
-A feeder turns columns of the table ``events`` into these, for whole batches at once;
-``encode`` is the same rule for one event and the definition of it.
+``encode`` defines the encoding of one event. ``arenatrace.replay.encode`` applies the same
+rules to whole batches of the table ``events``.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 #: Bits of an op. The low four are the Kind.
 KIND = 0xF
 SLEEPABLE = 1 << 4
-#: page_alloc: gave pages; page_reserve, arena_mmap: returned 0.
+#: page_alloc: pages were allocated; page_reserve, arena_mmap: returned 0.
 OK = 1 << 5
-#: page_alloc: an address was asked for.
+#: page_alloc: the caller requested an address.
 FIXED = 1 << 6
 WRITE = 1 << 7
-#: The address asked for is not that of a page (page_alloc, page_reserve).
+#: page_alloc, page_reserve: the requested address is not page-aligned.
 MISALIGNED = 1 << 8
-#: Faults: the Outcome; page_reserve: the Errno.
+#: Faults: the Outcome; page_reserve: one of EINVAL, EBUSY, OTHER_ERRNO.
 RESULT_SHIFT = 9
 RESULT = 0xF
-#: kernel_fault: the blamed program's arena is the one that was touched, or is another one.
+#: kernel_fault: the blamed program has the touched arena, or another arena.
 BLAME_OWN = 1 << 13
 BLAME_OTHER = 1 << 14
-#: Recorded in a stretch from which events are missing.
+#: Recorded in a stretch with missing events.
 LOSSY = 1 << 15
-#: page_alloc: no such NUMA node can be, or it is not known whether the node was online.
+#: page_alloc: the requested NUMA node is impossible, or may have been offline.
 BAD_NODE = 1 << 16
 UNSURE_NODE = 1 << 17
 
-#: Pages that are none: not given, one that its address contradicts, and that of a kernel fault
-#: in an arena of which the trace does not tell where it lies.
+#: Special pages: not recorded; contradicted by the address; a kernel fault in an arena whose
+#: addresses are unknown.
 NO_PAGE = -1
 BAD_PAGE = -2
 UNPLACED = -3
@@ -61,7 +61,7 @@ SCRATCHED = int(Kind.KERNEL_FAULT) | BLAME_OWN | int(Outcome.SCRATCH_INSTALLED) 
 PROG_LOAD = int(Kind.PROG_FAULT) | int(Outcome.ZEROED) << RESULT_SHIFT
 PROG_STORE = int(Kind.PROG_FAULT) | WRITE | int(Outcome.IGNORED) << RESULT_SHIFT
 
-#: Kinds that change the state of an arena or follow from it; all others are passed over.
+#: Kinds that change the state of an arena or depend on it. Replay skips all others.
 REPLAYED_KINDS = frozenset(
     {
         *(Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY),
@@ -69,9 +69,9 @@ REPLAYED_KINDS = frozenset(
         *(Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT, Kind.LOST),
     }
 )
-#: Kinds recorded when the function is entered: they take effect after their time, not before.
+#: Kinds recorded at function entry: the effect comes after the timestamp.
 ENTRY_KINDS = frozenset({Kind.PAGE_FREE, Kind.FREE_DRAIN, Kind.ARENA_DESTROY})
-#: Kinds nothing is ever reordered around.
+#: Kinds that no event is reordered around.
 FIXED_KINDS = frozenset({Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST})
 
 _LOW32 = 0xFFFFFFFF
@@ -79,7 +79,7 @@ _SHIFT = PAGE_SIZE.bit_length() - 1
 
 
 class Segment(NamedTuple):
-    """Consecutive events of one arena, a column each. ``op``, ``page`` and ``pages`` are lists."""
+    """Consecutive events of one arena, by column. ``op``, ``page`` and ``pages`` are lists."""
 
     ts_ns: Sequence[int]
     seq: Sequence[int]
@@ -89,7 +89,7 @@ class Segment(NamedTuple):
     pages: list[int]
 
     def part(self, start: int, end: int) -> Segment:
-        """The events from ``start`` up to ``end``."""
+        """Return the events from position ``start`` up to ``end``."""
         return Segment(
             self.ts_ns[start:end],
             self.seq[start:end],
@@ -100,7 +100,7 @@ class Segment(NamedTuple):
         )
 
     def concat(self, other: Segment) -> Segment:
-        """This segment and the one after it as one."""
+        """Return this segment followed by ``other``."""
         return Segment(
             [*self.ts_ns, *other.ts_ns],
             [*self.seq, *other.seq],
@@ -116,27 +116,27 @@ EMPTY = Segment([], [], [], [], [], [])
 
 @dataclass(frozen=True)
 class ArenaInfo:
-    """What the table ``arenas`` says of one arena; addresses are None where not known."""
+    """One row of the table ``arenas``. An unknown address is None; ``max_entries`` is in pages."""
 
     arena: int
     max_entries: int
     map_flags: int = 0
     kern_vm_start: int | None = None
     user_vm_start: int | None = None
-    #: The arena came to be while recording, so that all of its history is in the trace.
+    #: The arena was created during the recording: the trace has its whole history.
     fresh: bool = True
     nodes: Nodes = UNKNOWN_NODES
 
 
 def pgoff_of(info: ArenaInfo, uaddr: int) -> int:
-    """Arena page of a user address, as compute_pgoff() has it; NO_PAGE without a user range."""
+    """Return the page of a user address (compute_pgoff()); NO_PAGE without a user range."""
     if not info.user_vm_start:
         return NO_PAGE
     return ((uaddr - info.user_vm_start) & _LOW32) >> _SHIFT
 
 
 def fault_page(info: ArenaInfo, kaddr: int) -> int:
-    """Arena page of a kernel address; NO_PAGE outside what fault recovery covers."""
+    """Return the page of a kernel address; NO_PAGE outside the range of fault recovery."""
     if info.kern_vm_start is None or not info.user_vm_start:
         return NO_PAGE
     offset = kaddr - info.kern_vm_start
@@ -162,7 +162,11 @@ def encode(  # noqa: C901 -- one branch for each kind
     prog_arena: int | None = None,
     node: int | None = None,
 ) -> tuple[int, int, int]:
-    """(op, page, pages) of one event. ``prog_arena`` is the arena of the program blamed."""
+    """Return (op, page, pages) of one event.
+
+    ``prog_arena`` is the arena of the blamed program; the other arguments are columns of the
+    table ``events``.
+    """
     op = int(kind)
     page = NO_PAGE if pgoff is None else pgoff if pgoff < BAND_PAGES else BAD_PAGE
     count = -1 if pages is None else pages
@@ -205,11 +209,12 @@ def encode(  # noqa: C901 -- one branch for each kind
 
 
 def _agreed(stated: int, computed: int) -> int:
-    """The page by its address, unless the trace states another one."""
+    """Return the page computed from the address; BAD_PAGE if the trace states another one."""
     return computed if stated in (NO_PAGE, computed) else BAD_PAGE
 
 
 def _alloc_page(info: ArenaInfo, stated: int, addr: int, ret: int) -> int:
+    """Return the page of an allocation that requested ``addr`` and returned ``ret``."""
     base = info.user_vm_start
     if not base:
         return stated

@@ -1,9 +1,8 @@
-"""The same requests on another generation of the kernel: what would have gone otherwise.
+"""Compare profiles: the events of a trace that differ under another profile.
 
-Two arenas run side by side. One follows the trace, the other does what its own generation does
-with the same requests: the same counts, wishes, frees and touches. An address that the other
-one chose differently is followed, so that a later free or touch of the recorded page is taken
-to mean the page that stands in for it.
+A second arena gets the recorded requests (counts, requested addresses, frees and accesses) and
+answers them by its own profile. If it chooses another address for an allocation, later frees
+and accesses of the recorded page are translated to the page that it chose.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from arenatrace.model.ops import (
 )
 from arenatrace.schema import Kind, Outcome
 
-#: Differences kept in full for each trace.
+#: Most differences listed for a trace. Further ones are only counted.
 MAX_LISTED = 10_000
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One event that would have gone otherwise."""
+    """One event that differs under the other profile."""
 
     seq: int
     kind: str
@@ -46,25 +45,25 @@ class Difference:
 
 @dataclass
 class WhatIf:
-    """What ``profile`` would have done with the requests of a trace of ``instead_of``."""
+    """Events that differ under ``profile``, for a trace recorded under ``instead_of``."""
 
     profile: str
     instead_of: str
     events: int = 0
     count: int = 0
-    #: "recorded -> would be" of each sort of difference, and how often.
+    #: Category of difference, "recorded -> would be", to its count.
     kinds: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
-    def add(self, difference: Difference, sort: str) -> None:
-        """Count a difference of this sort; the first ones are kept in full."""
+    def add(self, difference: Difference, category: str) -> None:
+        """Count a difference, and list it up to ``MAX_LISTED``."""
         self.count += 1
-        self.kinds[sort] = self.kinds.get(sort, 0) + 1
+        self.kinds[category] = self.kinds.get(category, 0) + 1
         if len(self.differences) < MAX_LISTED:
             self.differences.append(difference)
 
     def to_dict(self) -> dict[str, Any]:
-        """The member ``what_if`` of the JSON object."""
+        """Return the member ``what_if`` of the JSON object."""
         self.differences.sort(key=lambda difference: difference.seq)
         return {
             "profile": self.profile,
@@ -80,16 +79,16 @@ _ADDRESS_ONLY = "page_alloc: another address"
 
 
 class ArenaWhatIf:
-    """One arena's requests under ``profile``; differences go into ``into``."""
+    """Runs the requests of one arena under ``profile``; adds differences to ``result``."""
 
-    def __init__(self, info: ArenaInfo, profile: Profile, into: WhatIf) -> None:
+    def __init__(self, info: ArenaInfo, profile: Profile, result: WhatIf) -> None:
         flags = info.map_flags
         if profile.has_map_always:
-            # the question is what the flag would have done
+            # Compare with the flag set, whether or not the recorded programs set it.
             flags |= BPF_F_ARENA_MAP_ALWAYS
-        self._facts = info
-        self._into = into
-        self._handlers: dict[int, Callable[[int, int, int], _Found]] = {
+        self._info = info
+        self._result = result
+        self._handlers: dict[int, Callable[[int, int, int], _Mismatch]] = {
             Kind.ARENA_CREATE: self._create,
             Kind.PAGE_ALLOC: self._alloc,
             Kind.PAGE_FREE: self._free,
@@ -100,84 +99,84 @@ class ArenaWhatIf:
             Kind.PROG_FAULT: self._prog_fault,
             Kind.LOST: self._lost,
         }
-        #: The recorded kernel had scratch pages too: what oopsed had no program to blame.
-        was = PROFILES.get(into.instead_of)
-        self._oopses_anyway = was is not None and was.empty_touch == Touch.SCRATCH
+        recorded = PROFILES.get(result.instead_of)
+        #: The recorded kernel had scratch pages too: an oops there had no program to blame.
+        self._oopses_anyway = recorded is not None and recorded.empty_touch == Touch.SCRATCH
         self._arena = Arena(profile, info.max_entries, flags, fresh=info.fresh)
-        #: recorded page -> page the other kernel gave for it, where they differ
+        #: recorded page -> page of this arena, where they differ
         self._translation: dict[int, int] = {}
 
     def feed(self, segment: Segment) -> None:
-        """Take the requests of ``segment``."""
+        """Run the requests of ``segment``."""
         for at, op in enumerate(segment.op):
             handler = self._handlers.get(op & KIND)
             if handler is None:
                 continue
             page, count = segment.page[at], segment.pages[at]
-            self._into.events += 1
-            found = handler(op, page, count)
-            if found is None:
+            self._result.events += 1
+            mismatch = handler(op, page, count)
+            if mismatch is None:
                 continue
-            recorded, would_be, why = found
+            recorded, would_be, why = mismatch
             kind = Kind(op & KIND).label
-            sort = (
+            category = (
                 _ADDRESS_ONLY
                 if recorded.startswith("page") and would_be.startswith("page")
-                else f"{kind}: {_sort(recorded)} -> {_sort(would_be)}"
+                else f"{kind}: {_category(recorded)} -> {_category(would_be)}"
             )
-            self._into.add(
-                Difference(segment.seq[at], kind, self._facts.arena, recorded, would_be, why), sort
+            difference = Difference(
+                segment.seq[at], kind, self._info.arena, recorded, would_be, why
             )
+            self._result.add(difference, category)
 
     def _translate(self, page: int) -> int:
         return self._translation.get(page, page)
 
-    def _alloc(self, op: int, page: int, count: int) -> _Found:
+    def _alloc(self, op: int, page: int, count: int) -> _Mismatch:
         if count <= 0 or op & (MISALIGNED | BAD_NODE) or (page < 0 and op & (FIXED | OK)):
             return None
         arena = self._arena
         requested = page if op & FIXED else None
-        place = arena.find_pages(requested, count)
-        if place == Refusal.UNKNOWN:
+        chosen = arena.find_pages(requested, count)
+        if chosen == Refusal.UNKNOWN:
             if op & OK and count <= arena.clamp(page, count):
                 arena.allocate(page, count)
             return None
         recorded = f"{_pages(page, count)}" if op & OK else "refused"
-        if place >= 0:
+        if chosen >= 0:
             if not op & OK:
-                # a refusal for lack of memory would have come all the same
-                scratched = arena.scratched(place, count) >= 0
+                # Without scratch in the way, the refusal was for lack of memory.
+                scratched = arena.scratched(chosen, count) >= 0
                 if not scratched:
                     return None
-            arena.allocate(place, count)
-            self._follow(page, place, count, given=bool(op & OK))
-            if op & OK and place == page:
+            arena.allocate(chosen, count)
+            if op & OK and not self._set_translation(page, chosen, count):
                 return None
             why = (
-                "the free set was another one by then"
+                "the free set differs by then"
                 if op & OK
                 else "scratch is replaced by the allocation instead of refusing it"
             )
-            return recorded, _pages(place, count), why
-        if place == Refusal.SCRATCHED:
+            return recorded, _pages(chosen, count), why
+        if chosen == Refusal.SCRATCHED:
             target = arena.free.find(count) if requested is None else requested
             mapped = arena.scratched(target, count)
             at_once = bool(op & (OK | SLEEPABLE))
             arena.refuse_scratched(target, count, mapped, sleepable=at_once)
         if not op & OK:
             return None
-        return recorded, "refused", _WHY_REFUSED.get(place, "no room is left")
+        return recorded, "refused", _WHY_REFUSED.get(chosen, "no room is left")
 
-    def _follow(self, page: int, place: int, count: int, *, given: bool) -> None:
-        if not given:
-            return
-        for ahead in range(count):
-            if place == page:
-                self._translation.pop(page + ahead, None)
+    def _set_translation(self, page: int, chosen: int, count: int) -> bool:
+        """Translate recorded pages to the chosen ones; return whether they differ."""
+        for offset in range(count):
+            if chosen == page:
+                self._translation.pop(page + offset, None)
             else:
-                self._translation[page + ahead] = place + ahead
+                self._translation[page + offset] = chosen + offset
+        return chosen != page
 
-    def _free(self, op: int, page: int, count: int) -> _Found:
+    def _free(self, op: int, page: int, count: int) -> _Mismatch:
         arena = self._arena
         if page < 0 or count <= 0:
             return None
@@ -189,63 +188,67 @@ class ArenaWhatIf:
         return None
 
     def _runs(self, page: int, count: int) -> Iterable[tuple[int, int]]:
-        """The pages that stand in for a recorded range, as ranges."""
+        """Yield (first page, pages) of the translation of a recorded range."""
         if not self._translation:
             yield page, count
             return
         first = many = 0
         for one in range(page, page + count):
-            meant = self._translate(one)
-            if many and meant == first + many:
+            translated = self._translate(one)
+            if many and translated == first + many:
                 many += 1
                 continue
             if many:
                 yield first, many
-            first, many = meant, 1
+            first, many = translated, 1
         if many:
             yield first, many
 
-    def _drain(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _drain(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         self._arena.drain()
         return None
 
-    def _reserve(self, op: int, page: int, count: int) -> _Found:
+    def _reserve(self, op: int, page: int, count: int) -> _Mismatch:
         arena = self._arena
         if op & OK and page >= 0 and 0 < count <= arena.clamp(page, count) and not op & MISALIGNED:
             arena.reserve(page, count)
         return None
 
-    def _user_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _user_fault(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         outcome = op >> RESULT_SHIFT & 0xF
         if page < 0 or outcome not in (Outcome.MAPPED, Outcome.SIGSEGV):
             return None
         arena = self._arena
-        meant = self._translate(page)
-        answer = arena.user_fault(meant)
+        translated = self._translate(page)
+        answer = arena.user_fault(translated)
         if answer is None:
             return None
-        if answer == Pte.REAL and arena.state(meant) != Pte.REAL:
-            arena.allocate(meant, 1)
+        if answer == Pte.REAL and arena.state(translated) != Pte.REAL:
+            arena.allocate(translated, 1)
         mapped = answer == Pte.REAL
         if mapped == (outcome == Outcome.MAPPED):
             return None
-        state = arena.state(meant).label
+        state = arena.state(translated).label
         return (
             Outcome(outcome).label,
             "mapped" if mapped else "sigsegv",
             f"page {page} would be {state}",
         )
 
-    def _kernel_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _kernel_fault(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         outcome = op >> RESULT_SHIFT & 0xF
         if not outcome or not 0 <= page < RECOVERY_PAGES:
             return None
         arena = self._arena
-        meant = self._translate(page)
+        translated = self._translate(page)
         recorded = Outcome(outcome).label
-        state = arena.state(meant)
-        if arena.touch == Touch.GARBAGE and meant < BAND_PAGES:
-            return recorded, "no fault", "every page of the band is backed: the access is silent"
+        state = arena.state(translated)
+        if arena.touch == Touch.GARBAGE and translated < BAND_PAGES:
+            return (
+                recorded,
+                "no fault",
+                "every page of the band is backed: the access does not fault",
+            )
         if state in (Pte.REAL, Pte.SCRATCH):
             if outcome == Outcome.ALREADY_MAPPED:
                 return None
@@ -253,17 +256,17 @@ class ArenaWhatIf:
         if arena.touch != Touch.SCRATCH:
             if outcome == Outcome.OOPS:
                 return None
-            return recorded, "oops", "without scratch pages the kernel cannot go on here"
+            return recorded, "oops", "a kernel without scratch pages cannot recover"
         if outcome == Outcome.OOPS and self._oopses_anyway:
             return None
         if outcome == Outcome.OOPS:
-            # with another arena's program to blame it would be an oops here too
-            return recorded, "scratch-installed", "if the program blamed has this arena"
+            # If the blamed program has another arena, it is an oops here too.
+            return recorded, "scratch-installed", "if the blamed program has this arena"
         if state == Pte.NONE:
-            arena.set_pte(meant, Pte.SCRATCH)
+            arena.set_pte(translated, Pte.SCRATCH)
         return None
 
-    def _prog_fault(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _prog_fault(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         if not 0 <= page < RECOVERY_PAGES:
             return None
         state = self._arena.state(self._translate(page))
@@ -271,19 +274,20 @@ class ArenaWhatIf:
             return None
         return "program fault", "no fault", f"page {page} would be {state.label}"
 
-    def _create(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _create(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         old = self._arena
         self._arena = Arena(old.profile, old.max_entries, old.map_flags)
         self._translation.clear()
         return None
 
-    def _lost(self, op: int, page: int, count: int) -> _Found:  # noqa: ARG002
+    def _lost(self, op: int, page: int, count: int) -> _Mismatch:  # noqa: ARG002
         self._arena.forget()
         self._translation.clear()
         return None
 
 
-_Found = tuple[str, str, str] | None
+#: (recorded, would be, explanation) of an event that differs.
+_Mismatch = tuple[str, str, str] | None
 
 _WHY_REFUSED: dict[int, str] = {
     Refusal.SCRATCHED: "a page of the range is scratched: -EBUSY inside",
@@ -292,7 +296,7 @@ _WHY_REFUSED: dict[int, str] = {
 }
 
 
-def _sort(text: str) -> str:
+def _category(text: str) -> str:
     return "pages" if text.startswith("page") else text
 
 

@@ -1,4 +1,4 @@
-"""A replay in a process of its own: it is pure Python, and would keep a screen from moving."""
+"""Replay in a child process. A replay in a thread would block the UI: it is pure Python."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _REPLAY = (sys.executable, "-m", "arenatrace.cli", "replay", "--json", "--jobs",
 
 
 class ReplayChild:
-    """Replays one trace at a time; ``stop`` ends a replay that is under way, for good.
+    """Replays one trace at a time. ``stop`` ends a running replay and prevents further ones.
 
-    The child dies with us, also if we are killed (``PR_SET_PDEATHSIG``), where setpriv is there
-    to see to it: nobody would read what it finds.
+    Where setpriv is installed, the kernel kills the child when this process dies
+    (``PR_SET_PDEATHSIG``), because no process would read its result.
     """
 
     def __init__(self, command: Sequence[str] = _REPLAY) -> None:
@@ -30,30 +30,32 @@ class ReplayChild:
         self._stopped = False
 
     def __call__(self, trace: Path) -> Mapping[str, Any]:
-        """The object of ``replay --json``.
+        """Return the object of ``replay --json``.
 
-        Raises ArenatraceError with what the child complained of, or because it was stopped.
+        Raises:
+            ArenatraceError: The child failed (the message is its first line on stderr), or
+                the replay was stopped.
         """
         child = self._start(trace)
         with child:
-            said, complaint = child.communicate()
+            output, errors = child.communicate()
         if self._stopped:
-            raise ArenatraceError("replay: ended before it was done")
+            raise ArenatraceError("replay: stopped before the end")
         try:
-            found: dict[str, Any] = json.loads(said)
+            result: dict[str, Any] = json.loads(output)
         except ValueError as error:
-            lines = complaint.strip().splitlines() or [f"it ended with {child.returncode}"]
+            lines = errors.strip().splitlines() or [f"exit status {child.returncode}"]
             raise ArenatraceError(f"replay: {lines[0]}") from error
-        return found
+        return result
 
     def _start(self, trace: Path) -> subprocess.Popen[str]:
         setpriv = shutil.which("setpriv")
-        leash = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
         with self._lock:
             if self._stopped:
-                raise ArenatraceError("replay: ended before it began")
+                raise ArenatraceError("replay: stopped before the start")
             self._child = subprocess.Popen(
-                [*leash, *self._command, str(trace)],
+                [*prefix, *self._command, str(trace)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -63,7 +65,7 @@ class ReplayChild:
             return self._child
 
     def stop(self) -> None:
-        """End the child, and wait for its end; replay no more."""
+        """Kill the child, wait for its end, and refuse further replays."""
         with self._lock:
             self._stopped = True
             if self._child is not None and self._child.poll() is None:

@@ -1,7 +1,7 @@
-"""Columns of the table ``events`` encoded for the replayer, whole batches at once.
+"""Encode columns of the table ``events`` for the model, batch by batch.
 
-``encode`` in ``model.ops`` is the same rule for one event and the definition of it. Arrays are
-as narrow as their values allow: what replay costs beside the model is spent here.
+``arenatrace.model.ops.encode`` defines the encoding of one event; tests compare the two. Arrays
+are as narrow as their values allow, because encoding is the largest cost outside the model.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _LOW32 = 0xFFFFFFFF
 Ints = npt.NDArray[Any]
 Columns = Mapping[str, Ints]
 
-
-#: The same without nulls: -1 for a page, count, arena, program that is none.
+#: The same columns without nulls. A missing page, count, arena or program is -1.
 FILLED = (
     pl.col("ts_ns", "seq", "kind"),
     pl.col("tid", "addr", "ret", "outcome").fill_null(0),
@@ -45,16 +44,16 @@ FILLED = (
 
 
 def arrays(filled: pl.DataFrame) -> dict[str, Ints]:
-    """The columns of ``FILLED`` as arrays."""
+    """Return the columns of ``FILLED`` as arrays."""
     return {name: filled[name].to_numpy() for name in filled.columns}
 
 
 def encode_columns(
     info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey
 ) -> ops.Segment:
-    """The events in ``columns``, all of one arena (or lost), as a segment.
+    """Return the events in ``columns`` as a segment. All are of one arena, or of kind lost.
 
-    ``owner`` is the arena of each program by index, -1 where it has none or it is not known.
+    ``owner`` is the arena of each program by index, -1 without a known arena.
     """
     return ops.Segment(
         np.ascontiguousarray(columns["ts_ns"]).data,
@@ -67,7 +66,7 @@ def encode_columns(
 
 
 def thread_ids(segment: ops.Segment) -> set[int]:
-    """The threads that occur in a segment."""
+    """Return the thread ids of a segment."""
     return set(pl.Series(np.asarray(segment.tid)).unique().to_list())
 
 
@@ -78,7 +77,7 @@ def _is(kind: Ints, *wanted: Kind) -> Ints:
     return mask
 
 
-# ---- what ----
+# ---- op codes ----
 
 
 def _ops(info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey) -> Ints:
@@ -96,14 +95,14 @@ def _ops(info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey) -> 
         (ops.WRITE, _is(kind, Kind.PROG_FAULT) & columns["write"]),
     ):
         op |= rows * np.int32(bit)
-    few = np.flatnonzero(_is(kind, Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT))
-    op[few] |= columns["outcome"][few].astype(np.int32) << ops.RESULT_SHIFT
-    few = np.flatnonzero(reserve & given)
-    failed = ret[few]
+    rows_at = np.flatnonzero(_is(kind, Kind.USER_FAULT, Kind.KERNEL_FAULT, Kind.PROG_FAULT))
+    op[rows_at] |= columns["outcome"][rows_at].astype(np.int32) << ops.RESULT_SHIFT
+    rows_at = np.flatnonzero(reserve & given)
+    failed = ret[rows_at]
     errno = np.select([failed == -22, failed == -16], [ops.EINVAL, ops.EBUSY], ops.OTHER_ERRNO)
-    op[few] |= errno.astype(np.int32) << ops.RESULT_SHIFT
-    few = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
-    op[few] |= _blame(info, columns["prog"][few], owner)
+    op[rows_at] |= errno.astype(np.int32) << ops.RESULT_SHIFT
+    rows_at = np.flatnonzero(_is(kind, Kind.KERNEL_FAULT))
+    op[rows_at] |= _blame(info, columns["prog"][rows_at], owner)
     op |= _node_bits(info.nodes, columns["node"], alloc, refused)
     if survey.untimed_losses or survey.narrowed:
         op |= np.int32(ops.LOSSY)
@@ -115,13 +114,13 @@ def _ops(info: ops.ArenaInfo, columns: Columns, owner: Ints, survey: Survey) -> 
 
 def _blame(info: ops.ArenaInfo, prog: Ints, owner: Ints) -> Ints:
     theirs = np.where(prog < len(owner), owner[np.clip(prog, 0, len(owner) - 1)], -1)
-    told = (prog >= 0) & (theirs >= 0)
+    known = (prog >= 0) & (theirs >= 0)
     blame = np.where(theirs == info.arena, ops.BLAME_OWN, ops.BLAME_OTHER)
-    return np.where(told, blame, 0).astype(np.int32)
+    return np.where(known, blame, 0).astype(np.int32)
 
 
 def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
-    """What the NUMA node says of an allocation; nearly all ask for any."""
+    """Return BAD_NODE and UNSURE_NODE of each allocation; nearly all request any node."""
     bits = np.zeros(len(node), np.int32)
     for one in np.unique(node[alloc & (node != NUMA_NO_NODE)]).tolist():
         known = nodes.classify(None if one == _NODE_NOT_RECORDED else one)
@@ -132,11 +131,11 @@ def _node_bits(nodes: Nodes, node: Ints, alloc: Ints, refused: Ints) -> Ints:
     return bits
 
 
-# ---- where ----
+# ---- pages ----
 
 
 def _pages(info: ops.ArenaInfo, columns: Columns) -> Ints:
-    """Arena page of each event: by its address, BAD_PAGE where the trace states another one."""
+    """Return the page of each event by its address; BAD_PAGE where the trace states another."""
     pgoff = columns["pgoff"]
     stated = np.where(pgoff < BAND_PAGES, pgoff, ops.BAD_PAGE)
     kind, addr, ret = columns["kind"], columns["addr"], columns["ret"]
@@ -149,34 +148,36 @@ def _pages(info: ops.ArenaInfo, columns: Columns) -> Ints:
     alloc, given = _is(kind, Kind.PAGE_ALLOC), ret != 0
     uaddr = np.where(alloc & given, ret.astype(np.uint32), addr.astype(np.uint32))
     computed = _pgoff(info.user_vm_start, uaddr)
-    told = _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT) & columns["has_addr"]
-    told |= alloc & (given | (addr != 0))
+    has_page = _is(kind, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT) & columns["has_addr"]
+    has_page |= alloc & (given | (addr != 0))
     agree = (stated == ops.NO_PAGE) | (stated == computed)
-    page = np.where(told, np.where(agree, computed, ops.BAD_PAGE), stated)
-    few = np.flatnonzero(alloc & given)
-    page[few[~_possible(info.user_vm_start, computed[few], addr[few], ret[few])]] = ops.BAD_PAGE
+    page = np.where(has_page, np.where(agree, computed, ops.BAD_PAGE), stated)
+    rows_at = np.flatnonzero(alloc & given)
+    page[
+        rows_at[~_possible(info.user_vm_start, computed[rows_at], addr[rows_at], ret[rows_at])]
+    ] = ops.BAD_PAGE
     if info.kern_vm_start is not None:
         faults = _is(kind, Kind.KERNEL_FAULT, Kind.PROG_FAULT) & columns["has_addr"]
-        few = np.flatnonzero(faults)
-        at = _fault_pages(info.kern_vm_start, info.user_vm_start, addr[few])
-        agree = (stated[few] == ops.NO_PAGE) | (stated[few] == at)
-        page[few] = np.where(agree, at, ops.BAD_PAGE)
+        rows_at = np.flatnonzero(faults)
+        computed_at = _fault_pages(info.kern_vm_start, info.user_vm_start, addr[rows_at])
+        agree = (stated[rows_at] == ops.NO_PAGE) | (stated[rows_at] == computed_at)
+        page[rows_at] = np.where(agree, computed_at, ops.BAD_PAGE)
     return page
 
 
 def _pgoff(user_vm_start: int, uaddr: Ints) -> Ints:
-    """compute_pgoff() of the low halves of addresses."""
+    """Return compute_pgoff() of the low 32 bits of addresses."""
     return ((uaddr - np.uint32(user_vm_start & _LOW32)) >> np.uint32(_SHIFT)).astype(np.int64)
 
 
 def _possible(base: int, page: Ints, addr: Ints, ret: Ints) -> Ints:
-    """Whether the result is the address of its page, and of the page asked for, if one was."""
-    whole: Ints = np.uint64(base) + (page.astype(np.uint64) << np.uint64(_SHIFT)) == ret.view(
-        np.uint64
-    )
-    requested_addr: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
-    whole &= requested_addr
-    return whole
+    """Return whether the result is the address of its page, and of a requested page."""
+    is_page_addr: Ints = np.uint64(base) + (
+        page.astype(np.uint64) << np.uint64(_SHIFT)
+    ) == ret.view(np.uint64)
+    matches_request: Ints = (addr == 0) | (_pgoff(base, addr.astype(np.uint32)) == page)
+    is_page_addr &= matches_request
+    return is_page_addr
 
 
 def _fault_pages(kern_vm_start: int, user_vm_start: int, addr: Ints) -> Ints:

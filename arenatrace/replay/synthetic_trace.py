@@ -1,4 +1,4 @@
-"""Events that the model made, as a trace directory."""
+"""Write synthetic events as a trace directory."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ _START_NS = 1_000_000_000
 def write_trace(
     path: Path, arenas: list[ArenaInfo], events: Iterable[SynthEvent], *, profile: str, note: str
 ) -> int:
-    """Write ``events`` to a new trace at ``path`` and return how many there were.
+    """Write ``events`` to a new trace at ``path`` and return their number.
 
-    ``note`` goes into the notices: a reader must see that no kernel made this. Raises UsageError
-    if ``path`` exists and ArenatraceError if the disk is full.
+    ``note`` goes into the warnings of the trace, because no kernel recorded it.
+
+    Raises:
+        UsageError: ``path`` exists.
+        ArenatraceError: The disk is full.
     """
     meta = Meta(
         kernel="synthetic",

@@ -1,4 +1,4 @@
-"""The events of a trace as segments for the replayer."""
+"""Read the events of a trace as segments for the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arenatrace.replay.survey import Survey
 from arenatrace.schema import Kind, OopsReason
 from arenatrace.trace.reader import Trace
 
-#: Rows read at a time: one row group of a sealed trace.
+#: Rows per batch: one row group of a sealed trace.
 BATCH_ROWS = 128 * 1024
 
 _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
@@ -22,13 +22,13 @@ _KINDS = [int(kind) for kind in ops.REPLAYED_KINDS]
 def segments(
     trace: Trace, survey: Survey, arenas: Collection[int]
 ) -> Iterator[tuple[int, ops.Segment]]:
-    """(arena, segment) for each batch of the trace and each of ``arenas`` in it."""
+    """Yield (arena, segment) for each batch of the trace and each of ``arenas`` in it."""
     events = trace.scan("events").select(*COLUMNS, "oops_reason")
     programs = trace.scan("programs").select("prog", "arena").collect()
     owner = _owners(programs)
     wanted = (
         pl.col("kind").is_in(_KINDS)
-        # no page was missing: there is nothing in the model that this could contradict
+        # A protection fault is not about a missing page: the model cannot check it.
         & pl.col("oops_reason").ne_missing(int(OopsReason.PROTECTION))
     ) & (pl.col("arena").is_in(list(arenas)) | (pl.col("kind") == int(Kind.LOST)))
     lost = pl.col("kind") == int(Kind.LOST)
@@ -45,7 +45,7 @@ def segments(
 
 
 def _owners(programs: pl.DataFrame) -> Ints:
-    """Arena of each program by index, -1 where it has none or it is not known."""
+    """Return the arena of each program by index, -1 without a known arena."""
     owner = np.full(int(programs["prog"].max() or 0) + 1 if len(programs) else 1, -1, np.int64)  # type: ignore[arg-type]
     for prog, arena in programs.iter_rows():
         owner[prog] = -1 if arena is None else arena

@@ -1,4 +1,4 @@
-"""Rows to text and JSON. Nothing is computed here.
+"""Text and JSON output of analysis rows. Nothing is computed here.
 
-All text from a kernel or a trace passes through `sanitize.py` before it is shown.
+All text from a kernel or a trace passes through `sanitize.py` before it is printed.
 """

@@ -1,4 +1,4 @@
-"""The checkup as text."""
+"""Doctor report as text."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from rich.text import Text
 from arenatrace.report.sanitize import harmless
 
 
-def print_doctor(found: Mapping[str, Any], console: Console) -> None:
-    """Print the object of ``doctor --json``: the verdict, the checks, the probe points."""
-    verdict = "can record" if found["can_record"] else "cannot record"
+def print_doctor(report: Mapping[str, Any], console: Console) -> None:
+    """Print the object of ``doctor --json``: verdict, checks, probe points."""
+    verdict = "can record" if report["can_record"] else "cannot record"
     console.print(Text(f"This machine {verdict} arena faults.", style="bold"))
-    profile = found["profile"] or "unknown"
+    profile = report["profile"] or "unknown"
     console.print(
-        Text(harmless(f"Linux {found['kernel']} {found['arch']}, replay profile {profile}"))
+        Text(harmless(f"Linux {report['kernel']} {report['arch']}, replay profile {profile}"))
     )
     console.print()
     checks = Table(box=None, pad_edge=False, show_header=False)
     checks.add_column(no_wrap=True)
-    checks.add_column(no_wrap=True)
     checks.add_column()
-    for check in found["checks"]:
-        detail = Text(harmless(check["detail"]))
+    for check in report["checks"]:
+        detail = Text(f"{check['name']}: {harmless(check['detail'])}")
         if check["hint"]:
             detail.append(f"\n{harmless(check['hint'])}", style="italic")
-        checks.add_row(check["name"], _mark(check["ok"], required=check["required"]), detail)
+        checks.add_row(_mark(check["ok"], required=check["required"]), detail)
     console.print(checks)
     console.print()
     points = Table(box=None, pad_edge=False)
-    points.add_column("probe point", no_wrap=True)
     points.add_column("", no_wrap=True)
-    points.add_column("what it gives")
-    for point in found["points"]:
-        gives = Text(point["gives"])
+    points.add_column("probe point", no_wrap=True)
+    points.add_column("records")
+    for point in report["points"]:
+        records = Text(point["gives"])
         if point["why_not"]:
-            gives.append(f"\n{harmless(point['why_not'])}", style="italic")
+            records.append(f"\n{harmless(point['why_not'])}", style="italic")
         elif point["attachable"] is False:
-            gives.append("\nftrace does not list it: no probe can be attached", style="italic")
+            records.append("\nnot traceable: ftrace does not list it", style="italic")
         points.add_row(
-            point["point"], _mark(point["present"] and point["attachable"] is not False), gives
+            _mark(point["present"] and point["attachable"] is not False), point["point"], records
         )
     console.print(points)
 

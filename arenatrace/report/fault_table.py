@@ -1,4 +1,4 @@
-"""Faults as a table for other tools: CSV and Parquet."""
+"""Faults as CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from arenatrace.report.units import address
 
 
 def write_csv(faults: pl.DataFrame, file: IO[str]) -> None:
-    """Write ``faults`` as CSV with a header: addresses in hex, a struct as columns of its own.
+    """Write ``faults`` as CSV with a header.
 
-    ``evidence`` is one text, its sentences separated by "; ". Null is an empty field.
+    Addresses are in hex. A struct becomes one column for each field. ``evidence`` is one text,
+    its sentences joined by "; ". Null is an empty field.
     """
     flat = faults.drop(INTERNAL, strict=False)
     for name in ADDRESSES:
-        texts = [address(value) for value in flat[name]]
-        flat = flat.with_columns(pl.Series(name, texts, dtype=pl.String))
+        hex_addresses = [address(value) for value in flat[name]]
+        flat = flat.with_columns(pl.Series(name, hex_addresses, dtype=pl.String))
     flat = flat.with_columns(pl.col("evidence").list.join("; "))
     for name, dtype in flat.schema.items():
         if isinstance(dtype, pl.Struct):
@@ -29,5 +30,9 @@ def write_csv(faults: pl.DataFrame, file: IO[str]) -> None:
 
 
 def write_parquet(faults: pl.DataFrame, path: Path) -> None:
-    """Write ``faults`` as Parquet, with addresses as integers. Raises OSError."""
+    """Write ``faults`` as Parquet with addresses as integers.
+
+    Raises:
+        OSError: ``path`` cannot be written.
+    """
     faults.drop(INTERNAL, strict=False).write_parquet(path)

@@ -1,4 +1,4 @@
-"""Faults as text, a few lines for each."""
+"""Faults as text, one block for each."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from arenatrace.report.units import address, since
 _STYLES = {"oops": "bold red", "scratch-installed": "yellow", "zeroed": "yellow"}
 
 _ATTRIBUTION = {
-    "agreed": "named by kernel and stack",
-    "kernel-only": "named by the kernel alone",
-    "stack-only": "named by the stack alone",
-    "disputed": "named by the kernel, the stack differs",
+    "agreed": "kernel and stack agree",
+    "kernel-only": "named by the kernel only",
+    "stack-only": "named by the stack only",
+    "disputed": "named by the kernel, but the stack differs",
 }
 
 
 def print_faults(
     rows: Iterable[Mapping[str, Any]], starts_ts_ns: Mapping[str | None, int], console: Console
 ) -> None:
-    """Write ``rows``, faults as the analysis gives them, with times in s after the start.
+    """Write fault rows of the analysis, with times in s after the start of their trace.
 
-    ``starts_ts_ns`` are the starts by ``trace``, which rows of several traces have.
+    ``starts_ts_ns`` maps ``trace`` to its start in ns; the key of a single trace is None.
     """
     trace: str | None = None
-    for number, row in enumerate(rows):
-        if number:
+    for position, row in enumerate(rows):
+        if position:
             console.print()
         if row.get("trace") != trace:
             trace = row["trace"]
@@ -54,19 +54,19 @@ def _details(row: Mapping[str, Any]) -> Table:
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "what", harmless(row["title"])
+    yield "access", harmless(row["title"])
     yield "address", _address(row)
-    yield "kernel", address(row["kaddr"]) or "unknown"
+    yield "kaddr", address(row["kaddr"]) or "unknown"
     callee = row["callee"]
     if callee is not None:
         module = f" [{harmless(callee['module'])}]" if callee["module"] else ""
-        yield "touched by", f"{harmless(callee['symbol'] or '?')}{module}"
+        yield "callee", f"{harmless(callee['symbol'] or '?')}{module}"
     yield "program", _program(row)
     source = row["source"]
     if source is not None:
         yield "source", f"{harmless(source['file'] or '?')}:{_known(source['line'])}"
         if source["text"]:
-            # A tab inside a line of C is layout, no attack.
+            # A tab in a source line is layout; an escape would make the line hard to read.
             yield "", f"  {harmless(source['text'].replace(chr(9), ' '))}"
     task = row["task"]
     comm = "unknown" if task["comm"] is None else harmless(task["comm"])
@@ -79,15 +79,15 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _address(row: Mapping[str, Any]) -> str:
     if row["band"] is None and row["uaddr"] is None:
         return "not in a known arena"
-    words = [address(row["uaddr"]) or "user address unknown"]
+    parts = [address(row["uaddr"]) or "user address unknown"]
     if row["page"] is not None:
-        inside = "" if row["offset"] is None else f" + {row['offset']} bytes"
-        words.append(f"page {row['page']}{inside}")
+        offset = "" if row["offset"] is None else f" + {row['offset']} bytes"
+        parts.append(f"page {row['page']}{offset}")
     if row["arena"] is not None:
-        words.append(f"arena {row['arena']}")
+        parts.append(f"arena {row['arena']}")
     if row["band"] is not None:
-        words.append(row["band"])
-    return ", ".join(words)
+        parts.append(row["band"])
+    return ", ".join(parts)
 
 
 def _program(row: Mapping[str, Any]) -> str:

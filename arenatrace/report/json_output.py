@@ -8,15 +8,15 @@ from typing import Any
 
 from arenatrace.report.units import address
 
-#: Members that are shown in hex.
+#: Keys with an address, printed in hex.
 ADDRESSES = ("kaddr", "uaddr", "ip")
 
-#: Members of a fault row that are for text reports alone.
+#: Keys of a fault row that only text reports use.
 INTERNAL = ("prog_index", "title")
 
 
 def fault_line(row: Mapping[str, Any]) -> str:
-    """One fault as one line of JSON, addresses as hex strings, everything else as it is."""
+    """Return one fault as one line of JSON, with addresses as hex strings."""
     return _dump(
         {
             name: address(value) if name in ADDRESSES else value
@@ -27,10 +27,10 @@ def fault_line(row: Mapping[str, Any]) -> str:
 
 
 def summary_line(summary: Mapping[str, Any]) -> str:
-    """The summary as one line of JSON."""
+    """Return the summary as one line of JSON."""
     return _dump(summary)
 
 
 def _dump(value: object) -> str:
-    # ASCII: whatever a task calls itself, the output is one line and moves no cursor.
+    # ASCII only: task names cannot add lines or terminal escapes.
     return json.dumps(value, ensure_ascii=True, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Pages around an address as rows of letters, in the manner of KASAN's memory state."""
+"""Page states around an address as rows of letters, like KASAN's memory state dump."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import Any
 
 from arenatrace.schema import PAGE_SIZE
 
-#: Pages in a row and rows on either side.
+#: Pages in a row, and rows before and after the row of the fault.
 ROW = 16
 ROWS_AROUND = 2
 
 _LETTERS = {"free": ".", "allocated": "A", "reserved": "R", "scratched": "S", "unknown": "?"}
-#: The same where events about pages were lost since, or are not recorded at all.
+#: The same for pages with lost or unrecorded events since.
 _UNSURE = {"free": ",", "allocated": "a", "reserved": "r", "scratched": "s", "unknown": "?"}
 _OUTSIDE = " "
 
 LEGEND = ". free  A allocated  R reserved  S scratch page  ? unknown   one letter: 4 KiB"
-UNSURE_LEGEND = ", a r s: so it was when last recorded; what was since is lost or not recorded"
+UNSURE_LEGEND = ", a r s: last recorded state; later events were lost or not recorded"
 
 
 def memory_map(
     space: Sequence[dict[str, Any]], page: int, user_vm_start: int | None
 ) -> Iterator[str]:
-    """Rows of the map around ``page``, with a mark under it.
+    """Yield the rows of the map around ``page``, with a mark under it.
 
-    ``space`` are ranges of pages with ``first``, ``pages``, ``state`` and ``sure``, ascending;
-    pages in none of them lie outside of the arena. Addresses are left out if
-    ``user_vm_start`` is None.
+    Args:
+        space: Page ranges in ascending order, with keys ``first``, ``pages``, ``state`` and
+            ``sure``. Pages in no range are outside the arena.
+        page: Page number of the fault.
+        user_vm_start: User address of page 0; None leaves the addresses out.
     """
     row_of = page // ROW
     end = space[-1]["first"] + space[-1]["pages"] if space else 0
@@ -36,8 +38,8 @@ def memory_map(
         if first >= end and row != row_of:
             continue
         letters = " ".join(_letter(space, first + step) for step in range(ROW))
-        place = "" if user_vm_start is None else f"0x{user_vm_start + first * PAGE_SIZE:x}  "
-        head = f"  {place}page {first:>7}: "
+        row_address = "" if user_vm_start is None else f"0x{user_vm_start + first * PAGE_SIZE:x}  "
+        head = f"  {row_address}page {first:>7}: "
         yield f"{head}{letters}".rstrip()
         if row == row_of:
             yield " " * (len(head) + 2 * (page - first)) + "^"

@@ -1,8 +1,7 @@
-"""Text from a kernel or a trace, made safe to show.
+"""Escaping of untrusted text for the terminal.
 
-Task names, map names, program names and source lines are chosen by whoever ran the
-program. Shown as they are they could move the cursor, recolour the terminal, fake further
-lines or reorder what is read.
+Users choose task names, map names, program names and source lines. Printed raw, they could move
+the cursor, change colors, fake further lines or reorder text.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ _LAST_BMP = 0xFFFF
 
 
 def harmless(text: str) -> str:
-    r"""``text`` with everything that is not a printable character shown as an escape.
+    r"""Return ``text`` with an escape for each non-printable character.
 
     Control characters, newlines, escape sequences, bidirectional overrides, zero-width and
     unassigned characters and lone surrogates become ``\x1b``, ``\u202e``, ``\U000e0001``.

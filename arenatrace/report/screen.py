@@ -1,4 +1,4 @@
-"""Where text reports go: a terminal, or 80 plain columns."""
+"""Console for text reports: a terminal, or 80 plain columns."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import IO, cast
 
 from rich.console import Console
 
-#: Columns of a report that goes to a file or a pipe.
+#: Width of a report written to a file or a pipe, in columns.
 PLAIN_COLUMNS = 80
 
 
 class _Screen(Console):
-    """Leaves a closed pipe to the command line; rich would exit with the code for findings."""
+    """Console that raises BrokenPipeError; rich would exit with status 1, the one for findings."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -22,7 +22,7 @@ class _Screen(Console):
 
 
 class _Trimmed(io.TextIOBase):
-    """Passes text on without the spaces rich pads lines with; nobody wants them in a file."""
+    """Text stream that removes the trailing spaces that rich pads lines with."""
 
     def __init__(self, file: IO[str]) -> None:
         super().__init__()
@@ -37,9 +37,10 @@ class _Trimmed(io.TextIOBase):
 
 
 def screen(file: IO[str]) -> Console:
-    """A console on ``file`` that never reads markup, emoji codes or highlights in its text.
+    """Return a console on ``file`` that interprets no markup or emoji codes and highlights nothing.
 
-    Off a terminal, and under NO_COLOR, nothing but text is written, whatever FORCE_COLOR says.
+    Without a terminal, or with NO_COLOR set, the output is plain text. FORCE_COLOR is ignored
+    then.
     """
     terminal = file.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR"))

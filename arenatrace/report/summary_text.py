@@ -1,4 +1,4 @@
-"""The summary as text: how bad, who, where, then the tables."""
+"""Summary as text: fault counts, worst signature, causes, then tables."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import count, origin, seconds, size
 from arenatrace.schema import PAGE_SIZE, Level
 
-#: Signatures shown; the rest are counted.
-SHOWN = 10
+#: Number of signatures printed; the rest are only counted.
+MAX_SIGNATURES = 10
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
@@ -27,19 +27,20 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
 def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     totals = summary["totals"]
     yield _headline(totals)
-    yield from _worst(summary["signatures"])
-    yield from _why(summary["causes"])
+    yield from _top_signatures(summary["signatures"])
+    yield from _cause_counts(summary["causes"])
     trace = summary["trace"]
     yield from [_trace(trace)] if trace is not None else boot_lines(summary)
     if totals["lost"]:
         lost = count(totals["lost"], "event")
-        were = "was" if totals["lost"] == 1 else "were"
-        yield Text(f"At least {lost} {were} lost: every number below may be low.", "bold red")
+        yield Text(f"At least {lost} lost: the numbers below may be too low.", "bold red")
     if summary["signatures"]:
         yield Text()
         yield _signatures(summary["signatures"])
-        if len(summary["signatures"]) > SHOWN:
-            yield Text(f"… and {len(summary['signatures']) - SHOWN} more (--json has them all)")
+        if len(summary["signatures"]) > MAX_SIGNATURES:
+            yield Text(
+                f"… and {len(summary['signatures']) - MAX_SIGNATURES} more (--json lists all)"
+            )
     if summary["programs"]:
         yield Text()
         imported = trace is not None and "imported" in trace
@@ -53,7 +54,7 @@ def _parts(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _hosts(summary: Mapping[str, Any]) -> list[str]:
-    """How to name the boots of a summary of several traces, if there are several."""
+    """Return a suffix for each boot; one empty string if there is only one boot."""
     boots = summary.get("boots", [])
     return [f", on {boot_name(boot)}" for boot in boots] if len(boots) > 1 else [""]
 
@@ -61,46 +62,49 @@ def _hosts(summary: Mapping[str, Any]) -> list[str]:
 def _headline(totals: Mapping[str, int]) -> Text:
     faults = totals["kernel_faults"] + totals["prog_faults"]
     if not faults:
-        quality = "recorded" if totals["lost"] else "found"
-        return Text(f"No arena faults {quality}.", "bold" if totals["lost"] else "bold green")
+        verb = "recorded" if totals["lost"] else "found"
+        return Text(f"No arena faults {verb}.", "bold" if totals["lost"] else "bold green")
     kinds = [
         (totals["oopses"], count(totals["oopses"], "kernel oops", "kernel oopses")),
-        (totals["scratch_installs"], f"{totals['scratch_installs']:,} given the scratch page"),
-        (totals["prog_faults"], f"{totals['prog_faults']:,} in BPF code"),
+        (
+            totals["scratch_installs"],
+            f"{totals['scratch_installs']:,} kernel-side (scratch page installed)",
+        ),
+        (totals["prog_faults"], f"{totals['prog_faults']:,} program-side"),
     ]
     other = faults - sum(number for number, _ in kinds)
-    kinds.append((max(0, other), f"{other:,} with the page mapped meanwhile or unknown"))
-    text = f"{count(faults, 'arena fault')}: " + ", ".join(words for some, words in kinds if some)
+    kinds.append((max(0, other), f"{other:,} kernel-side (already mapped, or outcome unknown)"))
+    text = f"{count(faults, 'arena fault')}: " + ", ".join(part for number, part in kinds if number)
     return Text(text.removesuffix(": "), "bold red" if totals["oopses"] else "bold yellow")
 
 
-def _worst(signatures: list[Mapping[str, Any]]) -> Iterator[Text]:
+def _top_signatures(signatures: list[Mapping[str, Any]]) -> Iterator[Text]:
     if not signatures:
         return
     first = signatures[0]
-    yield Text(f"Most often ({count(first['count'], 'time')}): {harmless(first['title'])}")
+    yield Text(f"Top fault ({count(first['count'], 'time')}): {harmless(first['title'])}")
     oops = next((one for one in signatures if one["oopses"]), None)
     if oops is not None and oops is not first:
-        yield Text(f"Oopsed: {harmless(oops['title'])}")
+        yield Text(f"Oops: {harmless(oops['title'])}")
 
 
-def _why(causes: Mapping[str, int]) -> Iterator[Text]:
+def _cause_counts(causes: Mapping[str, int]) -> Iterator[Text]:
     if causes:
-        yield Text("Why: " + ", ".join(f"{harmless(name)} {n:,}" for name, n in causes.items()))
+        yield Text("Causes: " + ", ".join(f"{harmless(name)} {n:,}" for name, n in causes.items()))
 
 
 def _trace(trace: Mapping[str, Any]) -> Text:
-    facts = [
+    details = [
         f"Linux {harmless(trace['kernel'])} {harmless(trace['arch'])}",
         seconds(trace["duration_ns"]),
     ]
     if not trace["sealed"]:
-        facts.append("not sealed")
-    return Text(f"{', '.join(facts)}: {harmless(trace['path'])}", "dim")
+        details.append("not sealed")
+    return Text(f"{', '.join(details)}: {harmless(trace['path'])}", "dim")
 
 
 def _table(rows: list[Mapping[str, Any]], numbers: Mapping[str, str], last: str) -> Table:
-    """A table with a column for each of ``numbers`` (heading to member) that is not all 0."""
+    """Return a table with a column for each of ``numbers`` (heading to key) that is not all 0."""
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
     for heading in _shown(rows, numbers):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -116,7 +120,7 @@ def _shown(rows: list[Mapping[str, Any]], numbers: Mapping[str, str]) -> dict[st
     }
 
 
-#: Numbers that are names.
+#: Numbers printed without a thousands separator.
 _IDS = ("id", "map_id", "first_fault")
 
 
@@ -130,13 +134,13 @@ def _cells(row: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[Text]:
 
 
 def _signatures(rows: list[Mapping[str, Any]]) -> Table:
-    rows = rows[:SHOWN]
+    rows = rows[:MAX_SIGNATURES]
     numbers = {"faults": "count", "oopses": "oopses", "first": "first_fault", "cause": "cause"}
     several = "first_trace" in rows[0]
     if several:
-        # A number means something in its own trace alone.
+        # Fault numbers are valid only within one trace.
         del numbers["first"]
-    table = _table(rows, numbers, "what and where")
+    table = _table(rows, numbers, "access")
     for row in rows:
         text = harmless(row["title"])
         if several:
@@ -149,7 +153,7 @@ def _signatures(rows: list[Mapping[str, Any]]) -> Table:
 def _programs(rows: list[Mapping[str, Any]], without_arena: str, hosts: list[str]) -> Table:
     numbers = {
         "scratched": "scratch_installs",
-        "in BPF": "prog_faults",
+        "program-side": "prog_faults",
         "oopses": "oopses",
         "id": "id",
     }
@@ -169,37 +173,37 @@ def _arenas(rows: list[Mapping[str, Any]], lost: int, hosts: list[str]) -> Table
     numbers = {"faults": "faults", "allocs": "allocs", "frees": "frees", "map id": "map_id"}
     table = _table(rows, numbers, "arena")
     for row in rows:
-        facts = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
+        details = [harmless(row["name"] or "unnamed"), size(row["max_entries"], PAGE_SIZE)]
         if row["preexisting"]:
-            facts.append(origin(lost=lost))
+            details.append(origin(lost=lost))
         host = hosts[row.get("boot", 0)]
-        table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(facts) + host))
+        table.add_row(*_cells(row, _shown(rows, numbers)), Text(", ".join(details) + host))
     return table
 
 
 def _activity(summary: Mapping[str, Any]) -> Text:
-    """What went on, without what did not."""
+    """Return the counts of operations that are not 0."""
     totals = summary["totals"]
-    done = [
-        _done(totals["allocs"], "page allocation", totals["allocs_refused"], "more refused"),
-        _done(totals["frees"], "free"),
-        _done(totals["reserves"], "reservation", totals["reserves_refused"], "more refused"),
-        _done(totals["user_faults"], "user fault", totals["user_sigsegv"], "SIGSEGV"),
+    counts = [
+        _counted(totals["allocs"], "page allocation", totals["allocs_refused"], "more refused"),
+        _counted(totals["frees"], "free"),
+        _counted(totals["reserves"], "reservation", totals["reserves_refused"], "more refused"),
+        _counted(totals["user_faults"], "user fault", totals["user_sigsegv"], "SIGSEGV"),
     ]
-    words = [
-        *(text for text in done if text),
+    parts = [
+        *(text for text in counts if text),
         count(totals["arenas"], "arena"),
         count(totals["programs"], "program"),
     ]
-    text = f"{count(totals['events'], 'event')}: {', '.join(words)}"
+    text = f"{count(totals['events'], 'event')}: {', '.join(parts)}"
     trace = summary["trace"] or {}
     if trace.get("level") == Level.FAULTS and "imported" not in trace:
-        text += "; level faults: allocations, frees and reservations were not recorded"
+        text += "; allocations, frees and reservations not recorded (level faults)"
     return Text(text)
 
 
-def _done(number: int, what: str, also: int = 0, how: str = "") -> str:
-    """So many of something, and how many more of another outcome; nothing if there were none."""
-    if not number and not also:
+def _counted(number: int, singular: str, others: int = 0, other_outcome: str = "") -> str:
+    """Return a count and, in brackets, a second outcome; an empty string if both are 0."""
+    if not number and not others:
         return ""
-    return count(number, what) + (f" ({also:,} {how})" if also else "")
+    return count(number, singular) + (f" ({others:,} {other_outcome})" if others else "")

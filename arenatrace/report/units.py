@@ -1,4 +1,4 @@
-"""Numbers with their units, as people read them."""
+"""Numbers with units as text."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ _KIB = 1024
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """``1 fault``, ``1,200 faults``."""
+    """Return ``1 fault``, ``1,200 faults``."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def seconds(duration_ns: int | None) -> str:
-    """A duration in ns as seconds, to the millisecond."""
+    """Return a duration in ns as seconds with three decimals."""
     return "unknown duration" if duration_ns is None else f"{duration_ns / _NS_PER_S:,.3f} s"
 
 
 def duration(ns: int) -> str:
-    """A duration in ns with one decimal and the unit that suits it."""
+    """Return a duration in ns with one decimal and a suitable unit."""
     for size, unit in ((_NS_PER_S, "s"), (1_000_000, "ms"), (1_000, "us")):
         if abs(ns) >= size:
             return f"{ns / size:,.1f} {unit}"
@@ -25,20 +25,20 @@ def duration(ns: int) -> str:
 
 
 def since(ts_ns: int | None, start_ts_ns: int) -> str:
-    """A time in ns as seconds after the start of the recording, to the microsecond."""
+    """Return a time in ns as seconds after the start of the recording, with six decimals."""
     if ts_ns is None:
         return "time unknown"
     return f"{(ts_ns - start_ts_ns) / _NS_PER_S:+.6f} s"
 
 
 def origin(*, lost: int) -> str:
-    """What is said of an arena whose creation is not in the trace."""
-    older = "older than the recording"
-    return f"{older}, or its creation was lost" if lost else older
+    """Return the label of an arena whose creation is not in the trace."""
+    label = "older than the recording"
+    return f"{label}, or its creation was lost" if lost else label
 
 
 def size(pages: int | None, page_size: int) -> str:
-    """A number of pages, with their size in KiB or MiB."""
+    """Return a number of pages with their size in KiB or MiB."""
     if pages is None:
         return "unknown size"
     kib = pages * page_size // _KIB
@@ -47,5 +47,5 @@ def size(pages: int | None, page_size: int) -> str:
 
 
 def address(value: int | None) -> str | None:
-    """An address in hex, as the kernel prints it."""
+    """Return an address in hex with 0x, None for None."""
     return None if value is None else f"0x{value:x}"

@@ -1,5 +1,5 @@
-"""Trace directories: read, write, seal, recover, follow, and `meta.json`.
+"""Trace directories: write, seal, read, recover and follow them; `meta.json`.
 
-The columns are in `schema.py`. A reader never trusts a file: lengths, types and checksums are
-verified, and damage is a `TraceError`.
+`schema.py` defines the columns. A reader never trusts a file: it verifies lengths, types and
+checksums, and raises `TraceError` for damage.
 """

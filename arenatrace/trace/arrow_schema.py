@@ -1,7 +1,7 @@
-"""The Arrow schema of each table, made from ``arenatrace.schema``.
+"""Arrow schema of each table, built from ``arenatrace.schema``.
 
-Field metadata carries unit, meaning and, for coded columns, the code-to-label table, so
-that a file explains itself to any Arrow or Parquet reader.
+Field metadata has the unit, the meaning and, for code columns, the labels of the codes. Any Arrow
+or Parquet reader can show them.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def _field(column: schema.Column) -> pa.Field:
 
 @cache
 def arrow_schema(table: str) -> pa.Schema:
-    """The Arrow schema of ``table``, one of ``schema.TABLES`` (KeyError for any other name).
+    """Return the Arrow schema of ``table``, a key of ``schema.TABLES`` (KeyError: unknown table).
 
-    ``dictionary<string>`` is an int32-indexed dictionary. Units and meanings are in the
-    field metadata under ``unit``, ``meaning`` and ``labels``.
+    ``dictionary<string>`` has int32 indices. Field metadata has the keys ``unit``, ``meaning``
+    and ``labels``.
     """
     fields = [_field(column) for column in schema.TABLES[table]]
     return pa.schema(

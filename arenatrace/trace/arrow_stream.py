@@ -1,4 +1,4 @@
-"""One table being recorded: an Arrow IPC stream file that is only ever appended to."""
+"""Append-only Arrow IPC stream file: one table of a trace under recording."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 
-#: Bytes held back at most before they are given to the kernel unasked.
+#: Bytes that are buffered at most; more are written without a call of flush().
 BUFFER_BYTES = 1 << 20
 
-#: Pieces of memory that one writev() takes (IOV_MAX).
-_PIECES = 1024
+#: Buffers that one writev() accepts (IOV_MAX).
+_IOV_MAX = 1024
 
 
 class _Pending(io.RawIOBase):
-    """Collects what the Arrow writer emits, so that whole messages go out together.
+    """Output buffer of the Arrow writer, so that complete messages are written together.
 
-    Columns are not copied: Arrow hands over the memory that holds them, and so it stays.
+    Columns are not copied: views keep the memory of Arrow alive.
     """
 
     def __init__(self) -> None:
@@ -38,32 +38,32 @@ class _Pending(io.RawIOBase):
         return len(view)
 
     def take(self) -> list[memoryview]:
-        """Everything collected, which is forgotten here."""
+        """Return the buffered pieces and empty the buffer."""
         pieces, self.pieces, self.size = self.pieces, [], 0
         return pieces
 
 
 class StreamFile:
-    """Appends record batches to a new ``.arrows`` file of mode 0600; never overwrites one."""
+    """New ``.arrows`` file of mode 0600 for record batches; never overwrites a file."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
         )
         self._pending = _Pending()
-        #: Bytes of the file until the end of its last whole message.
-        self._whole_bytes = 0
-        #: Where messages end in what is pending.
+        #: Bytes of the file up to the end of its last complete message.
+        self._complete_bytes = 0
+        #: Offsets of the ends of messages in the buffer.
         self._ends: list[int] = []
-        # Task names come and go during a recording: the dictionary grows by deltas, and a
-        # batch with a dictionary of its own replaces it. Both are part of the stream format.
+        # New task names extend the dictionary by deltas; a batch with another dictionary
+        # replaces it. The stream format allows both.
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         self._writer = pa.ipc.new_stream(self._pending, schema, options=options)
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Add ``batch``; it reaches the kernel at the next ``flush`` at the latest. OSError.
+        """Add ``batch``; the next ``flush`` writes it at the latest. Raises OSError.
 
-        Its memory is written from where it is, and must not change until then.
+        The memory of the batch is not copied and must not change until then.
         """
         self._writer.write_batch(batch)
         self._ends.append(self._pending.size)
@@ -72,14 +72,14 @@ class StreamFile:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there is anything to flush."""
+        """Whether the buffer has bytes to flush."""
         return self._pending.size > 0
 
     def flush(self, *, durable: bool = False) -> None:
-        """Give all bytes to the kernel; if ``durable``, to the disk as well.
+        """Write all bytes to the kernel; with ``durable``, also wait for the disk.
 
-        On OSError the file is cut back to the last message that got there whole, so that it
-        stays valid, and must not be appended to again.
+        On OSError the file is truncated to its last complete message and stays valid. Nothing
+        may be appended after that.
         """
         size, written = self._pending.size, 0
         try:
@@ -88,14 +88,14 @@ class StreamFile:
             if durable:
                 os.fdatasync(self._descriptor)
         except OSError:
-            self._whole_bytes += max((end for end in self._ends if end <= written), default=0)
-            os.ftruncate(self._descriptor, self._whole_bytes)
+            self._complete_bytes += max((end for end in self._ends if end <= written), default=0)
+            os.ftruncate(self._descriptor, self._complete_bytes)
             raise
-        self._whole_bytes += size
+        self._complete_bytes += size
         self._ends.clear()
 
     def close(self, *, durable: bool = True) -> None:
-        """Write the end-of-stream mark and give everything to the disk or the kernel. OSError."""
+        """Write the end-of-stream mark, flush and close the file. Raises OSError."""
         try:
             self._writer.close()
             self.flush(durable=durable)
@@ -103,20 +103,20 @@ class StreamFile:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the file as it is, without what was not flushed."""
+        """Close the file without flushing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def _written(descriptor: int, pieces: list[memoryview]) -> Iterator[int]:
-    """Write ``pieces`` one after another; gives how many bytes the kernel took each time. OSError.
+    """Write ``pieces`` and yield the number of bytes that each writev() took. Raises OSError.
 
-    Nothing is written that nobody asks for.
+    A piece is written only when the caller asks for the next number.
     """
     at = 0
     while at < len(pieces):
-        count = os.writev(descriptor, pieces[at : at + _PIECES])
+        count = os.writev(descriptor, pieces[at : at + _IOV_MAX])
         yield count
         while at < len(pieces) and count >= len(pieces[at]):
             count -= len(pieces[at])

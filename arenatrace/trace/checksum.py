@@ -1,4 +1,4 @@
-"""Checksums of a sealed trace's files: damage is said, never shown as somebody's fault."""
+"""Checksums of the files of a sealed trace, so that damage is never shown as a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE = 1 << 20
 
 
 def crc32(path: Path) -> str:
-    """CRC-32 of a file's content, in hex, read in pieces of 1 MiB. OSError."""
+    """Return the CRC-32 of the content of a file in hex. Raises OSError."""
     value = 0
     with open_regular(path) as file:
         while piece := file.read(_PIECE):
@@ -23,20 +23,20 @@ def crc32(path: Path) -> str:
 
 
 def check(path: Path, wanted: str | None) -> None:
-    """Raise TraceError unless ``path`` has the checksum it was sealed with.
+    """Raise TraceError unless ``path`` has the checksum ``wanted``.
 
-    Traces that were sealed before there were checksums have none to compare with.
+    ``wanted`` is None for traces that were sealed by versions without checksums.
     """
     if wanted is not None and crc32(path) != wanted:
         raise TraceError(
-            f"{path}: damaged, its content is not what was sealed",
+            f"{path}: damaged: its content changed after sealing",
             "copy the trace again from where it was recorded",
         )
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading; OSError if it is not a regular one, which might never end."""
-    # O_NONBLOCK: opening a FIFO would wait for a writer
+    """Open a regular file for reading; OSError for any other file, which might never end."""
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

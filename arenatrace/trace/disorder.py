@@ -1,4 +1,4 @@
-"""Events that no recorder writes so: out of order, more than once, of unknown kinds."""
+"""Repair of event tables that no recorder writes: out of order, duplicates, unknown kinds."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ import polars as pl
 
 from arenatrace.schema import Kind
 
-_PLACE = ("ts_ns", "seq")
+_ORDER = ("ts_ns", "seq")
 
-
-#: Label of the loss that events of unknown kinds are.
+#: Loss label of dropped events of unknown kinds.
 UNKNOWN_KINDS = "events of unknown kinds"
 
 
-def put_right(events: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str], int]:
-    """``events`` in the order of (ts_ns, seq), each once, and what had to be done for that.
+def repair_events(events: pl.LazyFrame) -> tuple[pl.LazyFrame, list[str], int]:
+    """Sort events by (ts_ns, seq), and drop duplicates and unknown kinds.
 
-    The number is of those left out because their kind is not known. For a table that somebody
-    else wrote: what is asked here costs a look at every row.
+    This reads every row. Files of the recorder with a matching checksum do not need it.
+
+    Returns:
+        The events, one warning for each repair, and the number of dropped events of unknown
+        kinds.
     """
-    notices = []
-    ts_ns, seq = (pl.col(name) for name in _PLACE)
+    warnings = []
+    ts_ns, seq = (pl.col(name) for name in _ORDER)
     backwards = (ts_ns < ts_ns.shift(1)) | ((ts_ns == ts_ns.shift(1)) & (seq < seq.shift(1)))
     known = pl.col("kind").is_in([int(kind) for kind in Kind])
     disordered, unknown = _sums(events, backwards, ~known)
     if unknown:
-        notices.append(f"{unknown:,} events are of no kind known here: they are left out")
+        warnings.append(f"{unknown:,} events of unknown kinds are left out")
         events = events.filter(known)
     if disordered:
-        notices.append("the events are not in the order of time: they were sorted")
-        events = events.sort(_PLACE, maintain_order=True)
-    # Others at the same place are events of their own, in an order that is not known.
-    again = pl.all_horizontal(pl.all().eq_missing(pl.all().shift(1)))
-    (doubles,) = _sums(events, again)
-    if doubles:
-        notices.append(f"{doubles:,} events are there more than once: they count once")
-        events = events.filter(~again)
-    return events, notices, unknown
+        warnings.append("the events were out of time order and were sorted")
+        events = events.sort(_ORDER, maintain_order=True)
+    # Different events with equal (ts_ns, seq) stay: only their order is unknown.
+    duplicate = pl.all_horizontal(pl.all().eq_missing(pl.all().shift(1)))
+    (duplicates,) = _sums(events, duplicate)
+    if duplicates:
+        warnings.append(f"{duplicates:,} duplicate events are left out")
+        events = events.filter(~duplicate)
+    return events, warnings, unknown
 
 
 def _sums(events: pl.LazyFrame, *conditions: pl.Expr) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Several traces looked at together: which there are, and of which host and boot each is."""
+"""Collections of traces, grouped by host and boot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arenatrace.trace.meta import META_NAME, Meta, read_meta
 
 @dataclass(frozen=True)
 class Member:
-    """A trace of a collection, as far as its meta.json tells."""
+    """Trace of a collection: its path and its meta.json."""
 
     path: Path
     meta: Meta
@@ -20,22 +20,22 @@ class Member:
 
 @dataclass(frozen=True)
 class Boot:
-    """The traces of one boot of one host, in the order they began; their times are of one clock.
+    """Traces of one boot of one host, by start time. Their times are of one clock.
 
-    A trace that does not say which boot it is of is on its own.
+    A trace without a boot id is alone in its boot.
     """
 
     members: tuple[Member, ...]
 
     @property
     def meta(self) -> Meta:
-        """What the first trace says; host, boot and architecture are the same in all."""
+        """The meta.json of the first trace; host, boot and architecture are the same in all."""
         return self.members[0].meta
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A path that is no trace, or one that cannot be read, and why."""
+    """Path that is not a readable trace, and the error."""
 
     path: Path
     error: ArenatraceError
@@ -43,29 +43,29 @@ class Unreadable:
 
 @dataclass
 class Collection:
-    """Traces by boot, the first recorded first; ``notices`` is what a user must be told."""
+    """Traces by boot, earliest first; ``warnings`` are messages for the user."""
 
     boots: tuple[Boot, ...] = ()
     unreadable: list[Unreadable] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def members(self) -> list[Member]:
-        """All traces, boot by boot."""
+        """Return all traces, boot by boot."""
         return [member for boot in self.boots for member in boot.members]
 
 
 def collect(paths: Sequence[Path]) -> Collection:
-    """The traces that ``paths`` name: trace directories, and folders of such directories.
+    """Collect the traces at ``paths``: trace directories and folders of trace directories.
 
-    A trace that is named twice, or is a copy of another, counts once, and a notice says so.
-    Raises TraceError, that of the first path, if nothing can be read.
+    A trace that is given twice, or is a copy of another, counts once, with a warning. Raises the
+    TraceError of the first path if no trace is readable.
     """
     found = Collection()
     members: dict[Path, Member] = {}
     for path in _traces(paths, found):
         real = path.resolve()
         if real in members:
-            found.notices.append(f"{path}: given twice, counted once")
+            found.warnings.append(f"{path}: given twice, counted once")
             continue
         try:
             members[real] = Member(path, read_meta(path))
@@ -78,16 +78,16 @@ def collect(paths: Sequence[Path]) -> Collection:
 
 
 def trace_directories(path: Path) -> list[Path]:
-    """``path`` itself if it is a trace, or the traces in it, by name; ``path`` if it has none.
+    """Return the traces in the folder ``path`` by name; ``[path]`` if it is a trace or has none.
 
-    Raises TraceError if it is no directory, OSError if it cannot be read.
+    Raises TraceError if ``path`` is not a directory, OSError if it cannot be read.
     """
     if not path.exists():
         raise TraceError(f"{path}: no such trace", "record one: arenatrace record -o NAME.atrace")
     if not path.is_dir():
         raise TraceError(
-            f"{path}: not a trace, a trace is a directory",
-            "text of a stream or of dmesg goes through: arenatrace import FILE",
+            f"{path}: not a trace: a trace is a directory",
+            "make a trace of kernel text: arenatrace import FILE",
         )
     if (path / META_NAME).exists():
         return [path]
@@ -95,7 +95,7 @@ def trace_directories(path: Path) -> list[Path]:
 
 
 def _traces(paths: Iterable[Path], found: Collection) -> Iterator[Path]:
-    """The trace directories of ``paths``; what is none becomes unreadable."""
+    """Yield the trace directories at ``paths``; other paths are added to ``unreadable``."""
     for path in paths:
         try:
             yield from trace_directories(path)
@@ -108,18 +108,18 @@ def _traces(paths: Iterable[Path], found: Collection) -> Iterator[Path]:
 
 
 def _without_copies(members: Iterable[Member], found: Collection) -> list[Member]:
-    """The members whose sealed files are not, byte for byte, those of an earlier one."""
-    kept: list[Member] = []
+    """Return the members without copies: sealed traces with equal checksums of all files."""
+    distinct: list[Member] = []
     seen: dict[tuple[object, ...], Path] = {}
     for member in members:
         meta = member.meta
         identity = (meta.boot_id, meta.start_ts_ns, tuple(sorted(meta.checksums.items())))
         if meta.checksums and identity in seen:
-            found.notices.append(f"{member.path}: a copy of {seen[identity]}, counted once")
+            found.warnings.append(f"{member.path}: a copy of {seen[identity]}, counted once")
             continue
         seen[identity] = member.path
-        kept.append(member)
-    return kept
+        distinct.append(member)
+    return distinct
 
 
 def _by_boot(members: Iterable[Member]) -> tuple[Boot, ...]:

@@ -1,4 +1,4 @@
-"""Read a table that is still being written: what comes, as it comes, in constant memory."""
+"""Follow a table under recording, batch by batch, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ import pyarrow as pa
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.recover import conform, fields
-from arenatrace.trace.tables import misfit
+from arenatrace.trace.recover import arrow_fields, conform
+from arenatrace.trace.tables import column_mismatch
 
-#: Seconds between two looks at a file that has not grown.
+#: Seconds between two polls of a file that does not grow.
 POLL_S = 0.05
 
 
 class _Tail(io.RawIOBase):
-    """A growing file: a read waits for all the bytes it asks for, or for ``stopped``."""
+    """Growing file: a read waits until it has all its bytes, or for ``stopped``."""
 
     def __init__(
-        self, path: Path, stopped: Event, looks: Callable[[], None], waits: Callable[[int], None]
+        self,
+        path: Path,
+        stopped: Event,
+        on_poll: Callable[[], None],
+        on_wait: Callable[[int], None],
     ) -> None:
         super().__init__()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._stopped = stopped
-        self._looks = looks
-        self._waits = waits
+        self._on_poll = on_poll
+        self._on_wait = on_wait
 
     def readable(self) -> bool:
         return True
@@ -39,11 +43,11 @@ class _Tail(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         parts = bytearray()
         while len(parts) < size:
-            self._looks()
+            self._on_poll()
             data = os.read(self._descriptor, size - len(parts))
             parts += data
             if not data:
-                self._waits(len(parts))
+                self._on_wait(len(parts))
                 if self._stopped.wait(POLL_S):
                     break
         return bytes(parts)
@@ -59,28 +63,34 @@ def follow(
     table: str,
     stopped: Event,
     *,
-    looks: Callable[[], None] = lambda: None,
-    waits: Callable[[int], None] = lambda _: None,
+    on_poll: Callable[[], None] = lambda: None,
+    on_wait: Callable[[int], None] = lambda _: None,
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of ``table`` of the unsealed trace in ``directory``, until its recording ends.
+    """Yield the batches of ``table`` of an unsealed trace until its recording ends.
 
-    Waits for what is not there yet, also for the file itself, and calls ``waits`` each time it
-    does, with how many bytes of something unfinished are there; ``looks`` is called before each
-    look, so that one who is told of a wait knows since when nothing had come. Ends at the end of
-    the stream or when ``stopped`` is set. Never a torn batch: it is waited for. Raises TraceError
-    for a stream that is damaged or has other columns.
+    Waits for the file and for each complete batch. Ends at the end of the stream.
+
+    Args:
+        directory: the trace.
+        table: a key of ``schema.TABLES``.
+        stopped: ends the iteration.
+        on_poll: called before each read of the file.
+        on_wait: called when a read returned nothing, with the number of bytes of the incomplete
+            message. The time of the last ``on_poll`` is when the file was found not to have grown.
+
+    Raises TraceError for a stream that is damaged or has other columns.
     """
     path = directory / f"{table}.arrows"
-    looks()
+    on_poll()
     while not path.exists():
-        waits(0)
+        on_wait(0)
         if stopped.wait(POLL_S):
             return
-        looks()
+        on_poll()
     try:
-        tail = _Tail(path, stopped, looks, waits)
+        tail = _Tail(path, stopped, on_poll, on_wait)
     except FileNotFoundError:
-        return  # sealed between the look and the opening
+        return  # sealed between exists() and open()
     except OSError as error:
         raise TraceError(f"{path}: {error.strerror or 'cannot be read'}") from error
     with contextlib.closing(tail):
@@ -91,15 +101,14 @@ def follow(
                 return
             raise TraceError(
                 f"{path}: the stream is damaged: {_first_line(error)}",
-                "what came before can be read: arenatrace summary",
+                "batches before the damage are readable: arenatrace summary",
             ) from error
 
 
 def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
-    """A batch of a table as polars sees it in a trace, but with texts instead of Categoricals.
+    """Convert a batch to polars, with strings in place of Categoricals.
 
-    Polars remembers each value that a Categorical ever had: of a recording that is followed for
-    hours these would never end.
+    Polars keeps every value of a Categorical in memory, without a bound for a recording of hours.
     """
     columns = [
         column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
@@ -107,7 +116,7 @@ def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
     ]
     plain = pa.Table.from_arrays(columns, names=batch.schema.names)
     frame = pl.from_arrow(plain)
-    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
+    if not isinstance(frame, pl.DataFrame):  # from_arrow may return a Series
         raise TypeError(type(frame).__name__)
     return frame
 
@@ -115,18 +124,18 @@ def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
 def _batches(tail: _Tail, path: Path, table: str) -> Iterator[pa.RecordBatch]:
     expected = arrow_schema(table)
     stream = pa.ipc.open_stream(pa.PythonFile(tail, mode="r"))
-    reason = misfit(fields(stream.schema), fields(expected))
+    reason = column_mismatch(arrow_fields(stream.schema), arrow_fields(expected))
     if reason is not None:
         raise TraceError(
             f"{path}: its columns are not those of this version's table: it {reason}",
-            "read it with the arenatrace that records it",
+            "follow it with the arenatrace version that records it",
         )
     while True:
         try:
             batch = stream.read_next_batch()
         except StopIteration:
             return
-        # A damaged batch can hold anything; an index past its buffer must not reach the readers.
+        # A damaged batch may have an index past its buffer; readers must not get it.
         batch.validate(full=True)
         yield conform(batch, expected)
 

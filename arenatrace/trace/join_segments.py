@@ -1,7 +1,7 @@
-"""Join consecutive recordings of one recorder into one sealed trace.
+"""Join consecutive segments of a flight recorder into one sealed trace.
 
-A flight recorder writes short segments and keeps a few of them. Each is a trace of its own
-under the same numbering: arenas, programs, stacks and events mean the same in all of them.
+Each segment is a trace. All segments of a recorder share their numbering: an index of an arena, a
+program, a stack or an event means the same in all.
 """
 
 from __future__ import annotations
@@ -17,55 +17,57 @@ from arenatrace.schema import KEYED, TABLES
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.losses import TORN
 from arenatrace.trace.meta import Meta, read_meta
-from arenatrace.trace.recover import Tail, batches, torn_notice
+from arenatrace.trace.recover import Tail, batches, torn_warning
 from arenatrace.trace.tables import merge_rows
 from arenatrace.trace.writer import TraceWriter
 
-#: Column that says since when an object of a keyed table was there.
-_BORN = {"arenas": "create_ts_ns", "programs": "load_ts_ns"}
+#: Column with the creation time of an object, by table.
+_CREATED = {"arenas": "create_ts_ns", "programs": "load_ts_ns"}
 
 
 def join(segments: Sequence[Path], target: Path, notices: Sequence[str] = ()) -> Meta:
-    """Make the sealed trace ``target`` of ``segments``, oldest first; its ``Meta``.
+    """Join ``segments``, oldest first, into the sealed trace ``target`` and return its ``Meta``.
 
-    The trace begins where the first segment does; what was there by then is marked as
-    pre-existing. Losses and notices of the segments are its own. Raises TraceError for a
-    segment that is not readable, UsageError if ``target`` exists or cannot be made, and
-    ArenatraceError if the disk is full or fails; ``target`` is a trace of what was written then.
+    The trace starts with the first segment; older arenas and programs are marked as
+    pre-existing. It takes over the losses and warnings of the segments; ``notices`` are added.
+
+    Raises TraceError for an unreadable segment, UsageError if ``target`` exists or cannot be
+    created, and ArenatraceError if the disk is full or fails; ``target`` then has the rows written
+    until then.
     """
     metas = [read_meta(segment) for segment in segments]
-    meta = _joined(metas, notices)
+    meta = _join_meta(metas, notices)
     torn: dict[str, Tail] = {}
     with TraceWriter(target, meta) as writer:
         for table in TABLES:
             tails = [Tail() for _ in segments]
             rows = _batches(table, segments, tails)
-            for batch in _keyed(table, rows, meta.start_ts_ns) if table in KEYED else rows:
+            for batch in _merge_keyed(table, rows, meta.start_ts_ns) if table in KEYED else rows:
                 writer.append(table, batch)
             for tail in tails:
                 if tail.dropped_bytes:
                     torn[table] = tail
         if torn:
-            said = tuple(torn_notice(table, tail) for table, tail in torn.items())
+            warnings = tuple(torn_warning(table, tail) for table, tail in torn.items())
             lost = {**meta.lost, TORN: 1} if "events" in torn else meta.lost
-            writer.update_meta(notices=(*meta.notices, *said), lost=lost)
+            writer.update_meta(notices=(*meta.notices, *warnings), lost=lost)
         return writer.meta
 
 
-def _joined(metas: Sequence[Meta], notices: Sequence[str]) -> Meta:
+def _join_meta(metas: Sequence[Meta], notices: Sequence[str]) -> Meta:
     lost: dict[str, int] = {}
-    said: dict[str, None] = {}
+    warnings: dict[str, None] = {}
     for meta in metas:
-        for what, count in meta.lost.items():
-            lost[what] = lost.get(what, 0) + count
-        said.update(dict.fromkeys(meta.notices))
+        for label, count in meta.lost.items():
+            lost[label] = lost.get(label, 0) + count
+        warnings.update(dict.fromkeys(meta.notices))
     last = metas[-1]
     return replace(
         metas[0],
         end_ts_ns=last.end_ts_ns,
         command_status=last.command_status,
         lost=lost,
-        notices=(*said, *notices),
+        notices=(*warnings, *notices),
         sealed=False,
     )
 
@@ -77,16 +79,16 @@ def _batches(table: str, segments: Sequence[Path], tails: list[Tail]) -> Iterato
             yield from batches(file, arrow_schema(table), tail)
 
 
-def _keyed(
+def _merge_keyed(
     table: str, rows: Iterator[pa.RecordBatch], start_ts_ns: int
 ) -> Iterator[pa.RecordBatch]:
-    """One row per key; what was born before the start was there before the recording."""
+    """Yield one row per key; objects created before ``start_ts_ns`` are pre-existing."""
     schema = arrow_schema(table)
     frame = pl.from_arrow(pa.Table.from_batches(rows, schema))
-    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
+    if not isinstance(frame, pl.DataFrame):  # from_arrow may return a Series
         raise TypeError(type(frame).__name__)
     merged = merge_rows(table, frame.lazy())
-    if table in _BORN:
-        born = pl.col(_BORN[table])
-        merged = merged.with_columns(preexisting=(born < start_ts_ns).fill_null(value=True))
+    if table in _CREATED:
+        created = pl.col(_CREATED[table])
+        merged = merged.with_columns(preexisting=(created < start_ts_ns).fill_null(value=True))
     yield from merged.collect().to_arrow().cast(schema).combine_chunks().to_batches()

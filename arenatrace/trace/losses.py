@@ -50,14 +50,15 @@ _HARMLESS_LABELS = frozenset({LOST_NOTES, LOST_STACKS, DOUBTFUL_STACKS, TORN})
 
 @dataclass(frozen=True)
 class LossReader:
-    """What a reader of losses rests on: ``harmless`` kinds and the probe ``points`` it needs."""
+    """A reader of a trace, by the losses that matter to it.
+
+    Attributes:
+        harmless: kinds whose loss does not matter. A kind unknown to this version matters.
+        points: probe points whose skipped runs matter.
+    """
 
     harmless: frozenset[Kind]
     points: frozenset[str]
-
-    def concerns_kind(self, code: int) -> bool:
-        """Return whether the loss of an event of kind ``code`` matters; an unknown kind does."""
-        return code not in self.harmless
 
     def concerns_label(self, label: str) -> bool:
         """Return whether a loss counted as ``label`` in ``meta.lost`` may matter."""
@@ -66,12 +67,13 @@ class LossReader:
         return label not in _HARMLESS_LABELS and label not in {one.label for one in self.harmless}
 
 
-#: The history of a page: its operations. A lost kernel-side fault leaves every operation in
-#: place, and the user range of an arena is in the table ``arenas``.
+#: Page history rests on the operations on pages. It does not need every kernel-side fault: a lost
+#: one can hide a refault, but every recorded operation stays true. It does not need arena_mmap
+#: either, because the user range of an arena is in the table ``arenas``.
 PAGE_HISTORY = LossReader(
     frozenset({*_NO_CHANGE, Kind.KERNEL_FAULT, Kind.ARENA_MMAP}), _PAGE_POINTS
 )
-#: The model's state of an arena: also scratch pages, and the time of the first mmap.
+#: The model's state of an arena also rests on scratch installs and on the first mmap.
 ARENA_STATE = LossReader(frozenset(_NO_CHANGE), _PAGE_POINTS | {_SCRATCH_POINT})
 
 

@@ -1,4 +1,4 @@
-"""``meta.json``: what a trace directory says about itself."""
+"""``meta.json``: the description of a trace in its own directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arenatrace.trace.checksum import open_regular
 
 META_NAME = "meta.json"
 
-#: A real meta.json is a few KiB; anything past this is not one and is not parsed.
+#: A real meta.json is a few KiB; a larger file is refused without parsing it.
 MAX_META_BYTES = 4 * 1024 * 1024
 
 _CLOCK = "CLOCK_MONOTONIC"
@@ -26,7 +26,7 @@ _INT64_MAX = (1 << 63) - 1
 
 @dataclass(frozen=True)
 class MissingProbe:
-    """A probe point this kernel did not offer, and what the trace therefore cannot say."""
+    """Probe point that the kernel lacked, and the information that the trace lacks for it."""
 
     point: str
     lost: str
@@ -34,7 +34,7 @@ class MissingProbe:
 
 @dataclass(frozen=True)
 class Probes:
-    """Probe points that were attached, and those that could not be."""
+    """Attached and missing probe points."""
 
     attached: tuple[str, ...] = ()
     missing: tuple[MissingProbe, ...] = ()
@@ -42,10 +42,13 @@ class Probes:
 
 @dataclass(frozen=True)
 class ImportedText:
-    """A text a trace was made from: its name, the form it was found in, and what was in it.
+    """Text that a trace was imported from: name, detected format and content.
 
-    ``faults`` counts reports that became events, ``notes`` other reports, ``unparsed`` the
-    lines that belong to no report.
+    Attributes:
+        lines: lines in the text.
+        faults: reports that became events.
+        notes: other reports.
+        unparsed: lines outside every report.
     """
 
     name: str
@@ -108,51 +111,51 @@ class Meta:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """The text of meta.json."""
+        """Return the text of meta.json."""
         values = asdict(self)
-        # The version first: a reader of another version needs nothing else.
+        # The version comes first: a reader of another version needs nothing else.
         ordered = {"format_version": values.pop("format_version"), **values}
         return json.dumps(ordered, indent=2, default=dict) + "\n"
 
 
-class _WrongError(Exception):
-    """A member of meta.json is not what the format says."""
+class _MemberError(Exception):
+    """A member of meta.json has a wrong type or value; the message says what is expected."""
 
 
 def _int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _INT64_MAX:
-        raise _WrongError("an integer of at most 64 bits")
+        raise _MemberError("an integer of at most 64 bits")
     return value
 
 
 def _count(value: Any) -> int:
     number = _int(value)
     if number < 0:
-        raise _WrongError("a count, 0 or more")
+        raise _MemberError("a count, 0 or more")
     return number
 
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _WrongError("true or false")
+        raise _MemberError("true or false")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise _WrongError("a string")
+        raise _MemberError("a string")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise _WrongError("a list")
+        raise _MemberError("a list")
     return value
 
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _WrongError("an object")
+        raise _MemberError("an object")
     return value
 
 
@@ -177,18 +180,18 @@ def _flags(value: Any) -> dict[str, bool]:
 
 
 def _filters(value: Any) -> dict[str, tuple[str, ...]]:
-    return {kind: _texts(words) for kind, words in _object(value).items()}
+    return {kind: _texts(names) for kind, names in _object(value).items()}
 
 
 def _page_size(value: Any) -> int:
     if _int(value) != PAGE_SIZE:
-        raise _WrongError(f"{PAGE_SIZE}, the only page size this version reads")
+        raise _MemberError(f"{PAGE_SIZE}, the only page size this version reads")
     return PAGE_SIZE
 
 
 def _clock(value: Any) -> str:
     if value != _CLOCK:
-        raise _WrongError(f'"{_CLOCK}"')
+        raise _MemberError(f'"{_CLOCK}"')
     return _CLOCK
 
 
@@ -253,17 +256,17 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "online_nodes": _or_null(_numbers),
 }
 
-#: Members without which a trace cannot be read at all; any other may be absent.
+#: Members that every trace has. Any other may be absent and then has its default.
 _REQUIRED = ("kernel", "start_ts_ns", "sealed")
 
 
 def parse_meta(text: str | bytes, name: str = META_NAME) -> Meta:
-    """The ``Meta`` in ``text``; ``name`` is the file named in errors.
+    """Parse the text of a meta.json; ``name`` is the file name for errors.
 
-    Members this version does not know are ignored. Raises TraceError for text that is not
-    JSON, for a missing or mistyped member, and for any other format version.
+    Unknown members are ignored. Raises TraceError for text that is not JSON, for a missing or
+    mistyped member, and for any other format version.
     """
-    damaged = "the file is damaged or is no arenatrace trace; record or copy it again"
+    damaged = "the file is damaged or not of an arenatrace trace; record or copy it again"
     try:
         members = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -279,7 +282,7 @@ def parse_meta(text: str | bytes, name: str = META_NAME) -> Meta:
             continue
         try:
             values[member.name] = _CHECKS[member.name](members[member.name])
-        except _WrongError as error:
+        except _MemberError as error:
             raise TraceError(f"{name}: {member.name} must be {error}", damaged) from error
     return Meta(**values)
 
@@ -287,8 +290,8 @@ def parse_meta(text: str | bytes, name: str = META_NAME) -> Meta:
 def _check_version(version: Any, name: str) -> None:
     if isinstance(version, bool) or not isinstance(version, int):
         raise TraceError(
-            f"{name}: format_version is missing or no number",
-            "the file is damaged or is no arenatrace trace",
+            f"{name}: format_version is missing or not an integer",
+            "the file is damaged or not of an arenatrace trace",
         )
     if version == FORMAT_VERSION:
         return
@@ -305,14 +308,14 @@ def _check_version(version: Any, name: str) -> None:
 
 
 def read_meta(directory: Path) -> Meta:
-    """The ``Meta`` of the trace in ``directory``; TraceError if there is none or it is damaged."""
+    """Read the meta.json of ``directory``; TraceError if it is missing or damaged."""
     path = directory / META_NAME
     hint = "give the directory NAME.atrace that `arenatrace record` made"
     try:
         with open_regular(path) as file:
             text = file.read(MAX_META_BYTES + 1)
     except FileNotFoundError as error:
-        raise TraceError(f"{directory}: not a trace, it has no {META_NAME}", hint) from error
+        raise TraceError(f"{directory}: not a trace: it has no {META_NAME}", hint) from error
     except OSError as error:
         raise TraceError(f"{path}: {error.strerror}", hint) from error
     if len(text) > MAX_META_BYTES:
@@ -321,9 +324,9 @@ def read_meta(directory: Path) -> Meta:
 
 
 def write_meta(directory: Path, meta: Meta, *, durable: bool = True) -> None:
-    """Replace the meta.json of ``directory`` in one step; a reader sees the old or the new one.
+    """Replace the meta.json of ``directory`` atomically.
 
-    Unless ``durable`` it does not wait for the disk. Raises OSError.
+    With ``durable`` it waits until the file is on the disk. Raises OSError.
     """
     temporary = directory / f".{META_NAME}.tmp"
     temporary.unlink(missing_ok=True)

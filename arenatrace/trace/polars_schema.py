@@ -1,4 +1,4 @@
-"""The polars schema of each table, made from ``arenatrace.schema``."""
+"""Polars schema of each table, built from ``arenatrace.schema``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCALARS: dict[str, pl.DataType] = {
 
 
 def polars_schema(table: str) -> pl.Schema:
-    """The columns of ``table``, one of ``schema.TABLES`` (KeyError for any other name)."""
+    """Return the columns of ``table``, a key of ``schema.TABLES`` (KeyError: unknown table)."""
     return pl.Schema({column.name: _dtype(column) for column in schema.TABLES[table]})
 
 

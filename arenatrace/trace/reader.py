@@ -19,11 +19,16 @@ from arenatrace.trace.tables import DAMAGED, is_rewritten, merge_rows, open_parq
 
 
 class Trace:
-    """An open trace: its ``meta``, its tables, and ``notices``, what a user must be told.
+    """An open trace.
 
-    ``lost`` counts events by what lost them: those of ``meta`` and, as at least one each, a
-    torn tail of the events and a missing events file. ``tables``, if given, are all tables as
-    ``scan`` gives them: nothing is read then.
+    Attributes:
+        path: the trace directory.
+        meta: its meta.json.
+        warnings: messages about the trace for the user.
+        lost: lost events by label. Counts of ``meta``, and what opening found: a torn tail of
+            the events and a missing events file count as 1 each.
+
+    ``tables``, if given, are all tables in the form that ``scan`` returns; no file is read then.
     """
 
     def __init__(
@@ -31,33 +36,32 @@ class Trace:
     ) -> None:
         self.path = path
         self.meta = meta
-        self.notices: list[str] = list(meta.notices)
+        self.warnings: list[str] = list(meta.notices)
         self.lost: dict[str, int] = dict(meta.lost)
         if meta.filters:
-            words = [f"--{kind} {word}" for kind, of in meta.filters.items() for word in of]
-            self.notices.append(f"filtered when it was recorded: {' '.join(words)}")
+            options = [f"--{kind} {name}" for kind, names in meta.filters.items() for name in names]
+            self.warnings.append(f"recorded with filters: {' '.join(options)}")
         self._tables: dict[str, pl.LazyFrame] = dict(tables or {})
         if tables is not None:
             return
         if not meta.sealed:
-            self.notices.append("not sealed: the recorder is still running or was killed")
+            self.warnings.append("not sealed: the recorder is still running or was killed")
         for table in TABLES:
             self._tables[table] = self._open_table(table)
 
     def scan(self, table: str) -> pl.LazyFrame:
-        """The rows of ``table`` (KeyError for an unknown one), with the columns of the schema.
+        """Return the rows of ``table`` with the columns of the schema (KeyError: unknown table).
 
-        A table the trace does not have is empty, a column it does not have is null. Kinds
-        and outcomes are their codes, comm is a Categorical. Events are in (ts_ns, seq) order;
-        keyed tables have one row per key.
-        Damage that shows only while rows are read raises a polars error at ``collect``:
-        do that inside ``reading()``.
+        A missing table is empty, a missing column is null. Kinds and outcomes are codes, comm is
+        a Categorical. Events are in (ts_ns, seq) order; keyed tables have one row per key.
+        Damage that only shows while rows are read raises a polars error at ``collect``; call
+        ``collect`` inside ``reading()``.
         """
         return self._tables[table]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn what polars raises while it reads this trace's files into a TraceError."""
+        """Turn errors of polars while it reads the files of this trace into a TraceError."""
         try:
             yield
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -68,15 +72,15 @@ class Trace:
     def _open_table(self, table: str) -> pl.LazyFrame:
         stream = self.path / f"{table}.arrows"
         parquet = self.path / f"{table}.parquet"
-        # Until meta.json says sealed the streams are the truth: a seal may have been cut short.
+        # The streams count until meta.json says sealed: sealing may have been interrupted.
         candidates = (parquet, stream) if self.meta.sealed else (stream, parquet)
         for file in candidates:
             if file.exists():
                 if file == stream:
-                    return self._recovered(table, file)
+                    return self._recover_stream(table, file)
                 return self._open_parquet(table, file)
         if self.meta.sealed:
-            self.notices.append(f"{table}: the file is missing, the table is taken as empty")
+            self.warnings.append(f"{table}: the file is missing; the table is read as empty")
             if table == "events":
                 self.lost["file missing"] = 1
         return pl.LazyFrame(schema=polars_schema(table))
@@ -86,22 +90,23 @@ class Trace:
         rewritten = checksum is not None and crc32(file) != checksum and is_rewritten(file)
         if not rewritten:
             check(file, checksum)
-        rows = open_parquet(table, file)
+        verified = checksum is not None and not rewritten
+        rows = open_parquet(table, file, verified=verified and not is_rewritten(file))
         if rewritten:
-            self.notices.append(
+            self.warnings.append(
                 f"{table}: another program rewrote the file after it was sealed; its content "
                 "cannot be verified"
             )
-        if table != "events" or (checksum and not rewritten):
+        if table != "events" or verified:
             return rows
         if rewritten:
             self._count_removed(rows)
-        return self._put_right(rows)
+        return self._repaired(rows)
 
     def _count_removed(self, events: pl.LazyFrame) -> None:
-        """Count events that a rewritten table lacks: by the sealed number of rows, else by seq.
+        """Count the events that a rewritten table lacks, by the sealed row count, else by seq.
 
-        Recorders number events from 0 without gaps, so a missing number is a missing event.
+        Recorders number events from 0 without gaps, so each missing number is a missing event.
         """
         with self.reading():
             seq = pl.col("seq")
@@ -109,39 +114,39 @@ class Trace:
         removed = self.meta.rows.get("events", numbered or 0) - rows
         if removed > 0:
             self.lost[REMOVED] = removed
-            self.notices.append(f"{removed:,} events were removed: answers may rest on them")
+            self.warnings.append(f"{removed:,} events were removed: results may depend on them")
 
-    def _put_right(self, events: pl.LazyFrame) -> pl.LazyFrame:
-        from arenatrace.trace.disorder import UNKNOWN_KINDS, put_right
+    def _repaired(self, events: pl.LazyFrame) -> pl.LazyFrame:
+        from arenatrace.trace.disorder import UNKNOWN_KINDS, repair_events
 
         with self.reading():
-            events, notices, unknown = put_right(events)
-        self.notices += notices
+            events, warnings, unknown = repair_events(events)
+        self.warnings += warnings
         if unknown:
             self.lost[UNKNOWN_KINDS] = unknown
         return events
 
-    def _recovered(self, table: str, file: Path) -> pl.LazyFrame:
-        # pyarrow takes longer to import than all that a small sealed trace needs.
-        from arenatrace.trace.recover import recovered, torn_notice
+    def _recover_stream(self, table: str, file: Path) -> pl.LazyFrame:
+        # Importing pyarrow takes longer than reading a small sealed trace.
+        from arenatrace.trace.recover import read_stream, torn_warning
 
-        rows, tail = recovered(table, file)
+        rows, tail = read_stream(table, file)
         if tail.dropped_bytes:
-            self.notices.append(torn_notice(table, tail))
+            self.warnings.append(torn_warning(table, tail))
             if table == "events":
                 self.lost[TORN] = 1
         frame = merge_rows(table, rows.lazy())
         if table == "events":
-            # A stream has its events in the order of the ring, which is no mistake.
-            frame = self._put_right(frame.collect().sort("ts_ns", "seq").lazy())
+            # A stream has its events in ring order: sorting them needs no warning.
+            frame = self._repaired(frame.collect().sort("ts_ns", "seq").lazy())
         return frame
 
 
 def open_trace(path: str | Path) -> Trace:
-    """Open the trace directory ``path``, or the only trace in the directory ``path``.
+    """Open the trace directory ``path``, or the only trace in the folder ``path``.
 
-    Raises TraceError, with a hint, for anything that is not a readable trace. The rows of
-    an unsealed trace are read into memory here; those of a sealed one when collected.
+    Reads the rows of an unsealed trace into memory; rows of a sealed trace are read by
+    ``collect``. Raises TraceError, with a hint, for anything but a readable trace.
     """
     directory = Path(path)
     try:
@@ -152,7 +157,7 @@ def open_trace(path: str | Path) -> Trace:
 
 
 def find_trace(path: str | Path) -> Path:
-    """The trace directory that ``open_trace`` would open; TraceError as it does."""
+    """Return the trace directory that ``open_trace`` would open; the same TraceError."""
     directory = Path(path)
     try:
         return _find(directory)[0]
@@ -161,15 +166,15 @@ def find_trace(path: str | Path) -> Path:
 
 
 def _find(directory: Path) -> tuple[Path, Meta]:
-    inside = trace_directories(directory)
-    if len(inside) > 1:
-        names = ", ".join(found.name for found in inside[:3])
-        more = ", …" if len(inside) > 3 else ""
+    found = trace_directories(directory)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:3])
+        more = ", …" if len(found) > 3 else ""
         raise TraceError(
-            f"{directory}: holds {len(inside)} traces",
-            f"give one of them, or look at all with summary and faults: {names}{more}",
+            f"{directory}: contains {len(found)} traces",
+            f"give one of them; summary and faults accept the folder: {names}{more}",
         )
-    return inside[0], read_meta(inside[0])
+    return found[0], read_meta(found[0])
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Read an Arrow IPC stream that may end anywhere: whole batches up to the torn tail."""
+"""Read an Arrow IPC stream that may end anywhere: complete batches up to the torn tail."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ import pyarrow.compute as pc
 
 from arenatrace.errors import TraceError
 from arenatrace.trace.arrow_schema import arrow_schema
-from arenatrace.trace.tables import Field, misfit
+from arenatrace.trace.tables import Field, column_mismatch
 
-#: What is at the end of a stream that was closed.
+#: End-of-stream mark of a closed stream.
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass
 class Tail:
-    """What ``batches`` left unread: ``dropped_bytes`` is 0 for a stream that is whole."""
+    """Torn end of a stream: ``batches`` did not read its last ``dropped_bytes`` bytes."""
 
     dropped_bytes: int = 0
 
 
-def torn_notice(table: str, tail: Tail) -> str:
-    """What a reader is told about the dropped tail of ``table``."""
+def torn_warning(table: str, tail: Tail) -> str:
+    """Return the warning about the dropped tail of ``table``."""
     return f"{table}: the last {tail.dropped_bytes:,} bytes were torn and are dropped"
 
 
-def recovered(table: str, path: Path) -> tuple[pl.DataFrame, Tail]:
-    """All rows of the stream file ``path`` of ``table``, and what was left unread."""
+def read_stream(table: str, path: Path) -> tuple[pl.DataFrame, Tail]:
+    """Return all rows of the stream file ``path`` of ``table``, and its torn tail."""
     schema = arrow_schema(table)
     tail = Tail()
     rows = pl.from_arrow(pa.Table.from_batches(batches(path, schema, tail), schema))
-    if not isinstance(rows, pl.DataFrame):  # from_arrow's type also covers a lone column
+    if not isinstance(rows, pl.DataFrame):  # from_arrow may return a Series
         raise TypeError(type(rows).__name__)
     return rows, tail
 
 
 def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBatch]:
-    """The whole record batches of the stream file ``path``, in the order they were appended.
+    """Yield the complete record batches of the stream file ``path``, in file order.
 
-    A recorder that was killed, or a kernel that crashed, leaves the last message cut short;
-    from there on the file is dropped and ``tail`` says how many bytes that was. Raises
-    TraceError if the file cannot be opened or its columns cannot be read as ``expected``,
-    whose columns the batches have: what the file lacks is null, what it has more is left out.
+    A killed recorder or a crashed kernel leaves an incomplete last message. Reading ends there,
+    and ``tail`` gets the number of bytes that follow. Batches have the columns of ``expected``:
+    missing columns are null, unknown columns are left out.
+
+    Raises TraceError if the file cannot be opened or its columns cannot be read as ``expected``.
     """
     try:
         source = pa.memory_map(str(path)) if path.stat().st_size else None
@@ -55,10 +56,10 @@ def batches(path: Path, expected: pa.Schema, tail: Tail) -> Iterator[pa.RecordBa
     if source is None:
         return
     with source:
-        yield from _whole_batches(source, path, expected, tail)
+        yield from _complete_batches(source, path, expected, tail)
 
 
-def _whole_batches(
+def _complete_batches(
     source: pa.NativeFile, path: Path, expected: pa.Schema, tail: Tail
 ) -> Iterator[pa.RecordBatch]:
     size = source.size()
@@ -68,7 +69,7 @@ def _whole_batches(
     except (pa.ArrowException, OSError):
         tail.dropped_bytes = size
         return
-    reason = misfit(fields(stream.schema), fields(expected))
+    reason = column_mismatch(arrow_fields(stream.schema), arrow_fields(expected))
     if reason is not None:
         raise TraceError(
             f"{path}: its columns are not those of this version's table: it {reason}",
@@ -78,12 +79,12 @@ def _whole_batches(
     while True:
         try:
             batch = stream.read_next_batch()
-            # A torn page can hold anything; an index past its buffer must not reach the readers.
+            # A torn page may have an index past its buffer; readers must not get it.
             batch.validate(full=True)
             if _is_blank(batch):
                 raise pa.ArrowInvalid("the rows never reached the disk")
         except StopIteration:
-            # zeros, which a crash leaves of what never reached the disk, end a stream as well
+            # Zeros end a stream as well; a crash leaves them in place of unwritten data.
             if _read(source, good, source.tell()) == _END:
                 good += len(_END)
             tail.dropped_bytes = size - good
@@ -96,7 +97,7 @@ def _whole_batches(
 
 
 def _is_blank(batch: pa.RecordBatch) -> bool:
-    """Whether it has events of kind 0, which no event is: a crash leaves such zeros."""
+    """Return whether a batch has events of kind 0: zeros that a crash left."""
     if "kind" not in batch.schema.names or not batch.num_rows:
         return False
     return bool(pc.min(batch.column("kind")).as_py() == 0)
@@ -107,13 +108,13 @@ def _read(source: pa.NativeFile, start: int, end: int) -> bytes:
     return bytes(source.read(end - start))
 
 
-def fields(schema: pa.Schema) -> list[Field]:
-    """The columns of an Arrow schema, for ``misfit``."""
+def arrow_fields(schema: pa.Schema) -> list[Field]:
+    """Return the columns of an Arrow schema for ``column_mismatch``."""
     return [Field(field.name, field.type, field.nullable) for field in schema]
 
 
 def conform(batch: pa.RecordBatch, expected: pa.Schema) -> pa.RecordBatch:
-    """``batch``, which is no misfit, with exactly the columns of ``expected``."""
+    """Return a compatible ``batch`` with exactly the columns of ``expected``."""
     if batch.schema.equals(expected, check_metadata=False):
         return batch
     columns = [

@@ -1,8 +1,7 @@
 """Seal a trace: rewrite its streams as sorted zstd Parquet.
 
-The order of steps keeps the trace readable at every moment: Parquet files appear under
-their names complete, ``meta.json`` then says they are the truth, and only then the
-streams go.
+The trace is readable after each step: complete Parquet files get their names, then ``meta.json``
+says sealed, then the streams are deleted.
 """
 
 from __future__ import annotations
@@ -24,40 +23,39 @@ from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.checksum import crc32
 from arenatrace.trace.losses import TORN
 from arenatrace.trace.meta import read_meta, write_meta
-from arenatrace.trace.recover import Tail, batches, torn_notice
+from arenatrace.trace.recover import Tail, batches, torn_warning
 from arenatrace.trace.tables import merge_rows
 
 #: Rows in a Parquet row group: large enough to compress, small enough to skip by time.
 ROW_GROUP = 128 * 1024
 
-#: Columns whose values rise from row to row: their differences take a third of the room, and of
-#: the time to read.
-_RISING = ("ts_ns", "seq")
-#: Columns of addresses, which hardly ever repeat within a row group, as a dictionary needs it:
-#: LZ4 is read twice as fast as zstd and takes a fifth more room.
+#: Columns with ascending values. As differences they take a third of the space and of the time to
+#: read.
+_ASCENDING = ("ts_ns", "seq")
+#: Address columns. Values rarely repeat within a row group, so a dictionary does not help. LZ4 is
+#: read twice as fast as zstd and takes a fifth more space.
 _SCATTERED = ("addr", "ret")
 
 _ORDER: dict[str, tuple[str, str]] = {"events": ("ts_ns", "seq"), "symbols": ("ts_ns", "addr")}
 
 
 def seal(directory: Path) -> None:
-    """Seal the trace in ``directory``; one that is sealed already is only tidied.
+    """Seal the trace in ``directory``; of a sealed trace, only delete leftover streams.
 
-    A torn tail is dropped and said so in the notices. Raises TraceError if the trace is not
-    readable, and IncompleteError if the disk is full or fails: the trace is then still
-    there, unsealed.
+    A torn tail is dropped; a warning in meta.json says so. Raises TraceError if the trace is not
+    readable, and IncompleteError if the disk is full or fails: the trace then stays unsealed.
     """
     meta = read_meta(directory)
     try:
         if not meta.sealed:
             torn = _write_tables(directory)
-            notices = [torn_notice(table, tail) for table, tail in torn.items()]
+            warnings = [torn_warning(table, tail) for table, tail in torn.items()]
             lost = {**meta.lost, TORN: 1} if "events" in torn else meta.lost
             sealed = replace(
                 meta,
                 sealed=True,
                 lost=lost,
-                notices=(*meta.notices, *notices),
+                notices=(*meta.notices, *warnings),
                 checksums={file.name: crc32(file) for file in sorted(directory.glob("*.parquet"))},
                 rows={table: _row_count(directory / f"{table}.parquet") for table in TABLES},
             )
@@ -67,12 +65,12 @@ def seal(directory: Path) -> None:
     except OSError as error:
         raise IncompleteError(
             f"{directory}: cannot seal: {error.strerror or error}",
-            "the trace can be read as it is; free some space to seal it",
+            "the unsealed trace is readable; free some space to seal it",
         ) from error
 
 
 def _write_tables(directory: Path) -> dict[str, Tail]:
-    """Write every table as Parquet; the torn tails that were dropped, by table."""
+    """Write every table as Parquet and return the dropped torn tails by table."""
     torn: dict[str, Tail] = {}
     written: list[tuple[Path, Path]] = []
     try:
@@ -106,14 +104,14 @@ def _write_table(table: str, source: Path, temporary: Path, tail: Tail) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         with parquet_writer(file, table) as writer:
-            for rows in _groups(_rows(table, source, schema, tail)):
+            for rows in _row_groups(_rows(table, source, schema, tail)):
                 writer.write_table(rows, row_group_size=ROW_GROUP)
         file.flush()
         os.fsync(file.fileno())
 
 
 def parquet_writer(file: IO[bytes] | Path, table: str) -> pq.ParquetWriter:
-    """A writer of a sealed ``table``, with the encodings that are read fastest."""
+    """Return a writer of a sealed ``table``, with the encodings that are read fastest."""
     schema = arrow_schema(table)
     if table not in _ORDER:
         return pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
@@ -122,8 +120,8 @@ def parquet_writer(file: IO[bytes] | Path, table: str) -> pq.ParquetWriter:
         file,
         schema,
         compression={name: "lz4" if name in _SCATTERED else "zstd" for name in names},
-        use_dictionary=[name for name in names if name not in (*_RISING, *_SCATTERED)],
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in _RISING if name in names},
+        use_dictionary=[name for name in names if name not in (*_ASCENDING, *_SCATTERED)],
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in _ASCENDING if name in names},
         write_page_checksum=True,
     )
 
@@ -132,50 +130,49 @@ def _rows(table: str, source: Path, schema: pa.Schema, tail: Tail) -> Iterator[p
     if not source.exists():
         return
     if table in KEYED:
-        whole = pa.Table.from_batches(batches(source, schema, tail), schema)
-        yield _merged(table, whole)
+        yield _merge(table, pa.Table.from_batches(batches(source, schema, tail), schema))
     else:
-        yield from _sorted(table, source, schema, tail)
+        yield from _sort(table, source, schema, tail)
 
 
-def _merged(table: str, rows: pa.Table) -> pa.Table:
+def _merge(table: str, rows: pa.Table) -> pa.Table:
     frame = pl.from_arrow(rows)
-    if not isinstance(frame, pl.DataFrame):  # from_arrow's type also covers a lone column
+    if not isinstance(frame, pl.DataFrame):  # from_arrow may return a Series
         raise TypeError(type(frame).__name__)
     merged = merge_rows(table, frame.lazy()).collect()
     return merged.to_arrow().cast(arrow_schema(table))
 
 
-def _sorted(table: str, source: Path, schema: pa.Schema, tail: Tail) -> Iterator[pa.Table]:
-    """The rows of ``source`` in time order, holding back only what later batches may precede.
+def _sort(table: str, source: Path, schema: pa.Schema, tail: Tail) -> Iterator[pa.Table]:
+    """Yield the rows of ``source`` in time order.
 
-    Batches come nearly sorted (each CPU's order is exact, their interleaving is not), so a
-    first pass over the times finds, for each batch, the earliest time still to come; rows
-    before that are final.
+    Batches are nearly sorted: the order of each CPU is exact, the interleaving of CPUs is not. A
+    first pass finds the earliest time after each batch. Rows before that time are final, later
+    rows wait.
     """
     keys = [(name, "ascending") for name in _ORDER[table]]
     time = _ORDER[table][0]
     earliest = [pc.min(batch.column(time)).as_py() for batch in batches(source, schema, Tail())]
-    still_to_come: list[int | None] = [None] * (len(earliest) + 1)
+    earliest_later: list[int | None] = [None] * (len(earliest) + 1)
     for index in range(len(earliest) - 1, -1, -1):
-        known = [ts for ts in (earliest[index], still_to_come[index + 1]) if ts is not None]
-        still_to_come[index] = min(known, default=None)
-    held = schema.empty_table()
+        known = [ts for ts in (earliest[index], earliest_later[index + 1]) if ts is not None]
+        earliest_later[index] = min(known, default=None)
+    pending = schema.empty_table()
     for index, batch in enumerate(batches(source, schema, tail)):
-        held = pa.concat_tables([held, pa.Table.from_batches([batch], schema)])
-        held = held.unify_dictionaries().sort_by(keys)
-        cut = still_to_come[index + 1]
+        pending = pa.concat_tables([pending, pa.Table.from_batches([batch], schema)])
+        pending = pending.unify_dictionaries().sort_by(keys)
+        cut = earliest_later[index + 1]
         if cut is None:
             continue
-        final = pc.sum(pc.less(held.column(time), cut)).as_py() or 0
-        yield held.slice(0, final)
-        # A slice of a chunk would keep the whole chunk alive.
-        held = held.slice(final).take(pa.array(range(held.num_rows - final), pa.int64()))
-    yield held
+        final = pc.sum(pc.less(pending.column(time), cut)).as_py() or 0
+        yield pending.slice(0, final)
+        # take() copies: a slice would keep the chunk alive.
+        pending = pending.slice(final).take(pa.array(range(pending.num_rows - final), pa.int64()))
+    yield pending
 
 
-def _groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Gather small tables until they make a row group."""
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Concatenate small tables into tables of at least one row group."""
     gathered: list[pa.Table] = []
     rows = 0
     for table in tables:

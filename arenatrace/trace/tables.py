@@ -1,4 +1,4 @@
-"""One table of a trace: which columns are compatible, how it is opened, how its rows merge."""
+"""Tables of a trace: compatibility of columns, opening a Parquet file, merging rows by key."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Field(NamedTuple):
     nullable: bool
 
 
-def misfit(found: Iterable[Field], expected: Iterable[Field]) -> str | None:
+def column_mismatch(found: Iterable[Field], expected: Iterable[Field]) -> str | None:
     """Return why columns ``found`` cannot be read as ``expected``; None if they can.
 
     Unknown columns are ignored. A nullable column that is missing is read as null. A missing
-    column that cannot be null, and a column of another type, are misfits. Members of a struct
+    column that cannot be null, and a column of another type, are mismatches. Members of a struct
     are part of its type.
     """
     by_name: dict[str, list[Field]] = {}
@@ -68,7 +68,7 @@ def merge_rows(table: str, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def is_rewritten(file: Path) -> bool:
-    """Tell whether another program wrote this Parquet file; False if it cannot be read.
+    """Return whether another program wrote this Parquet file; False if it cannot be read.
 
     Sealing writes the table's name and the format version into the file's metadata. polars and
     DuckDB write neither.
@@ -80,12 +80,20 @@ def is_rewritten(file: Path) -> bool:
     return not any(key in metadata for key in _SEALED_KEYS)
 
 
-def open_parquet(table: str, file: Path) -> pl.LazyFrame:
+def open_parquet(table: str, file: Path, *, verified: bool = False) -> pl.LazyFrame:
     """Open a Parquet file as ``table``, with the columns and types of the schema.
 
-    Values decide whether a column has nulls: other writers declare every column nullable.
-    Text is accepted where the schema has a dictionary. Raises TraceError for a damaged file, for
-    other columns, and for a null where the schema allows none.
+    Other writers declare every column nullable, so values decide whether a column has nulls.
+    Text is accepted where the schema has a dictionary.
+
+    Args:
+        table: a key of ``schema.TABLES``.
+        file: the Parquet file.
+        verified: sealing wrote the file and its checksum matches. Such a file has no null in
+            these columns, so they are not read for the count.
+
+    Raises TraceError for a damaged file, for other columns, and for a null where the schema
+    allows none.
     """
     expected = polars_schema(table)
     try:
@@ -93,11 +101,13 @@ def open_parquet(table: str, file: Path) -> pl.LazyFrame:
         rows = pl.scan_parquet(file, glob=False)
         found = rows.collect_schema()
         required = [c.name for c in TABLES[table] if not c.nullable and c.name in found]
-        nulls = rows.select(pl.col(required).null_count()).collect().row(0, named=True)
+        nulls: dict[str, int] = {}
+        if not verified:
+            nulls = rows.select(pl.col(required).null_count()).collect().row(0, named=True)
     except (*_POLARS_ERRORS, ValueError, OSError) as error:
-        raise TraceError(f"{file}: not a whole Parquet file", DAMAGED) from error
+        raise TraceError(f"{file}: not a complete Parquet file", DAMAGED) from error
     dtypes = {name: _accepted(dtype, expected.get(name)) for name, dtype in found.items()}
-    reason = misfit(
+    reason = column_mismatch(
         [Field(name, dtype, nulls.get(name, 0) > 0) for name, dtype in dtypes.items()],
         [Field(column.name, expected[column.name], column.nullable) for column in TABLES[table]],
     )

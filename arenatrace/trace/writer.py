@@ -1,4 +1,4 @@
-"""Write a trace directory while it is being recorded."""
+"""Writer of a trace directory during a recording."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from arenatrace.trace.arrow_stream import StreamFile
 from arenatrace.trace.meta import Meta, write_meta
 from arenatrace.trace.seal import seal as seal_trace
 
-#: What the kernel says where there is no room, or none left of the user's share.
+#: Errors for a full disk and an exceeded quota.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-#: What rows of ``events`` point at, and so goes out before them.
-_FACTS = ("arenas", "programs", "stacks", "symbols")
+#: Tables that events refer to. Their rows are written before the events.
+_REFERENCED = ("arenas", "programs", "stacks", "symbols")
 
 
 class TraceWriter:
-    """A new trace directory (mode 0700, files 0600), open for appending.
+    """New trace directory (mode 0700, files 0600), open for appending.
 
-    Raises UsageError if ``path`` exists or its parent cannot be written to. As a context
-    manager it seals at the end of the block and, if the block raised, only closes.
+    As a context manager it seals at the end of the block; if the block raises, it only closes.
 
-    After any ArenatraceError from ``append`` or ``flush`` (a full disk) the writer takes no
-    rows, but ``close`` still leaves a valid trace of everything flushed until then.
+    After an ArenatraceError from ``append`` or ``flush`` (a full disk) the writer accepts no more
+    rows. ``close`` then still leaves a valid trace of all flushed rows.
 
-    Unless ``durable`` nothing but ``flush(durable=True)`` and sealing waits for the disk:
-    somebody else must see to it that the files get there.
+    Without ``durable`` only ``flush(durable=True)`` and sealing wait for the disk; the caller has
+    to sync the files.
+
+    Raises UsageError if ``path`` exists or cannot be created.
     """
 
     def __init__(self, path: str | Path, meta: Meta, *, durable: bool = True) -> None:
@@ -52,9 +53,9 @@ class TraceWriter:
             raise self._fail(error) from error
 
     def append(self, table: str, batch: pa.RecordBatch) -> None:
-        """Append ``batch``, whose columns must be those of ``arrow_schema(table)``.
+        """Append ``batch``, which has the columns of ``arrow_schema(table)``.
 
-        ValueError says which column is wrong; ArenatraceError that the disk took no more.
+        Raises ValueError, which names a wrong column, and ArenatraceError if the disk fails.
         """
         self._check_usable()
         conformed = _conform(table, batch)
@@ -64,33 +65,33 @@ class TraceWriter:
                     self.path / f"{table}.arrows", arrow_schema(table)
                 )
             if table == "events":
-                # many rows go out at once: what they point at is to be there before them
-                self._flush_facts()
+                # Appending may write: rows that the events refer to go first.
+                self._flush_referenced()
             self._streams[table].append(conformed)
         except OSError as error:
             raise self._fail(error) from error
 
-    def _flush_facts(self) -> None:
-        for table in _FACTS:
+    def _flush_referenced(self) -> None:
+        for table in _REFERENCED:
             if table in self._streams and self._streams[table].has_pending:
                 self._streams[table].flush()
 
     def flush(self, *, durable: bool = False) -> None:
-        """Give all that was appended to the kernel, so that a killed recorder loses nothing.
+        """Write all rows to the kernel, so that a killed recorder loses none of them.
 
-        To be called at least every second. With ``durable`` it also waits for the disk, so
-        that a crashed kernel loses nothing either; that can take long.
+        Call it at least every second. With ``durable`` it also waits for the disk, so that a
+        kernel crash loses none either; this can take long.
         """
         self._check_usable()
         try:
-            for table in (*_FACTS, "events"):
+            for table in (*_REFERENCED, "events"):
                 if table in self._streams:
                     self._streams[table].flush(durable=durable)
         except OSError as error:
             raise self._fail(error) from error
 
     def update_meta(self, **changes: Any) -> None:
-        """Replace fields of ``meta`` (TypeError for an unknown one) and rewrite meta.json."""
+        """Replace members of ``meta`` and rewrite meta.json. TypeError for an unknown member."""
         self.meta = replace(self.meta, **changes)
         try:
             write_meta(self.path, self.meta, durable=self._durable)
@@ -98,17 +99,17 @@ class TraceWriter:
             raise self._fail(error) from error
 
     def close(self, seal: bool = True) -> Path:
-        """End the recording and return the directory; a second call does nothing.
+        """Close the files, seal the trace and return its directory; a second call does nothing.
 
-        Seals unless told not to or the disk is full. Raises ArenatraceError if the disk
-        takes no more at this moment; the trace is valid all the same.
+        A writer that failed before is not sealed. Raises ArenatraceError if the disk fails now;
+        the trace is valid all the same.
         """
         if self._closed:
             return self.path
         self._closed = True
         if self._failure is not None:
             self._abandon()
-            self._say(self._failure.message)
+            self._add_warning(self._failure.message)
             return self.path
         try:
             for stream in self._streams.values():
@@ -141,18 +142,18 @@ class TraceWriter:
         if error.errno in NO_SPACE:
             self._failure = DiskFullError(
                 f"{self.path}: no space left on the device, recording stopped",
-                "what was recorded until now is kept; free some space or record elsewhere (-o)",
+                "the trace has everything up to now; free some space or record elsewhere (-o)",
             )
         else:
             self._failure = IncompleteError(
                 f"{self.path}: cannot be written: {error.strerror or error}",
-                "what was recorded until now is kept",
+                "the trace has everything up to now",
             )
         return self._failure
 
-    def _say(self, notice: str) -> None:
-        """Put ``notice`` into meta.json if the disk takes that much; the trace is valid if not."""
-        self.meta = replace(self.meta, notices=(*self.meta.notices, notice))
+    def _add_warning(self, warning: str) -> None:
+        """Add a warning to meta.json if the disk has space; the trace is valid without it."""
+        self.meta = replace(self.meta, notices=(*self.meta.notices, warning))
         with contextlib.suppress(OSError):
             write_meta(self.path, self.meta, durable=self._durable)
 
@@ -181,12 +182,12 @@ def _make_directory(path: Path) -> None:
 
 
 def _conform(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """``batch`` under the table's own schema; ValueError names the column that does not fit."""
+    """Return ``batch`` under the schema of the table; ValueError names a column that differs."""
     if table not in TABLES:
         raise ValueError(f"no such table: {table}")
     schema = arrow_schema(table)
     if batch.schema.equals(schema, check_metadata=True):
-        for at, field in _never_null(table):
+        for at, field in _required_columns(table):
             if batch.column(at).null_count:
                 raise ValueError(f"{table}.{field}: must not be null")
         return batch
@@ -203,7 +204,7 @@ def _conform(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 @cache
-def _never_null(table: str) -> list[tuple[int, str]]:
-    """The columns that must have a value in each row, with their places."""
+def _required_columns(table: str) -> list[tuple[int, str]]:
+    """Return (index, name) of the columns that allow no null."""
     fields = enumerate(arrow_schema(table))
     return [(at, field.name) for at, field in fields if not field.nullable]

@@ -1,8 +1,8 @@
-"""How the allocators of this process treat memory that is free again.
+"""Settings of this process's allocators, so that freed memory goes back to the kernel.
 
-Following a recording takes memory for each diagnosis and gives it back, several times a second.
-As they come, the allocators keep what was given back in many pools, as many more as the machine
-has cores: what the process holds is then the sum of what each pool needed at its worst.
+Following a recording allocates and frees memory for each diagnosis, several times a second. By
+default the allocators keep freed memory in pools whose number grows with the number of cores, and
+the resident size is the sum of each pool's maximum.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 import ctypes
 import os
 
-#: Of jemalloc, which polars brings along and which reads this when it is loaded: two pools, and
-#: pages that are free go back to the kernel after so many ms, without a state in between in
-#: which they count as ours until somebody else needs them.
+#: jemalloc, which polars bundles, reads this when it is loaded: two pools; free pages go back to
+#: the kernel after this many ms, without the intermediate state in which they still count as
+#: resident.
 _JEMALLOC = "narenas:2,dirty_decay_ms:100,muzzy_decay_ms:0"
 _VARIABLE = "_RJEM_MALLOC_CONF"
 
-#: mallopt(3): parameters and values. Pools, and from how many bytes on a block is mapped by itself
-#: (and given back at once), which malloc would raise as it goes.
+#: mallopt(3) parameters and values: the number of pools, and the block size in bytes above which a
+#: block is mapped by itself and unmapped when freed. malloc would raise that size over time.
 _MALLOPT = ((-8, 2), (-3, 1 << 20))
 
 
 def return_memory_early() -> None:
-    """Make the allocators give free memory back soon.
+    """Make the allocators return free memory soon.
 
-    Has no effect on polars where polars has been imported already, and leaves the environment
-    as it was. What the user has set in it goes before what is set here.
+    Has no effect on polars if it is already imported. Leaves the environment as it was; the user's
+    own settings take precedence.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

@@ -1,4 +1,4 @@
-"""The application: regions of the screen, the way between them, the pace of drawing."""
+"""The application: regions of the screen, navigation between views, redraws."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from arenatrace.tui.ascii_glyphs import KEY_WORDS, AsciiFilter
-from arenatrace.tui.exit_handling import WayOut
+from arenatrace.tui.exit_handling import ExitHandling
 from arenatrace.tui.palette_commands import Commands
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.snapshot import Row, Snapshot
@@ -25,7 +25,7 @@ from arenatrace.tui.sources.source import Source
 from arenatrace.tui.views.fault import FaultView
 from arenatrace.tui.views.faults import FaultsView
 from arenatrace.tui.views.help_screen import HelpScreen
-from arenatrace.tui.views.keep_recording import KeepScreen
+from arenatrace.tui.views.keep_recording import KeepRecordingScreen
 from arenatrace.tui.views.map import MapView
 from arenatrace.tui.views.overview import Overview
 from arenatrace.tui.views.programs import ProgramsView
@@ -35,10 +35,10 @@ from arenatrace.tui.widgets.key_bar import KeyLine
 from arenatrace.tui.widgets.progress_line import ProgressLine
 from arenatrace.tui.widgets.title_bar import VIEWS, Tab, TitleBar
 
-#: The screen is drawn anew at most so often, s.
+#: Redraw interval, s.
 REDRAW_S = 0.1
-#: Views that Escape leads back to.
-_STEPS_BACK = 100
+#: Number of views that Escape can go back through.
+_BACK_STEPS = 100
 
 Clock = Callable[[], float]
 
@@ -75,24 +75,24 @@ class ArenatraceApp(App[None]):
         clock: Clock = time.monotonic,
         ascii_only: bool = False,
     ) -> None:
-        # known from the beginning, or NO_COLOR would be taken for a wish for shades of grey
+        # set at once: Textual would turn NO_COLOR into shades of grey
         super().__init__(ansi_color=True)
         self._ascii_only = ascii_only
         if ascii_only:
             self._filters.append(AsciiFilter())
         self._recorder = recorder
-        self._way_out = WayOut(lambda code: self.exit(return_code=code))
+        self._exit_handling = ExitHandling(lambda code: self.exit(return_code=code))
         self.theme = "ansi-dark"
         self._source = source
         self._clock = clock
         self._latest: Snapshot | None = None
         self._drawn: Snapshot | None = None
-        self._way: deque[str] = deque(maxlen=_STEPS_BACK)
-        #: Where the focus was when a view was left.
+        self._history: deque[str] = deque(maxlen=_BACK_STEPS)
+        #: Widget that had the focus when a view was left, by view.
         self._focus_of: dict[str, Widget] = {}
 
     def compose(self) -> ComposeResult:
-        """All regions; one view at a time is seen."""
+        """Compose all regions; one view is visible at a time."""
         yield TooSmall(id="too-small")
         with Vertical(id="main"):
             yield TitleBar()
@@ -107,20 +107,20 @@ class ArenatraceApp(App[None]):
             yield KeyLine(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Start the source and the clock of the screen."""
+        """Start the source and the redraw timer."""
         self._home.query_one("#signatures").focus()
         self._home.query_one(TitleBar).mark("overview")
-        self._way_out.open()
+        self._exit_handling.open()
         self.set_interval(REDRAW_S, self._draw)
         self._source.start(self._publish)
         self.call_after_refresh(self._draw)
 
     def on_unmount(self) -> None:
-        """End what the source started."""
+        """Stop the source."""
         self._source.stop()
 
     def _publish(self, snapshot: Snapshot) -> None:
-        # From any thread: the next tick draws the latest, what came between is never drawn.
+        # called from any thread; the next redraw shows the latest snapshot only
         self._latest = snapshot
 
     def _draw(self) -> None:
@@ -139,7 +139,7 @@ class ArenatraceApp(App[None]):
         self._draw_view()
 
     def _draw_view(self) -> None:
-        """Draw what only needs to be drawn while it is seen."""
+        """Draw the views that are drawn only while visible."""
         drawn, home = self._drawn, self._home
         if drawn is None:
             return
@@ -151,46 +151,48 @@ class ArenatraceApp(App[None]):
             home.query_one(ReplayView).show(drawn)
 
     def get_key_display(self, binding: Binding) -> str:
-        """The name of a key; a word where its sign cannot be drawn."""
+        """Return the name of a key; a word if its sign cannot be drawn."""
         shown = super().get_key_display(binding)
         return KEY_WORDS.get(shown, shown) if self._ascii_only else shown
 
     def ended(self) -> None:
-        """The terminal is as it was: what comes now may take its time."""
-        self._way_out.ended()
+        """Tell the exit handling that the terminal is restored, so the rest may take its time."""
+        self._exit_handling.ended()
 
     @property
     def _home(self) -> Screen[object]:
-        """The screen with the views; others may lie on top of it."""
+        """The screen with the views; other screens may lie on top."""
         return self.screen_stack[0]
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the application, if it was no wish of the user's."""
+        """The exception that ended the application, if any."""
         return self._exception
 
     def _fatal_error(self) -> None:
-        # Textual would print a traceback with the values of all variables; ours is one line,
-        # printed by the command line once the terminal is back.
+        # Textual would print a traceback with the values of all variables; the command line prints
+        # one line after the terminal is restored
         self._close_messages_no_wait()
 
     @property
     def drawn(self) -> Snapshot | None:
-        """What is on the screen."""
+        """The snapshot on the screen."""
         return self._drawn
 
-    # moving about
+    # navigation
 
     @property
     def view(self) -> str:
-        """The view on the screen."""
+        """The visible view."""
         return self._home.query_one(ContentSwitcher).current or "overview"
 
     def go(self, view: str) -> None:
         """Show ``view``; Escape leads back."""
         if view != self.view:
-            self._way.append(self.view)
+            self._history.append(self.view)
             self._switch(view)
+
+    action_go = go
 
     def _switch(self, view: str) -> None:
         if self.focused is not None:
@@ -206,31 +208,27 @@ class ArenatraceApp(App[None]):
         if focusable:
             (before if before in focusable else focusable[0]).focus()
 
-    def action_go(self, view: str) -> None:
-        """Show a view."""
-        self.go(view)
-
     def action_return(self) -> None:
-        """Where one came from."""
+        """Go back to the previous view."""
         if self.view == "faults" and self._home.query_one(FaultsView).end_search():
             return
-        if self._way:
-            self._switch(self._way.pop())
+        if self._history:
+            self._switch(self._history.pop())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that make no sense here are not offered."""
+        """Disable keys that have no effect now."""
         del parameters
         if action == "keep":
             return self._recorder is not None and not self._recorder.asked
         return action != "stop" or (self._recorder is not None and self._recorder.running)
 
     def action_leave(self) -> None:
-        """End; ask first what is to become of a recording."""
+        """Quit; ask first what to do with a recording."""
         recorder = self._recorder
         if recorder is None or recorder.stays or not recorder.path.is_dir():
             self.exit()
             return
-        self.push_screen(KeepScreen(recorder.path), self._answered)
+        self.push_screen(KeepRecordingScreen(recorder.path), self._answered)
 
     def _answered(self, keep: bool | None) -> None:
         if keep is not None and self._recorder is not None:
@@ -238,16 +236,16 @@ class ArenatraceApp(App[None]):
             self.exit()
 
     def action_keep(self) -> None:
-        """Keep the trace of this recording, or leave it open again."""
+        """Keep the trace of this recording, or ask about it again."""
         recorder = self._recorder
         if recorder is None:
             return
         recorder.keep = not recorder.keep
-        kept = f"the trace stays: {recorder.path}"
-        self.notify(kept if recorder.stays else "you will be asked at the end", markup=False)
+        message = f"the trace stays: {recorder.path}"
+        self.notify(message if recorder.stays else "you will be asked at the end", markup=False)
 
     def action_stop(self) -> None:
-        """End the recording, and look at what it recorded."""
+        """End the recording and show the complete trace."""
         if self._recorder is not None:
             self._recorder.keep = True
             self._recorder.stop()
@@ -255,11 +253,11 @@ class ArenatraceApp(App[None]):
             self.refresh_bindings()
 
     def on_tab_chosen(self, message: Tab.Chosen) -> None:
-        """A view was clicked."""
+        """Show the view whose tab was clicked."""
         self.go(message.view)
 
     def on_overview_chosen(self, message: Overview.Chosen) -> None:
-        """From a row of the overview to what is behind it."""
+        """Show what a row of the overview stands for."""
         row = message.row
         if message.what == "arena":
             self.show_arena(row)
@@ -271,16 +269,16 @@ class ArenatraceApp(App[None]):
         self.list_faults(selections[message.what]())
 
     def on_faults_view_chosen(self, message: FaultsView.Chosen) -> None:
-        """Open a fault."""
+        """Open the chosen fault."""
         self._open(message.number)
         self.go("fault")
 
     def open_fault(self, number: int) -> None:
-        """Open a fault by its number, in the list as it is if it stands there."""
+        """Open a fault by its number, in the current list if it is in it."""
         faults = None if self._drawn is None else self._drawn.faults
         if faults is None or number not in faults["fault"]:
             listed = self._drawn is not None and 0 < number <= self._drawn.unlisted
-            why = "is not listed until the recording ends" if listed else "is not there"
+            why = "is not listed until the recording ends" if listed else "does not exist"
             self.notify(f"fault {number} {why}", severity="warning")
             return
         view = self._home.query_one(FaultsView)
@@ -292,7 +290,7 @@ class ArenatraceApp(App[None]):
         self.go("fault")
 
     def list_faults(self, selection: Selection) -> None:
-        """List some faults."""
+        """List the selected faults."""
         self._home.query_one(FaultsView).select(selection)
         self.go("faults")
 
@@ -302,43 +300,43 @@ class ArenatraceApp(App[None]):
         self.go("faults")
 
     def show_arena(self, row: Row) -> None:
-        """An arena on the map."""
+        """Show an arena on the map."""
         self.go("map")
         self._home.query_one(MapView).visit(row)
 
     def show_page(self, page: int) -> None:
-        """A page of the arena that is on the map."""
+        """Show a page of the arena that is on the map."""
         self.go("map")
         if not self._home.query_one(MapView).visit_page(page):
-            self.notify(f"page {page} is not there", severity="warning")
+            self.notify(f"page {page} does not exist", severity="warning")
 
     def _open(self, number: int) -> None:
         listed = self._home.query_one(FaultsView).numbers
         self._home.query_one(FaultView).open(number, listed)
 
     def on_fault_view_map_wanted(self, message: FaultView.MapWanted) -> None:
-        """A fault on the map."""
+        """Show a fault on the map."""
         self.go("map")
         self._home.query_one(MapView).visit_fault(message.row)
 
     def on_map_view_chosen(self, message: MapView.Chosen) -> None:
-        """Open a fault of the map."""
+        """Open a fault from the map."""
         self._open(message.number)
         self.go("fault")
 
     def on_programs_view_chosen(self, message: ProgramsView.Chosen) -> None:
-        """The faults of a program."""
+        """List the faults of a program."""
         self.list_faults(Selection(program=message.prog))
 
     def on_replay_view_chosen(self, message: ReplayView.Chosen) -> None:
-        """The arena just before an event that cannot be."""
+        """Show the arena just before a divergent event."""
         event = message.divergence
         moment = (event["ts_ns"], event["seq"])
         self.go("map")
         self._home.query_one(MapView).visit_event(event["arena"], moment, event["page"])
 
     def action_help(self) -> None:
-        """The keys of the view on the screen, and how to read it."""
+        """Show the keys of the view and how to read it."""
         keys: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
@@ -349,5 +347,5 @@ class ArenatraceApp(App[None]):
         self.push_screen(HelpScreen(self.view, [(key, what) for what, key in keys.items()]))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Say so where there is no room."""
+        """Replace the screen by a message if the terminal is too small."""
         self._home.set_class(self._home.query_one(TooSmall).measure(event.size), "-too-small")

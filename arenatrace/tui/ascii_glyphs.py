@@ -1,4 +1,4 @@
-"""Glyphs for terminals that do not speak UTF-8: all that is drawn, in ASCII, cell by cell."""
+"""ASCII replacements, cell by cell, for terminals without UTF-8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-#: What is told apart by its glyph stays apart: states of pages, entries of a history, bars.
+#: States of pages, entries of a history and bars keep distinct glyphs.
 _GLYPHS = {
     **dict(zip("█▓▒░·✗", "#%+:.X", strict=True)),
     **dict(zip("●○◌▪⊘■", "*oc=0#", strict=True)),
@@ -25,13 +25,13 @@ _GLYPHS = {
     "\N{RIGHT-POINTING MAGNIFYING GLASS}": ">>",
 }
 
-#: What Textual draws for a key, and the word for it.
+#: Textual's sign for a key, and the word for it.
 KEY_WORDS = {"⏎": "Enter", "↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
 
 
 @lru_cache(maxsize=4096)
 def in_ascii(text: str) -> str:
-    """``text`` in as many cells; what there is no glyph for is a question mark in each cell."""
+    """Return ``text`` in the same number of cells; unknown glyphs become question marks."""
     if text.isascii():
         return text
     return "".join(
@@ -40,10 +40,10 @@ def in_ascii(text: str) -> str:
 
 
 class AsciiFilter(LineFilter):
-    """Draws every line in ASCII."""
+    """Draw every line in ASCII."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The segments, with other glyphs."""
+        """Return the segments with replaced glyphs."""
         del background
         return [
             Segment(in_ascii(text), style, control) if text else Segment(text, style, control)
@@ -52,7 +52,7 @@ class AsciiFilter(LineFilter):
 
 
 def speaks_utf8(environment: Mapping[str, str]) -> bool:
-    """Whether the locale of ``environment`` is one of UTF-8, as setlocale(3) decides it."""
+    """Return whether the locale of ``environment`` uses UTF-8, by the rules of setlocale(3)."""
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         value = environment.get(name, "")
         if value:
@@ -62,9 +62,9 @@ def speaks_utf8(environment: Mapping[str, str]) -> bool:
 
 
 def environment_at_start() -> Mapping[str, str]:
-    """The environment this process was given.
+    """Return the environment that this process was started with.
 
-    ``os.environ`` will not do: where the locale is C, Python puts another one there (PEP 538).
+    ``os.environ`` differs: where the locale is C, Python changes it (PEP 538).
     """
     try:
         data = Path("/proc/self/environ").read_bytes()

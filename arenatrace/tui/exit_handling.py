@@ -1,4 +1,4 @@
-"""The way out of the program when something else than the user ends it."""
+"""Exit on SIGTERM and SIGHUP with a restored terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import signal
 import threading
 from collections.abc import Callable
 
-#: The terminal may take so long to be left after a signal, s.
-_PATIENCE_S = 10.0
+#: Grace period for restoring the terminal after a signal, s.
+_GRACE_S = 10.0
 
 
-class WayOut:
-    """Leaves the terminal as it was at SIGTERM and SIGHUP.
+class ExitHandling:
+    """Restore the terminal at SIGTERM and SIGHUP.
 
-    ``leave`` is called in the event loop with the exit code, 128 and the number of the signal.
+    ``leave`` is called in the event loop with the exit code, 128 plus the signal number.
     """
 
     def __init__(self, leave: Callable[[int], None]) -> None:
@@ -23,22 +23,22 @@ class WayOut:
         self._patience: threading.Timer | None = None
 
     def open(self) -> None:
-        """Hear signals; call it in the event loop."""
+        """Install the handlers; call it in the event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
                 loop.add_signal_handler(number, self._ended_by, number)
             except (ValueError, RuntimeError):
-                return  # not the main thread, as in a test that runs the app elsewhere
+                return  # not the main thread, as in tests
 
     def _ended_by(self, number: int) -> None:
-        # A terminal that has gone can keep the last words from ever being written.
-        self._patience = threading.Timer(_PATIENCE_S, os._exit, (128 + number,))
+        # a terminal that is gone can block the last output forever
+        self._patience = threading.Timer(_GRACE_S, os._exit, (128 + number,))
         self._patience.daemon = True
         self._patience.start()
         self._leave(128 + number)
 
     def ended(self) -> None:
-        """The terminal is as it was: what comes now may take its time."""
+        """Record that the terminal is restored: no time limit applies any more."""
         if self._patience is not None:
             self._patience.cancel()

@@ -1,4 +1,4 @@
-"""Short words and colours for facts that several views show."""
+"""Short texts and colours for facts that several views show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arenatrace.report.units import count, seconds
 from arenatrace.schema import Cause, Level
 from arenatrace.tui.snapshot import Snapshot
 
-#: Colours are the terminal's own sixteen; nothing is told by colour alone.
+#: Colours are the terminal's own sixteen. No information is in the colour alone.
 OUTCOME_STYLE = {"oops": "bold red", "scratch-installed": "yellow"}
 CAUSE_STYLE: dict[str, str] = {
     Cause.USE_AFTER_FREE: "red",
@@ -22,24 +22,24 @@ CAUSE_STYLE: dict[str, str] = {
     Cause.NULL_PAGE: "cyan",
     Cause.UNKNOWN: "dim",
 }
-#: Before causes are worked out.
+#: Label while causes are computed.
 PENDING = "…"
 
 
 def cause_cell(cause: str | None) -> tuple[str, str]:
-    """A cause and its colour."""
+    """Return a cause as a cell with its colour."""
     return (PENDING, "dim") if cause is None else (cause, CAUSE_STYLE.get(cause, ""))
 
 
 def program_name(prog: Mapping[str, Any] | None) -> str:
-    """A program as people call it."""
+    """Return the program's name, or its id."""
     if prog is None:
         return "unknown"
     return prog["name"] or (f"program {prog['id']}" if prog["id"] is not None else "unnamed")
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """``file:line`` without the directory, or the function, or nothing."""
+    """Return ``file:line`` without the directory, or the function, or an empty text."""
     source = row["source"]
     if source is not None and source["file"]:
         return f"{source['file'].rsplit('/', 1)[-1]}:{source['line'] or '?'}"
@@ -47,13 +47,13 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def source_text(row: Mapping[str, Any]) -> str:
-    """The source line itself, on one line."""
+    """Return the source line on one line."""
     source = row["source"]
     return (source["text"] or "").replace("\t", " ").strip() if source is not None else ""
 
 
 def headline(snapshot: Snapshot) -> Text:
-    """How bad it is."""
+    """Return the number of faults by kind."""
     totals = snapshot.totals
     faults = snapshot.fault_count
     if not faults:
@@ -64,10 +64,11 @@ def headline(snapshot: Snapshot) -> Text:
             f"No arena faults {'recorded' if doubt else 'found'}",
             "bold" if doubt else "bold green",
         )
+    scratched = "kernel-side (scratch page)"
     kinds = (
         (totals.get("oopses", 0), "kernel oops", "kernel oopses"),
-        (totals.get("scratch_installs", 0), "given the scratch page", "given the scratch page"),
-        (totals.get("prog_faults", 0), "in BPF code", "in BPF code"),
+        (totals.get("scratch_installs", 0), scratched, scratched),
+        (totals.get("prog_faults", 0), "program-side", "program-side"),
         (totals.get("user_sigsegv", 0), "user SIGSEGV", "user SIGSEGV"),
     )
     text = ", ".join(
@@ -80,7 +81,7 @@ def headline(snapshot: Snapshot) -> Text:
 
 
 def why(causes: Mapping[str, int]) -> Text:
-    """What the faults come from."""
+    """Return the counts of causes."""
     text = Text()
     for name, number in causes.items():
         text.append(", " if text else "")
@@ -90,7 +91,7 @@ def why(causes: Mapping[str, int]) -> Text:
 
 
 def health(snapshot: Snapshot) -> Text:
-    """How far all of this can be relied on."""
+    """Return warnings about how complete the data is."""
     meta = snapshot.meta
     lost = snapshot.lost
     parts = [Text(f"{lost:,} LOST", "bold red") if lost else Text("nothing lost", "green")]
@@ -125,7 +126,7 @@ def _verdict(snapshot: Snapshot) -> Text | None:
 
 
 def joined(parts: Sequence[Text]) -> Text:
-    """Facts on one line, a dot between them."""
+    """Join facts on one line with a dot between them."""
     text = Text(no_wrap=True, overflow="ellipsis")
     for part in parts:
         if text:
@@ -135,5 +136,5 @@ def joined(parts: Sequence[Text]) -> Text:
 
 
 def internal_error(error: BaseException) -> str:
-    """What to say of a fault of ours in a thread, on one line."""
+    """Return the message for an internal error in a thread, on one line."""
     return f"internal error: {type(error).__name__}: {error}".splitlines()[0]

@@ -1,4 +1,4 @@
-"""What the command palette finds: faults by number, pages, programs, arenas, causes, words."""
+"""Commands of the palette: faults by number, pages, programs, arenas, causes, text search."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from arenatrace.tui.navigation import Navigation
 from arenatrace.tui.selection import Selection
 from arenatrace.tui.widgets.title_bar import VIEWS
 
-#: Programs and arenas that are offered at most.
-_MOST = 200
+#: Programs and arenas offered, at most.
+_MAX_LISTED = 200
 _NUMBERED = re.compile(r"^\s*(?:open\s+)?(fault|page)?\s*#?\s*([\d,]{1,15})\s*$", re.IGNORECASE)
 
-#: What is offered, what it does, and how.
+#: Name, help and action.
 Command = tuple[str, str, Callable[[], None]]
 
 
 class Commands(Provider):
-    """All commands; those that depend on what is in the trace come first.
+    """All commands; those that depend on the trace come first.
 
-    One provider, because Textual asks several in no particular order.
+    There is one provider because Textual queries several in no particular order.
     """
 
     @property
     def _trace_app(self) -> Navigation:
-        # Textual's type of `app` is the general one
+        # Textual declares `app` with its general type
         return cast(Navigation, self.app)
 
     async def discover(self) -> Hits:
-        """What can be typed, before anything is."""
+        """Offer commands before anything is typed."""
         app = self._trace_app
         hint = "type fault and its number, or only the number"
         yield DiscoveryHit("Open fault …", partial(app.go, "faults"), help=hint)
@@ -43,7 +43,7 @@ class Commands(Provider):
             yield DiscoveryHit(name, run, help=what)
 
     async def search(self, query: str) -> Hits:
-        """A fault or page for a number, and what is called so."""
+        """Offer faults and pages for a number, and everything whose name matches."""
         for name, what, run in self._numbered(query):
             yield Hit(1.0, name, run, text=name, help=what)
         matcher = self.matcher(query)
@@ -75,13 +75,13 @@ class Commands(Provider):
 
     def _fixed(self) -> Iterator[Command]:
         app = self._trace_app
-        yield "Group faults by signature", "one row a bug", app.group_faults
+        yield "Group faults by signature", "one row per bug", app.group_faults
         yield "Show all faults", "no filter", partial(app.list_faults, Selection())
         yield "Help", "keys of this view and how to read it", app.action_help
         if app.check_action("keep", ()):
-            yield "Keep the trace", "or leave it open again", app.action_keep
+            yield "Keep the trace", "or ask again at the end", app.action_keep
         if app.check_action("stop", ()):
-            yield "Stop recording", "and look at all of it", app.action_stop
+            yield "Stop recording", "and show all of it", app.action_stop
         for view in VIEWS.values():
             yield f"Go to {view}", f"Show the view {view}", partial(app.go, view)
         yield "Quit", "End arenatrace", app.action_leave
@@ -94,9 +94,9 @@ class Commands(Provider):
         for cause in drawn.causes:
             name = f"Faults by cause: {harmless(cause)}"
             yield name, "lists them", partial(app.list_faults, Selection(cause=cause))
-        for row in drawn.programs[:_MOST]:
+        for row in drawn.programs[:_MAX_LISTED]:
             name = f"Faults of program {harmless(labels.program_name(row))}"
             yield name, "lists them", partial(app.list_faults, Selection(program=row["prog"]))
-        for row in drawn.arenas[:_MOST]:
+        for row in drawn.arenas[:_MAX_LISTED]:
             name = f"Map of arena {harmless(row['name'] or 'unnamed')}"
             yield name, "its pages", partial(app.show_arena, row)

@@ -1,4 +1,4 @@
-"""The pages of an arena at one moment, and what they look like from any distance."""
+"""The pages of an arena at one moment, and their glyphs at any scale."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from arenatrace.analysis.pages.positions import END, Position
 
-#: States in the order of their codes; a page outside of the arena has none.
+#: States in the order of their codes. A page outside the arena has none.
 STATES = ("free", "allocated", "reserved", "scratched", "unknown")
 OUTSIDE = len(STATES)
 _FREE, _ALLOCATED, _RESERVED, _SCRATCHED, _UNKNOWN = range(OUTSIDE)
 
-#: State, or share of allocated pages, to the glyph and its colour. All differ without colour.
+#: State, or share of allocated pages, to glyph and colour. All glyphs differ without colour.
 GLYPHS = {
     "free": ("·", "dim"),
     "allocated": ("█", "green"),
@@ -36,8 +36,8 @@ _MOSTLY, _PARTLY = 0.5, 0.25
 class Picture:
     """States of the pages ``0 … len(states) - 1`` of ``arena`` just before ``moment``.
 
-    ``states`` are indices into ``STATES``; ``faulted`` are the pages that had faulted by then,
-    ascending, each once.
+    ``states`` are indices into ``STATES``. ``faulted`` are the pages that had faulted by then,
+    ascending and unique.
     """
 
     arena: int
@@ -47,23 +47,23 @@ class Picture:
 
     @property
     def pages(self) -> int:
-        """Size of the arena's user range; 0 if it is not known."""
+        """Size of the arena's user range in pages; 0 if unknown."""
         return len(self.states)
 
     def state(self, page: int) -> str:
-        """The state of one page, ``outside`` beyond the range."""
+        """Return the state of one page, ``outside`` beyond the range."""
         return STATES[self.states[page]] if 0 <= page < self.pages else "outside"
 
     def counts(self, first: int = 0, last: int | None = None) -> dict[str, int]:
-        """How many of the pages ``first`` to ``last`` are in each state, and had faulted."""
+        """Count the pages ``first`` to ``last`` in each state, and those that had faulted."""
         end = self.pages if last is None else last + 1
         numbers = np.bincount(self.states[first:end], minlength=OUTSIDE)
         low, high = np.searchsorted(self.faulted, [first, end])
         found = {name: int(number) for name, number in zip(STATES, numbers, strict=True)}
         return {**found, "fault": int(high - low)}
 
-    def looks(self, first: int, scale: int, cells: int) -> list[str]:
-        """Keys of ``GLYPHS`` of ``cells`` cells of ``scale`` pages each, from page ``first`` on."""
+    def glyph_keys(self, first: int, scale: int, cells: int) -> list[str]:
+        """Return the glyph keys of ``cells`` cells of ``scale`` pages, from page ``first`` on."""
         wanted = cells * scale
         part = self.states[first : first + wanted]
         padded = np.full(wanted, OUTSIDE, np.uint8)
@@ -91,10 +91,10 @@ def _look(shares: Sequence[int], hit: bool) -> str:
     return "mostly" if allocated > _MOSTLY else "partly" if allocated > _PARTLY else "hardly"
 
 
-def picture_of(
+def make_picture(
     arena: int, moment: Position, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
 ) -> Picture:
-    """The picture of the rows of ``address_space`` and the pages that had faulted."""
+    """Return the picture of rows of ``address_space`` and of the pages that had faulted."""
     codes, lengths = [], []
     for one in ranges:
         codes.append(STATES.index(one["state"]))
@@ -104,6 +104,6 @@ def picture_of(
     return Picture(arena, moment, states, pages)
 
 
-def nothing() -> Picture:
-    """The picture of no arena."""
-    return picture_of(0, END, (), ())
+def empty_picture() -> Picture:
+    """Return the picture of no arena."""
+    return make_picture(0, END, (), ())

@@ -1,16 +1,16 @@
-"""A report written to a new file."""
+"""Save a report to a new file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-#: Names tried for a report that is saved.
+#: File names tried before giving up.
 _ATTEMPTS = 100
 
 
 def write_new(directory: Path, stem: str, text: str) -> Path:
-    """Write ``text`` to a new file, readable by its owner alone: it holds kernel addresses."""
+    """Write ``text`` to a new file that only its owner may read: it has kernel addresses."""
     for attempt in range(1, _ATTEMPTS + 1):
         path = directory / (f"{stem}.txt" if attempt == 1 else f"{stem}-{attempt}.txt")
         try:

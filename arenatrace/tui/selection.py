@@ -1,4 +1,4 @@
-"""Which faults to list, and in which order."""
+"""Filter and order of the fault list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from arenatrace.analysis.fault_filter import FaultFilter
 
-#: What a list can be sorted by: key to the expression that orders it.
+#: Sort key to the expression that orders by it.
 ORDERS = {
     "fault": pl.col("fault"),
     "time": pl.col("ts_ns"),
@@ -24,10 +24,10 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for; empty members do not restrict.
+    """Filter and order that the user chose; empty members do not restrict.
 
-    ``program`` is an index into programs, ``arena`` one into arenas. ``text`` is looked for,
-    whatever its case, in title, source line, task, cause, outcome and signature.
+    ``program`` and ``arena`` are indices. ``text`` is searched, ignoring case, in title, source
+    line, task, cause, outcome and signature.
     """
 
     text: str = ""
@@ -40,15 +40,15 @@ class Selection:
     descending: bool = False
 
     def restricts(self) -> bool:
-        """Whether it leaves anything out."""
+        """Return whether any fault may be left out."""
         return replace(self, order="fault", descending=False) != Selection()
 
     def sorted_by(self, order: str) -> Selection:
-        """The same faults in another order; the other way round if it was that one."""
+        """Return the selection in another order; reversed if it had that order."""
         return replace(self, order=order, descending=not self.descending and order == self.order)
 
     def apply(self, faults: pl.DataFrame) -> pl.DataFrame:
-        """The rows of ``faults`` that are asked for, in the order that is asked for."""
+        """Return the selected rows of ``faults`` in the selected order."""
         rows = faults
         for column, wanted in (
             ("signature", self.signature),

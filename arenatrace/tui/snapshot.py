@@ -1,4 +1,4 @@
-"""What the screen shows at one moment. Made by a source, never changed, drawn by the views."""
+"""Immutable state that the views draw. A source makes it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the replayer says: ``state`` is "", "running", "done" or "failed".
+    """Result of the replay. ``state`` is "", "running", "done" or "failed".
 
-    ``found`` is the object of ``replay --json``; ``reason`` why there is none.
+    ``found`` is the object of ``replay --json``; ``reason`` says why there is none.
     """
 
     state: str = ""
@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Recording:
-    """How a recording that is under way goes. ``state`` is a few words."""
+    """Progress of a live recording. ``state`` is a short text."""
 
     state: str
     running: bool = True
@@ -40,15 +40,19 @@ class Recording:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything but what a view asks for by itself (one fault, one page, one arena's picture).
+    """Everything except what a view queries itself (one fault, one page, one arena's picture).
 
-    ``faults`` has the rows of ``analysis.faults``; until ``explained`` their causes and
-    signatures are provisional. ``unlisted`` counts faults older than the first row, which a
-    source that follows a recording has let go. ``stage`` says what is being worked out, empty
-    when nothing is, ``progress`` how far it is, from 0 to 1, None where nobody knows.
-    ``over``: the recorder could not begin, there is nothing to look at.
-    ``since_ns``: the states of pages can be told from this time on only, None: at any time.
-    ``totals`` are those of ``summary``, as far as they are known. Times are CLOCK_MONOTONIC ns.
+    Attributes:
+        faults: rows of ``analysis.faults``; causes and signatures are provisional until
+            ``explained``.
+        unlisted: number of older faults that were evicted from a live recording.
+        stage: what is being computed; empty if nothing.
+        progress: of the stage, 0 to 1; None if unknown.
+        over: the recorder failed to start, so there is nothing to show.
+        since_ns: states of pages are known from this time on; None: at any time.
+        totals: those of ``summary``, as far as known.
+
+    Times are CLOCK_MONOTONIC ns.
     """
 
     path: Path
@@ -74,10 +78,10 @@ class Snapshot:
 
     @property
     def lost(self) -> int:
-        """Events known to be lost, at least."""
+        """Number of events known to be lost, at least."""
         return self.totals.get("lost", 0)
 
     @property
     def fault_count(self) -> int:
-        """Faults counted so far, listed or not."""
+        """Number of faults so far, listed or not."""
         return self.totals.get("kernel_faults", 0) + self.totals.get("prog_faults", 0)

@@ -206,7 +206,7 @@ class Ringful:
     """Probes, and what one storm leaves in their rings."""
 
     def __init__(self) -> None:
-        kernel = Kernel.look("pages")
+        kernel = Kernel.detect("pages")
         self.probes = Probes(kernel.states, kernel.offsets)
         self.probes.attach()
 

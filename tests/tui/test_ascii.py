@@ -14,6 +14,8 @@ from arenatrace.tui.widgets import timeline
 from arenatrace.tui.widgets.histogram import bars
 from tests.tui.drive import HUGE, NARROW, SAMPLES, Driver, drive
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_is_told_apart_stays_apart() -> None:
     glyphs = [in_ascii(glyph) for glyph, _style in GLYPHS.values()]

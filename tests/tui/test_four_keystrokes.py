@@ -29,20 +29,24 @@ def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None
     drive(app_of(SAMPLES / "two-programs.atrace"), script, size)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("big trace")
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_trace: Path) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
-        await driver.see("10,000 arena faults: 10,000 in BPF code", "2,000,000 events")
+        await driver.see("10,000 arena faults: 10,000 program-side", "2,000,000 events")
         # the most frequent signature is one of pages used after their free
         await driver.press("home", "enter")
         await driver.see("of 10,000 faults", "signature", "use-after-free")
         await driver.press("enter")
-        await driver.see("use-after-free (certain)", "because  page", " freed ", "Why")
+        await driver.see("use-after-free (certain)", "because  page", " freed ", "Evidence")
 
     drive(app_of(big_trace), script, size)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("big trace")
 def test_line_and_free_by_program_in_a_trace_of_two_million_events(big_trace: Path) -> None:
     # of the programs of the trace only those of the first two arenas are on its one stack
     columns = pq.read_table(big_trace / "events.parquet", columns=["kind", "arena"])

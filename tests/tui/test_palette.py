@@ -8,6 +8,8 @@ from arenatrace.tui.views.fault import FaultView
 from arenatrace.tui.views.map import MapView
 from tests.tui.drive import NARROW, SAMPLES, Driver, app_of, drive
 
+pytestmark = pytest.mark.slow
+
 TWO = SAMPLES / "two-programs.atrace"
 
 
@@ -31,7 +33,7 @@ def test_a_fault_is_opened_by_its_number(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered", "seen"),
     [
-        ("26", "Open fault 26", "fault 26 is not there"),
+        ("26", "Open fault 26", "fault 26 does not exist"),
         ("program beta", "Faults of program beta", "10 of 25 faults"),
         ("never", "Faults by cause: never-allocated", "17 of 25 faults"),
         ("arena beta", "Map of arena beta_arena", "beta_arena · "),

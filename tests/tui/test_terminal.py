@@ -18,6 +18,8 @@ from tests.tui.drive import SAMPLES
 from tests.tui.terminal import Terminal
 from tests.vm.lab.skipping import skip_or_fail
 
+pytestmark = pytest.mark.slow
+
 TRACE = SAMPLES / "two-programs.atrace"
 COMMAND = f"{shlex.quote(sys.executable)} -m arenatrace.cli tui {shlex.quote(str(TRACE))}"
 

@@ -106,7 +106,7 @@ def test_fault_view_tells_all_that_explain_tells(size: tuple[int, int]) -> None:
             "-5.0 ms ○  freed by wl (188)",
             "0 ✗  fault: scratch-installed #1 by wl (188)",
             "page       0: . . .",
-            "The scratch page stood 4.5 ms",
+            "The scratch page was replaced by an allocation after 4.5 ms",
         ):
             assert wanted in seen, wanted
 
@@ -276,14 +276,14 @@ def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() 
         assert grid.size.height >= 3
         assert driver.app.query_one("#page").size.height >= 3
         await driver.press("b")
-        await driver.see("this arena was not there then")
+        await driver.see("this arena did not exist then")
 
     drive(app_of(TWO), script, (60, 16))
 
 
 def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """A screen that is left on for days, and walked round in, remembers no more than that."""
-    monkeypatch.setattr("arenatrace.tui.app._STEPS_BACK", 3)
+    monkeypatch.setattr("arenatrace.tui.app._BACK_STEPS", 3)
 
     async def script(driver: Driver) -> None:
         await driver.done()

@@ -21,6 +21,8 @@ from tests.data.trace_builder import USER
 from tests.tui.drive import SAMPLES, Driver, drive
 from tests.tui.growing import Growing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("name", "fresh"), [("one-program", 30), ("two-programs", 4)])
 def test_states_within_the_window_are_those_of_the_whole_trace(

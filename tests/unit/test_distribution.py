@@ -12,6 +12,8 @@ import pytest
 from tests.imports import first_party_imports
 from tests.paths import ROOT
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sdist")]
+
 #: First path component below the root, as tests write it.
 _BELOW_ROOT = re.compile(r"\b_?(?:ROOT|CHECKOUT) / \"([^\"/]+)")
 

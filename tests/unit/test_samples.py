@@ -13,6 +13,8 @@ import pytest
 from tests.vm.make_samples import SAMPLES, digest
 from tests.vm.recordings import arenatrace
 
+pytestmark = pytest.mark.slow
+
 _MANIFEST: dict[str, Any] = tomllib.loads((SAMPLES / "MANIFEST.toml").read_text())
 
 

@@ -24,7 +24,7 @@ _FIGURES = "figures"
 _WORKER_OUTPUT = "arenatrace_lab"
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test that boots, and keep the tests of one boot in one pytest-xdist worker.
 

@@ -1,7 +1,7 @@
-"""Recordings of the fault workload in the lab, each beside two independent accounts of it.
+"""Recordings of the fault workload in the lab, each with two independent accounts.
 
-The ground truth is what the workload says it did; the reports are what the kernel wrote into
-the programs' streams, read with a parser that shares no code with the toolkit.
+The ground truth is written by the workload. The reports are written by the kernel into the
+programs' streams, and read with a parser that shares no code with the toolkit.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from arenatrace.schema import Level
 from tests.vm.lab.lab import WORKLOAD, Lab, VmResult
 from tests.vm.workloads.faults.check_truth import STREAM_FILE, Report, parse_stream
 
-#: Everything the guest records in one boot, modes of the workload: at level ``pages``, and
-#: those that fault in every way at each other level.
+#: Modes of the workload that are recorded in one boot: all at level ``pages``, and the modes with
+#: every kind of fault at each other level.
 MODES = (
     *("all", "unload-after-fault", "both-cpus", "clean", "races", "old", "lossy"),
     *(f"all+races@{level}" for level in Level if level != Level.PAGES),
 )
 
-TIMEOUT = 1500.0  # seconds; each recording compiles the probes anew
+TIMEOUT = 1500.0  # seconds; each recording compiles the probes
 JOB = Path(__file__).parent / "guest_jobs" / "record-workload.sh"
 BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
@@ -41,32 +41,36 @@ class Recording:
 
     @property
     def level(self) -> str:
-        """The capture level."""
+        """Capture level."""
         return self.mode.partition("@")[2] or "pages"
 
     def faults(self) -> list[dict[str, Any]]:
-        """Rows of ``arenatrace faults --json``."""
+        """Return the rows of ``arenatrace faults --json``."""
         return [
             json.loads(line) for line in arenatrace("faults", self.trace, "--json").splitlines()
         ]
 
     def summary(self) -> dict[str, Any]:
-        """The object of ``arenatrace summary --json``."""
+        """Return the object of ``arenatrace summary --json``."""
         summary: dict[str, Any] = json.loads(arenatrace("summary", self.trace, "--json"))
         return summary
 
 
-def arenatrace(*words: str | Path) -> str:
-    """Standard output of an arenatrace command; CalledProcessError unless it exits 0 or 1."""
-    status, said = status_of(*words)
+def arenatrace(*args: str | Path) -> str:
+    """Return the stdout of a command.
+
+    Raises:
+        subprocess.CalledProcessError: the exit status is neither 0 nor 1.
+    """
+    status, stdout = status_of(*args)
     if status not in (0, 1):
-        raise subprocess.CalledProcessError(status, ["arenatrace", *map(str, words)], said)
-    return said
+        raise subprocess.CalledProcessError(status, ["arenatrace", *map(str, args)], stdout)
+    return stdout
 
 
-def status_of(*words: str | Path) -> tuple[int, str]:
-    """Exit status and standard output of an arenatrace command."""
-    command = [sys.executable, "-m", "arenatrace.cli", *map(str, words)]
+def status_of(*args: str | Path) -> tuple[int, str]:
+    """Return exit status and stdout of a command."""
+    command = [sys.executable, "-m", "arenatrace.cli", *map(str, args)]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     return result.returncode, result.stdout
 
@@ -88,7 +92,7 @@ def record_modes(lab: Lab, modes: tuple[str, ...]) -> dict[str, Recording]:
 
 
 def read_recording(directory: Path, mode: str) -> Recording:
-    """What the guest left of one mode."""
+    """Read the files of one mode."""
     reports: dict[int, list[Report]] = {}
     for path in sorted((directory / f"{mode}.streams").glob("*")):
         name = STREAM_FILE.match(path.name)

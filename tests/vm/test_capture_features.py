@@ -1,4 +1,4 @@
-"""Recorders side by side, narrowed down, without root, and as flight recorders."""
+"""Filters, recording without root, and flight recorders, on a real kernel."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _truth(out: Path, name: str) -> list[dict[str, Any]]:
     return faults
 
 
-def _found(path: Path) -> Counter[tuple[str, str]]:
+def _recorded_faults(path: Path) -> Counter[tuple[str, str]]:
     rows = map(json.loads, arenatrace("faults", path, "--json").splitlines())
     return Counter((row["prog"]["name"], row["kaddr"]) for row in rows)
 
 
-def _wanted(faults: list[dict[str, Any]], *programs: str) -> Counter[tuple[str, str]]:
+def _true_faults(faults: list[dict[str, Any]], *programs: str) -> Counter[tuple[str, str]]:
     return Counter(
         (fault["program"], fault["kaddr"]) for fault in faults if fault["program"] in programs
     )
@@ -56,31 +56,31 @@ def _arenas(trace: Trace, *kinds: Kind) -> set[str]:
 _PAGES = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT, Kind.FREE_DRAIN)
 
 
-def test_capabilities_are_enough_and_one_arena_is_all_there_is(out: Path) -> None:
+def test_arena_filter_works_with_capabilities_instead_of_root(out: Path) -> None:
     trace = _trace(out, "arena")
     assert trace.meta.filters == {"arena": ("alpha_arena",)}
-    wanted = _wanted(_truth(out, "all"), "alpha")
+    wanted = _true_faults(_truth(out, "all"), "alpha")
     assert sum(wanted.values()) > 100
-    assert _found(trace.path) == wanted
+    assert _recorded_faults(trace.path) == wanted
     assert _arenas(trace, *_PAGES) == {"alpha_arena"}
-    # of the others it is known that they were there
+    # other arenas are listed, without their events
     assert "beta_arena" in _arenas(trace, Kind.ARENA_CREATE)
-    # the history of the one is whole
+    # the history of the chosen arena is complete
     replay = json.loads(arenatrace("replay", trace.path, "--json"))
     assert (replay["verdict"], replay["divergences"]) == ("consistent", [])
 
 
-def test_one_program_and_the_pages_of_its_arena(out: Path) -> None:
+def test_program_filter_records_its_faults_and_the_pages_of_its_arena(out: Path) -> None:
     trace = _trace(out, "program")
-    assert _found(trace.path) == _wanted(_truth(out, "all"), "beta")
+    assert _recorded_faults(trace.path) == _true_faults(_truth(out, "all"), "beta")
     assert _arenas(trace, *_PAGES) == {"beta_arena"}
-    notice = "filtered when it was recorded: --program beta"
-    assert notice in trace.notices
+    notice = "recorded with filters: --program beta"
+    assert notice in trace.warnings
     replay = json.loads(status_of("replay", trace.path, "--json")[1])
     assert (replay["verdict"], replay["divergences"]) == ("inconclusive", [])
 
 
-def test_a_cgroup_in_which_nothing_happens(out: Path) -> None:
+def test_cgroup_filter_records_nothing_of_other_cgroups(out: Path) -> None:
     trace = _trace(out, "cgroup")
     assert trace.meta.filters == {"cgroup": ("/other",)}
     kinds = set(trace.scan("events").collect()["kind"].to_list())
@@ -89,15 +89,15 @@ def test_a_cgroup_in_which_nothing_happens(out: Path) -> None:
     assert int(Kind.ARENA_CREATE) in kinds
 
 
-def test_a_program_that_is_not_there_is_named(out: Path) -> None:
-    said = (out / "typo.log").read_text()
+def test_unknown_program_is_refused_and_named(out: Path) -> None:
+    log = (out / "typo.log").read_text()
     assert (out / "typo.rc").read_text() == "2\n"
-    assert "error: --program nobody: there is no such program" in said
-    assert "--later" in said
+    assert "error: --program nobody: no such program" in log
+    assert "--later" in log
     assert not (out / "typo.atrace").exists()
 
 
-def test_a_flight_recorder_keeps_the_time_around_faults(out: Path) -> None:
+def test_flight_recorder_seals_the_time_around_faults(out: Path) -> None:
     log = (out / "flight.log").read_text()
     assert (out / "flight.rc").read_text() == "0\n", log
     (window,) = (out / "flight").glob("*.atrace")
@@ -105,14 +105,14 @@ def test_a_flight_recorder_keeps_the_time_around_faults(out: Path) -> None:
     trace = open_trace(window)
     assert trace.meta.sealed
     truth = _truth(out, "flight")
-    assert _found(window) == _wanted(truth, *{fault["program"] for fault in truth})
+    assert _recorded_faults(window) == _true_faults(truth, *{fault["program"] for fault in truth})
     events = trace.scan("events").collect()
     first = events.filter(pl.col("kind").is_in(_FAULTS))["ts_ns"].min()
     assert isinstance(first, int)
     assert 4.0 <= (first - trace.meta.start_ts_ns) / 1e9 <= 7.0
     assert trace.meta.end_ts_ns is not None
     assert trace.meta.end_ts_ns > events["ts_ns"].max() - 1_000_000_000  # type: ignore[operator]
-    # stacks of allocations, sent again for every part of the recording
+    # the probes send the stacks of allocations again for every segment
     allocs = events.filter(pl.col("kind") == int(Kind.PAGE_ALLOC))
     assert allocs["stack"].null_count() == 0
     stacks = set(trace.scan("stacks").collect()["stack"].to_list())
@@ -120,16 +120,19 @@ def test_a_flight_recorder_keeps_the_time_around_faults(out: Path) -> None:
     assert sorted(path.name for path in (out / "flight" / ".segments").iterdir()) == ["lock"]
 
 
-def test_what_a_killed_flight_recorder_had_is_sealed_by_the_next(out: Path) -> None:
+def test_next_flight_recorder_seals_the_segments_of_a_killed_one(out: Path) -> None:
     log = (out / "again.log").read_text()
     assert (out / "again.rc").read_text() == "0\n", log
     (window,) = (out / "cut").glob("interrupted-*.atrace")
     assert f"the last recorder here was cut off: {window.name}" in log
     trace = open_trace(window)
     assert trace.meta.sealed
-    assert "the recorder was killed, or the machine went down" in trace.notices
+    assert "the recorder was killed, or the machine went down" in trace.warnings
     truth = _truth(out, "flight")
-    # it was killed a second after the last fault: what was flushed by then is there
-    found, wanted = _found(window), _wanted(truth, *{fault["program"] for fault in truth})
+    # killed a second after the last fault: the events flushed by then are there
+    found, wanted = (
+        _recorded_faults(window),
+        _true_faults(truth, *{fault["program"] for fault in truth}),
+    )
     assert found
     assert not found - wanted

@@ -1,4 +1,4 @@
-"""The cause of every fault on a real kernel is the one the workload made it for."""
+"""Causes of faults on a real kernel equal the causes that the workload provokes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ORDERED = [mode for mode in MODES if mode not in ("both-cpus", "clean")]
 
 @pytest.fixture(params=_ORDERED)
 def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
-    """The recordings in which every fault's order is known."""
+    """The recordings in which the order of all faults is known."""
     return recordings[request.param]
 
 
 def _pairs(recording: Recording) -> list[tuple[Row, Row]]:
-    """Each fault of the truth with its row: both are in order within a thread and program."""
+    """Pair each true fault with its row: both are in order within a thread and program."""
     rows: dict[tuple[int, int], list[Row]] = defaultdict(list)
     truth: dict[tuple[int, int], list[Row]] = defaultdict(list)
     for row in recording.faults():
@@ -39,7 +39,7 @@ def _pairs(recording: Recording) -> list[tuple[Row, Row]]:
 
 
 def _times(recording: Recording, pairs: list[tuple[Row, Row]]) -> dict[int, Row]:
-    """How long before each fault of a race the other CPU's operation was recorded."""
+    """Return the time between the other CPU's operation and each fault of a race."""
     of_kind = {"alloc-race": Kind.PAGE_ALLOC, "free-race": Kind.PAGE_FREE}
     races = [pair for pair in pairs if pair[0]["kind"].removeprefix("prog-") in of_kind]
     events = open_trace(recording.trace).scan("events").collect()
@@ -58,7 +58,7 @@ def _times(recording: Recording, pairs: list[tuple[Row, Row]]) -> dict[int, Row]
     return times
 
 
-def test_every_cause_and_how_sure_it_is(
+def test_cause_and_confidence_of_every_fault(
     recording: Recording, figures: Callable[[str], None]
 ) -> None:
     pairs = _pairs(recording)
@@ -81,7 +81,7 @@ def _by_kind(recording: Recording) -> dict[str, Counter[str]]:
     return by_kind
 
 
-def test_every_cause_has_been_provoked_from_both_sides(recordings: dict[str, Recording]) -> None:
+def test_every_cause_is_provoked_from_both_sides(recordings: dict[str, Recording]) -> None:
     by_kind = _by_kind(recordings["all"])
     assert by_kind["uaf-deferred"] == {"use-after-free": 13}
     assert by_kind["reserved"] == {"reserved-guard": 12}
@@ -99,7 +99,7 @@ def test_every_cause_has_been_provoked_from_both_sides(recordings: dict[str, Rec
     assert races["alloc-race"] == {"alloc-race": 13}
     assert races["late-free"] == {"free-race": 5}
     assert races["prog-late-free"] == {"free-race": 3}
-    # The clock decides over these: a millisecond is not much on a machine that is busy.
+    # A limit of one millisecond decides between these causes; a busy host may exceed it.
     near = races["free-race"] + races["prog-free-race"]
     assert set(near) <= {"free-race", "use-after-free"}
     assert near["free-race"] > 0
@@ -125,14 +125,14 @@ def test_distances_are_exact_to_the_byte(recordings: dict[str, Recording]) -> No
     assert checked == 53
 
 
-def test_the_end_of_a_late_freed_scratch_page_is_not_told(recordings: dict[str, Recording]) -> None:
-    """The next run of the worker is not the one that took the page away."""
+def test_late_freed_scratch_page_has_no_end(recordings: dict[str, Recording]) -> None:
+    """The next run of the worker is not the one that removed the page."""
     for fault, row in _pairs(recordings["races"]):
         if fault["kind"] == "late-free":
             assert (row["outcome"], row["ended_by"]) == ("scratch-installed", None)
 
 
-def test_what_was_lost_is_said(recordings: dict[str, Recording]) -> None:
+def test_losses_are_evidence(recordings: dict[str, Recording]) -> None:
     recording = recordings["lossy"]
     assert recording.summary()["totals"]["lost"] > 0
     for fault, row in _pairs(recording):
@@ -142,7 +142,7 @@ def test_what_was_lost_is_said(recordings: dict[str, Recording]) -> None:
             )
 
 
-def test_user_space_that_the_scratch_page_hit_is_counted(
+def test_user_space_signals_of_scratch_pages_are_counted(
     recordings: dict[str, Recording],
 ) -> None:
     recording = recordings["all"]
@@ -150,7 +150,7 @@ def test_user_space_that_the_scratch_page_hit_is_counted(
     assert hit == recording.truth["totals"]["user-segv"]["ok"]
 
 
-def test_what_ended_each_scratch_page_adds_up(recordings: dict[str, Recording]) -> None:
+def test_ends_of_scratch_pages_add_up(recordings: dict[str, Recording]) -> None:
     recording = recordings["all"]
     installed = [row for row in recording.faults() if row["outcome"] == "scratch-installed"]
     ended = Counter(row["ended_by"] for row in installed)
@@ -158,8 +158,8 @@ def test_what_ended_each_scratch_page_adds_up(recordings: dict[str, Recording]) 
     assert ended["alloc"] == totals["alloc"]["scratch_pages"]
     assert ended["free"] == totals["free"]["scratch_pages"]
     assert len(installed) == sum(fault["side"] == "kernel" for fault in recording.truth["faults"])
-    # a kernel worker destroys the arenas of a command that ended; the recorder waits for it, but
-    # on a busy host the worker may take longer
+    # a kernel worker destroys the arenas after the command ended; the recorder waits for it, but
+    # on a busy host the worker may be later
     arenas = open_trace(recording.trace).scan("arenas").collect()
     left = set(arenas.filter(pl.col("destroy_ts_ns").is_null())["arena"])
     rest = [row for row in installed if row["ended_by"] not in ("alloc", "free")]

@@ -1,4 +1,4 @@
-"""The lab tested on itself: what a guest reports must be what happened in it."""
+"""Tests of the lab itself: a guest reports what happened in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vm
 
 BOOT = 90.0  # seconds, generous for an emulated boot on a busy host
 
-# Leaves results of every awkward kind, and one of its own input.
+# Leaves results with awkward names and contents, and a copy of an input.
 LEAVE_RESULTS = r"""
 printf 'to stdout\n'
 printf 'to stderr\n' >&2
@@ -60,7 +60,7 @@ def test_failed_command_reports_status_output_and_files(lab: Lab, tmp_path: Path
     assert (result.out_dir / "empty").read_bytes() == b""
 
 
-def test_words_of_a_list_arrive_unchanged_and_the_project_is_there(lab: Lab) -> None:
+def test_arguments_arrive_unchanged_and_the_project_is_installed(lab: Lab) -> None:
     words = ["a b", "$HOME", "'", '"', "*", "", "\\n"]
     code = (
         "import sys, arenatrace; print(sys.argv[1:]); print(arenatrace.__file__); print(sys.prefix)"
@@ -76,13 +76,13 @@ def test_words_of_a_list_arrive_unchanged_and_the_project_is_there(lab: Lab) -> 
     assert prefix == "/opt/venv"
 
 
-def test_background_processes_do_not_keep_the_results(lab: Lab) -> None:
+def test_background_processes_do_not_block_the_results(lab: Lab) -> None:
     result = lab.run(
-        "(cd $LAB_OUT; exec sleep 1000 > held) & echo kept > $LAB_OUT/file", timeout=BOOT
+        "(cd $LAB_OUT; exec sleep 1000 > open) & echo saved > $LAB_OUT/file", timeout=BOOT
     )
 
     assert result.returncode == 0
-    assert (result.out_dir / "file").read_text() == "kept\n"
+    assert (result.out_dir / "file").read_text() == "saved\n"
 
 
 def test_panic_is_a_lost_vm(lab: Lab) -> None:
@@ -97,7 +97,7 @@ def test_panic_is_a_lost_vm(lab: Lab) -> None:
 
 def test_timeout_is_a_lost_vm(lab: Lab) -> None:
     before = time.monotonic()
-    # other tests may have left helpers of Python's own, such as a resource tracker
+    # other tests may have started helpers of Python, such as a resource tracker
     children = _children(os.getpid())
 
     with pytest.raises(VmLost) as caught:
@@ -108,7 +108,7 @@ def test_timeout_is_a_lost_vm(lab: Lab) -> None:
     assert _children(os.getpid()) == children
 
 
-def test_failed_preparation_shows_why_and_is_not_kept(lab: Lab, tmp_path: Path) -> None:
+def test_failed_preparation_reports_its_output_and_is_not_cached(lab: Lab, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(BuildError, match="no rule for this"):
             lab.prepare(tmp_path, "echo no rule for this >&2; touch half; exit 2")
@@ -130,7 +130,7 @@ def test_qemu_dies_with_its_parent(lab: Lab) -> None:
         [*command, "sh", "-c", "echo ready; sleep 1000"], cwd=CHECKOUT, stdout=subprocess.PIPE
     ) as parent:
         try:
-            # Seeing the line while the command still runs proves that output is live.
+            # The line arrives while the command runs: output is live.
             assert parent.stdout is not None
             assert select.select([parent.stdout], [], [], BOOT)[0]
             assert parent.stdout.readline() == b"ready\n"
@@ -154,7 +154,7 @@ def _gone_within(pid: int, *, seconds: float) -> bool:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             return True
-        if state == "Z":  # dead, and whoever inherited it has not looked yet
+        if state == "Z":  # dead, not yet waited for by its new parent
             return True
         time.sleep(0.05)
     return False

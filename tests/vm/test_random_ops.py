@@ -1,4 +1,4 @@
-"""Thousands of random operations: all of them in the trace, and every one as predicted."""
+"""Random operations: the trace holds all of them, and replay predicts every address."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.analysis.oracle.diagnosis import diagnose
 from tests.vm.boots import RANDOM_OPERATIONS, SEED, KernelRun
 from tests.vm.recordings import arenatrace
 
-#: Faults of a recording whose cause is worked out again in the plainest way.
+#: Number of faults whose cause is compared with the oracle of the unit tests.
 ORACLE_FAULTS = int(os.environ.get("ARENATRACE_ORACLE_FAULTS", "300"))
 
 _COMPLAINT = re.compile(r"BUG:|WARNING:|Oops|Call Trace:|Unable to handle")
@@ -35,14 +35,14 @@ _USER_OUTCOMES = {
     "SIGBUS": Outcome.SIGBUS,
 }
 
-#: An operation as the account and the trace must agree on it: kind, index of the arena in the
-#: account, and what else is known of that kind.
+#: An operation, comparable between account and trace: kind, index of the arena in the account,
+#: and the values of that kind.
 Operation = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A recording of random operations beside the program's own account of them."""
+    """A recording of random operations, with the program's own account of them."""
 
     kernel: str
     truth: dict[str, Any]
@@ -50,22 +50,22 @@ class Run:
     log: str
     dmesg: str
 
-    def tells_program_faults(self) -> bool:
-        """Whether this kernel has a point at which program-side faults can be seen."""
+    def records_program_faults(self) -> bool:
+        """Return whether this kernel has a probe point for program-side faults."""
         points = {"bpf_prog_report_arena_violation", "ex_handler_bpf"}
         return not points.isdisjoint(open_trace(self.trace).meta.probes.attached)
 
     def expected(self) -> list[Operation]:
-        """What the account says a trace must hold, in order."""
+        """Return the operations that the trace must hold, in order."""
         return [found for done in self.truth["operations"] if (found := self._expected(done))]
 
     def _expected(self, done: dict[str, Any]) -> Operation | None:
         arena, addr = done["arena"], int(done["addr"], 16)
-        facts = self.truth["arenas"][arena]
-        kaddr = int(facts["kern_vm_start"], 16) + addr % 2**32
+        true_arena = self.truth["arenas"][arena]
+        kaddr = int(true_arena["kern_vm_start"], 16) + addr % 2**32
         match done["op"], done["result"]:
             case "alloc", given:
-                # without pages or with flags the kernel returns before it looks at the arena
+                # without pages or with flags the kernel returns before it uses the arena
                 if not done["pages"] or done["flags"]:
                     return None
                 asked = (addr, done["pages"], done["node"], done["sleepable"])
@@ -83,13 +83,13 @@ class Run:
                 return (Kind.USER_FAULT, arena, page, done["write"], _USER_OUTCOMES[result])
             case "kernel-touch", "fault":
                 return (Kind.KERNEL_FAULT, arena, kaddr, done["write"], Outcome.SCRATCH_INSTALLED)
-            case "prog-touch", "fault" if self.tells_program_faults():
+            case "prog-touch", "fault" if self.records_program_faults():
                 outcome = Outcome.IGNORED if done["write"] else Outcome.ZEROED
                 return (Kind.PROG_FAULT, arena, kaddr, done["write"], outcome)
         return None
 
     def recorded(self) -> list[Operation]:
-        """What the trace holds of the same operations, in order."""
+        """Return the recorded operations, in order."""
         trace = open_trace(self.trace)
         index = self._index(trace)
         events = trace.scan("events").sort("ts_ns", "seq").collect()
@@ -97,7 +97,7 @@ class Run:
         return [found for row in rows if (found := self._recorded(row, index))]
 
     def _index(self, trace: Trace) -> dict[int, int]:
-        """Arenas of the trace by their key, as indices of the account."""
+        """Map arena keys of the trace to indices in the account."""
         wanted = {facts["map_id"]: facts for facts in self.truth["arenas"]}
         index = {}
         for row in trace.scan("arenas").collect().iter_rows(named=True):
@@ -140,7 +140,7 @@ def run(kernel_run: KernelRun) -> Run:
     return Run(kernel, truth, out / "random.atrace", log, (out / "random-dmesg.txt").read_text())
 
 
-def test_operations_are_many_and_of_every_kind(run: Run, figures: Callable[[str], None]) -> None:
+def test_operations_cover_every_kind(run: Run, figures: Callable[[str], None]) -> None:
     done = run.truth["operations"]
     counts = Counter(
         (one["op"], "sleepable" if one.get("sleepable", True) else "deferred") for one in done
@@ -156,11 +156,11 @@ def test_operations_are_many_and_of_every_kind(run: Run, figures: Callable[[str]
     assert {op for op, _ in counts} == wanted
 
 
-def test_the_kernel_did_not_complain(run: Run) -> None:
+def test_kernel_log_has_no_warning(run: Run) -> None:
     assert _COMPLAINT.findall(run.dmesg) == []
 
 
-def test_nothing_was_lost(run: Run) -> None:
+def test_recording_lost_nothing(run: Run) -> None:
     assert "nothing lost" in run.log
     events = open_trace(run.trace).scan("events").collect()
     assert Kind.LOST not in set(events["kind"])
@@ -169,7 +169,7 @@ def test_nothing_was_lost(run: Run) -> None:
 def test_every_operation_is_in_the_trace_in_order(run: Run, figures: Callable[[str], None]) -> None:
     expected, recorded = run.expected(), run.recorded()
     counts = Counter(operation[0].label for operation in recorded)
-    figures(f"{run.truth['kernel']}: {sum(counts.values())} in the trace: {dict(counts)}")
+    figures(f"{run.truth['kernel']}: {sum(counts.values())} recorded: {dict(counts)}")
     for number, (wanted, got) in enumerate(itertools.zip_longest(expected, recorded)):
         assert got == wanted, f"operation {number} of {len(expected)}"
 
@@ -184,14 +184,14 @@ def test_replay_predicts_every_address(run: Run, figures: Callable[[str], None])
     chosen = sum(not int(one["addr"], 16) for one in given)
     keys = ("profile", "verdict", "events", "checked", "predicted_addresses", "unknown")
     figures(f"{run.truth['kernel']}: { ({key: replay[key] for key in keys}) }")
-    figures(f"{len(given)} allocations, {chosen} at an address of the kernel's choice")
+    figures(f"{len(given)} allocations, {chosen} at an address that the kernel chose")
     assert replay["divergences"] == []
     assert replay["verdict"] == "consistent"
     assert replay["predicted_addresses"] == len(given)
 
 
-def test_every_cause_is_what_a_plain_replay_says(run: Run, figures: Callable[[str], None]) -> None:
-    """The oracle of the unit tests, on real histories; slow, so some faults stand for all."""
+def test_causes_equal_the_oracle(run: Run, figures: Callable[[str], None]) -> None:
+    """Compare a sample of the faults with the oracle of the unit tests, which is slow."""
     trace = open_trace(run.trace)
     of_arena = worlds(trace)
     rows = list(diagnosed_faults(trace).iter_rows(named=True))

@@ -1,4 +1,4 @@
-"""Real faults on a real kernel: the trace against the workload's truth and the kernel's text."""
+"""Faults on a real kernel: the trace equals the workload's account and the kernel's reports."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Row = dict[str, Any]
 
 @pytest.fixture(params=["all", "unload-after-fault"])
 def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
-    """The recordings in which every fault's order is known."""
+    """The recordings in which the order of all faults is known."""
     return recordings[request.param]
 
 
 def _by_thread(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:
-    """Rows by program id and thread, each list in order of time."""
+    """Group rows by program id and thread, in order of time."""
     groups: dict[tuple[int, int], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["prog"]["id"], row["task"]["tid"]].append(row)
@@ -42,7 +42,7 @@ def _by_thread(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:
 
 
 def _pairs(recording: Recording) -> list[tuple[Row, Row]]:
-    """Each fault of the truth with the row that must be about it."""
+    """Pair each true fault with its row."""
     rows = _by_thread(recording.faults())
     truth: dict[tuple[int, int], list[Row]] = defaultdict(list)
     for fault in recording.truth["faults"]:
@@ -53,7 +53,7 @@ def _pairs(recording: Recording) -> list[tuple[Row, Row]]:
     return [pair for key, faults in truth.items() for pair in zip(faults, rows[key], strict=True)]
 
 
-def test_every_fault_is_there_and_exact(recording: Recording) -> None:
+def test_every_fault_has_a_row_with_exact_values(recording: Recording) -> None:
     for fault, row in _pairs(recording):
         expected = {
             "side": fault["side"],
@@ -83,17 +83,17 @@ def test_every_fault_is_there_and_exact(recording: Recording) -> None:
         assert {name: got[name] for name in expected} == expected
 
 
-def _where(row: Row) -> tuple[Any, ...]:
-    """What a row says of itself that the workload knows too: nothing about its order."""
+def _identity(row: Row) -> tuple[Any, ...]:
+    """Return the values of a row that the workload knows, without its order."""
     prog = row["prog"]
     return (prog["name"], prog["id"], row["side"], row["access"], row["band"], row["kaddr"])
 
 
-def test_counts_of_every_kind_are_the_workloads(
+def test_counts_of_every_kind_equal_the_workload(
     recording: Recording, figures: Callable[[str], None]
 ) -> None:
-    """Rows are counted by what they say; the truth tells which kind an access was."""
-    rows = Counter(_where(row) for row in recording.faults())
+    """Count rows by their values; the truth gives the kind of each access."""
+    rows = Counter(_identity(row) for row in recording.faults())
     truth: dict[str, Counter[tuple[Any, ...]]] = defaultdict(Counter)
     for fault in recording.truth["faults"]:
         prog = (fault["program"], fault["program_id"], fault["side"], fault["access"])
@@ -122,8 +122,8 @@ def test_outcomes_follow_side_and_access(recording: Recording) -> None:
     }
 
 
-def test_error_code_of_every_kernel_side_fault(recording: Recording) -> None:
-    """A read of a page that is not there has error code 0, a write X86_PF_WRITE."""
+def test_kernel_side_faults_have_the_error_code_of_the_access(recording: Recording) -> None:
+    """A read of an absent page has error code 0, a write X86_PF_WRITE."""
     events = open_trace(recording.trace).scan("events").collect().iter_rows(named=True)
     faults = [event for event in events if event["kind"] == Kind.KERNEL_FAULT]
     assert faults
@@ -131,7 +131,7 @@ def test_error_code_of_every_kernel_side_fault(recording: Recording) -> None:
         assert event["error_code"] == (2 if event["write"] else 0)
 
 
-def test_callee_is_the_function_that_touched_the_page(recording: Recording) -> None:
+def test_callee_is_the_function_that_accessed_the_page(recording: Recording) -> None:
     for fault, row in _pairs(recording):
         if fault["side"] == "prog":
             assert row["callee"] is None
@@ -141,7 +141,7 @@ def test_callee_is_the_function_that_touched_the_page(recording: Recording) -> N
 
 
 def _differences(row: Row, report: Report) -> list[str]:
-    """In what a kernel-side row and the kernel's own report of it differ."""
+    """Return the differences between a kernel-side row and the kernel's report of it."""
     inner, outer = report.frames[0], report.frames[-1]
     pairs = {
         "page": (int(row["uaddr"], 16) // PAGE * PAGE, report.address),
@@ -158,33 +158,33 @@ def _differences(row: Row, report: Report) -> list[str]:
     ]
 
 
-def test_kernel_side_rows_agree_with_the_kernels_own_text(
+def test_kernel_side_rows_equal_the_kernels_reports(
     recording: Recording, figures: Callable[[str], None]
 ) -> None:
     rows = _by_thread(row for row in recording.faults() if row["side"] == "kernel")
-    told: dict[tuple[int, int], list[Report]] = defaultdict(list)
+    reported: dict[tuple[int, int], list[Report]] = defaultdict(list)
     for prog_id, reports in recording.reports.items():
         for report in reports:
             if report.side == "kernel":
-                told[prog_id, report.tid].append(report)
+                reported[prog_id, report.tid].append(report)
     seen = sum(map(len, rows.values()))
-    wanted = sum(map(len, told.values()))
+    wanted = sum(map(len, reported.values()))
     figures(f"{recording.mode}: kernel-side: kernel's text {wanted}, faults --json {seen}")
     assert seen == wanted > 0
-    assert rows.keys() == told.keys()
+    assert rows.keys() == reported.keys()
     for key, group in rows.items():
-        for row, report in zip(group, told[key], strict=True):
+        for row, report in zip(group, reported[key], strict=True):
             assert not _differences(row, report)
 
 
 _OF_PAGES = ("allocs", "allocs_refused", "frees", "reserves", "reserves_refused")
 
 
-def test_totals_are_the_workloads(recordings: dict[str, Recording]) -> None:
-    # from "old" and "lossy" events are missing, as they are meant to; see test_causes.py
-    whole = [one for one in recordings.values() if one.mode not in ("old", "lossy")]
-    assert len(whole) == len(recordings) - 2
-    for recording in whole:
+def test_totals_equal_the_workload(recordings: dict[str, Recording]) -> None:
+    # "old" and "lossy" miss events on purpose; see test_causes.py
+    complete = [one for one in recordings.values() if one.mode not in ("old", "lossy")]
+    assert len(complete) == len(recordings) - 2
+    for recording in complete:
         totals, truth = recording.summary()["totals"], recording.truth["totals"]
         faults = recording.truth["faults"]
         frees = truth["free"]["ok"] + truth["free-deferred"]["ok"]
@@ -207,7 +207,9 @@ def test_totals_are_the_workloads(recordings: dict[str, Recording]) -> None:
         assert {name: totals[name] for name in expected} == expected
 
 
-def test_allocations_and_frees_over_scratch(recordings: dict[str, Recording]) -> None:
+def test_allocations_and_frees_over_scratch_pages_equal_the_workload(
+    recordings: dict[str, Recording],
+) -> None:
     recording = recordings["all"]
     scratched: set[tuple[int, int]] = set()
     over = Counter[str]()
@@ -234,7 +236,7 @@ def test_allocations_and_frees_over_scratch(recordings: dict[str, Recording]) ->
         assert (over[what], pages[what]) == (truth["over_scratch"], truth["scratch_pages"])
 
 
-def test_nothing_is_missed_on_two_cpus_at_once(
+def test_two_cpus_at_once_miss_no_fault(
     recordings: dict[str, Recording], figures: Callable[[str], None]
 ) -> None:
     recording = recordings["both-cpus"]
@@ -254,11 +256,11 @@ def test_nothing_is_missed_on_two_cpus_at_once(
     assert all(row["outcome"] in _RECOVERED for row in raced)
     assert all(row["callee"] for row in rows)
     installed = Counter(row["page"] for row in raced if row["outcome"] == "scratch-installed")
-    # however many CPUs faulted, one of them filled the page
+    # any number of CPUs faulted, one of them installed the scratch page
     assert installed == Counter({fault["page"] for fault in racing})
 
 
-def test_a_clean_run_has_no_faults(recordings: dict[str, Recording]) -> None:
+def test_clean_run_has_no_faults(recordings: dict[str, Recording]) -> None:
     recording = recordings["clean"]
     assert recording.faults() == []
     assert recording.summary()["programs"]

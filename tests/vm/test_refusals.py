@@ -1,4 +1,4 @@
-"""What record refuses: one line and a hint each, the documented status, nothing overwritten."""
+"""Refusals of record: one error line and a hint, the documented status, nothing overwritten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.vm.boots import CommandsRun
 # The paths are the guest's.
 # ruff: noqa: S108
 
-#: Case, exit status, words of the error line, words of the hint.
+#: Case, exit status, part of the error line, part of the hint.
 _CASES = [
     ("not-root", 5, "CAP_BPF and CAP_PERFMON", "sudo arenatrace record"),
     ("one-capability", 5, "lacks CAP_PERFMON", "sudo arenatrace record"),
@@ -40,28 +40,30 @@ def out(commands: CommandsRun) -> Path:
 
 
 @pytest.mark.parametrize(("case", "status", "error", "hint"), _CASES)
-def test_refusal(out: Path, case: str, status: int, error: str, hint: str) -> None:
-    said = (out / f"{case}.err").read_text()
+def test_refusal_is_one_line_and_a_hint(
+    out: Path, case: str, status: int, error: str, hint: str
+) -> None:
+    stderr = (out / f"{case}.err").read_text()
     narration = "arenatrace: compiling and attaching probes"
-    lines = [line for line in said.splitlines() if line not in ("", narration)]
-    assert int((out / f"{case}.rc").read_text()) == status, said
+    lines = [line for line in stderr.splitlines() if line not in ("", narration)]
+    assert int((out / f"{case}.rc").read_text()) == status, stderr
     assert (out / f"{case}.out").read_text() == ""
-    assert len(lines) == 2, said
+    assert len(lines) == 2, stderr
     assert lines[0].startswith("arenatrace: error: ")
     assert error in lines[0]
     assert hint in lines[1]
 
 
-def test_a_duration_of_nothing_is_a_usage_error(out: Path) -> None:
+def test_duration_of_zero_is_a_usage_error(out: Path) -> None:
     assert int((out / "no-duration.rc").read_text()) == 2
     assert "--duration" in (out / "no-duration.err").read_text()
 
 
-def test_nothing_was_made_or_overwritten(out: Path) -> None:
+def test_refusals_create_and_overwrite_nothing(out: Path) -> None:
     assert (out / "left").read_text() == "mine\nfile\n"
 
 
-def test_a_command_killed_by_a_signal_is_reported_and_the_trace_kept(out: Path) -> None:
+def test_command_killed_by_a_signal_is_reported_and_the_trace_sealed(out: Path) -> None:
     assert int((out / "killed-command.rc").read_text()) == 0
     assert "was ended by signal 9" in (out / "killed-command.err").read_text()
     trace = open_trace(out / "killed.atrace")
@@ -69,9 +71,9 @@ def test_a_command_killed_by_a_signal_is_reported_and_the_trace_kept(out: Path) 
     assert trace.meta.command_status == -9
 
 
-def test_interrupt_ends_cleanly(out: Path) -> None:
-    said = (out / "interrupted.err").read_text()
-    assert int((out / "interrupted.rc").read_text()) == 0, said
-    assert "nothing lost" in said
+def test_interrupt_seals_the_trace(out: Path) -> None:
+    stderr = (out / "interrupted.err").read_text()
+    assert int((out / "interrupted.rc").read_text()) == 0, stderr
+    assert "nothing lost" in stderr
     assert open_trace(out / "interrupted.atrace").meta.sealed
     assert (out / "modes").read_text().split() == ["700", "600"]

@@ -1,4 +1,4 @@
-"""Storms on both CPUs: nothing is lost where there is room, and what is lost is counted."""
+"""Storms of allocations on both CPUs: no loss with room in the ring, exact counts of loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.vm.lab.lab import Lab
 from tests.vm.recordings import arenatrace, status_of
 
 STORM = Path(__file__).parent / "workloads" / "storm"
-#: Pairs at default settings; ARENATRACE_VM_PAIRS=1000000 is the run that the docs speak of.
+#: Pairs at default settings; docs/recording.md has the run with ARENATRACE_VM_PAIRS=1000000.
 PAIRS = int(os.environ.get("ARENATRACE_VM_PAIRS") or "100000")
 
 _JOB = Path(__file__).parent / "guest_jobs" / "storm.sh"
@@ -29,7 +29,7 @@ BUILD = "make BUILD=/job/build KVER=$LAB_KERNEL"
 
 @dataclass(frozen=True)
 class Storm:
-    """A recording of a storm beside the storm's own account."""
+    """A recording of a storm, with the storm's own account."""
 
     trace: Path
     truth: dict[str, Any]
@@ -37,7 +37,7 @@ class Storm:
     log: str
 
     def produced(self) -> Counter[Kind]:
-        """What was done, by the kind of event it is."""
+        """Return the operations of the storm, by kind of event."""
         total: Counter[str] = Counter(self.truth["ticks"])
         for cpu in self.truth["cpus"]:
             total += Counter({name: cpu[name] for name in ("allocs", "frees", "reserves")})
@@ -52,27 +52,27 @@ class Storm:
         )
 
     def captured(self) -> Counter[Kind]:
-        """Rows of the trace by kind."""
+        """Return the recorded events by kind."""
         rows = self.events().group_by("kind").len().iter_rows()
         return Counter({Kind(kind): count for kind, count in rows})
 
     def lost(self) -> Counter[Kind]:
-        """What the trace's rows of losses add up to, by the kind that was lost."""
+        """Return the lost events by kind, from the trace's loss rows."""
         rows = self.losses().group_by("ret").agg(pl.col("pages").sum()).iter_rows()
         return Counter({Kind(kind): count for kind, count in rows})
 
     def losses(self) -> pl.DataFrame:
-        """The rows of losses."""
+        """Return the loss rows."""
         return self.events().filter(pl.col("kind") == int(Kind.LOST))
 
     def events(self) -> pl.DataFrame:
-        """All rows."""
+        """Return all events."""
         return open_trace(self.trace).scan("events").collect()
 
 
 @pytest.fixture(scope="module")
 def storms(lab: Lab) -> dict[str, Storm]:
-    """All storms, in one boot."""
+    """All storms of one boot."""
     built = lab.prepare(STORM, BUILD)
     result = lab.run(
         f"sh files/{_JOB.name} files/{built.name}/build/storm {PAIRS}",
@@ -92,7 +92,7 @@ def storms(lab: Lab) -> dict[str, Storm]:
     }
 
 
-def test_at_default_settings_nothing_is_lost(
+def test_default_settings_lose_nothing(
     storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
     storm = storms["default"]
@@ -101,7 +101,7 @@ def test_at_default_settings_nothing_is_lost(
     pace = sum(cpu["allocs"] * 1e9 / cpu["wall_ns"] for cpu in storm.truth["cpus"])
     figures(f"{PAIRS:,} pairs on {len(storm.truth['cpus'])} CPUs, {pace:,.0f} a second:")
     for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE):
-        figures(f"  {kind.label}: {produced[kind]:,} done, {captured[kind]:,} in the trace")
+        figures(f"  {kind.label}: {produced[kind]:,} done, {captured[kind]:,} recorded")
     figures(f"  {size:.1f} bytes of events.parquet per event")
     assert storm.status == 0, storm.log
     assert "nothing lost" in storm.log
@@ -111,39 +111,39 @@ def test_at_default_settings_nothing_is_lost(
     assert size < 12
 
 
-def test_on_two_cpus_no_stack_is_another_ones(
+def test_stacks_of_two_cpus_are_not_mixed_up(
     storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
-    """Each CPU runs a copy of the program of its own, which does each thing in one place."""
+    """Each CPU runs its own copy of the program, with one call site for each kind of operation."""
     storm = storms["stacks"]
     assert "nothing lost" in storm.log
-    said = re.search(r"stacks: ([\d,]+) recognised.*; ([\d,]+) others walked", storm.log)
-    assert said is not None, storm.log
-    recognised, walked = (int(number.replace(",", "")) for number in said.groups())
-    figures(f"stacks on two CPUs: {recognised:,} recognised, {walked:,} others walked")
+    line = re.search(r"stacks: ([\d,]+) recognised .*, ([\d,]+) walked", storm.log)
+    assert line is not None, storm.log
+    recognised, walked = (int(number.replace(",", "")) for number in line.groups())
+    figures(f"stacks on two CPUs: {recognised:,} recognised, {walked:,} walked")
     assert recognised > 10 * walked
     kinds = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
     rows = storm.events().filter(pl.col("kind").is_in([int(kind) for kind in kinds]))
     assert rows["stack"].null_count() == 0
-    places = rows.select("tid", "kind", "stack").unique()
-    assert len(places) == len(kinds) * len(storm.truth["cpus"])
-    assert places["stack"].n_unique() == len(places)
-    # what a kind of thing is done by is the same on both: only the places in the program differ
+    call_sites = rows.select("tid", "kind", "stack").unique()
+    assert len(call_sites) == len(kinds) * len(storm.truth["cpus"])
+    assert call_sites["stack"].n_unique() == len(call_sites)
+    # the functions of a kind of operation are the same on both CPUs; the addresses differ
     trace = open_trace(storm.trace)
     names = dict(trace.scan("symbols").select("addr", "name").collect().iter_rows())
     stacks = dict(trace.scan("stacks").select("stack", "frames").collect().iter_rows())
-    told = {
+    named_stacks = {
         (kind, tuple(names[frame] for frame in stacks[stack]))
-        for _, kind, stack in places.iter_rows()
+        for _, kind, stack in call_sites.iter_rows()
     }
-    assert {kind for kind, _ in told} == {int(kind) for kind in kinds}
-    assert len(told) == len(kinds)
-    for _, frames in told:
+    assert {kind for kind, _ in named_stacks} == {int(kind) for kind in kinds}
+    assert len(named_stacks) == len(kinds)
+    for _, frames in named_stacks:
         assert any(name.endswith("_storm") for name in frames[:2])
         assert "__sys_bpf" in frames
 
 
-def test_each_cpu_has_its_share_of_the_trace(storms: dict[str, Storm]) -> None:
+def test_events_name_the_cpu_of_the_operation(storms: dict[str, Storm]) -> None:
     storm = storms["default"]
     allocs = storm.events().filter(pl.col("kind") == int(Kind.PAGE_ALLOC))
     per_cpu = dict(allocs.group_by("cpu").len().iter_rows())
@@ -152,7 +152,7 @@ def test_each_cpu_has_its_share_of_the_trace(storms: dict[str, Storm]) -> None:
     assert refused == sum(cpu["refused"] for cpu in storm.truth["cpus"])
 
 
-def test_every_row_is_in_order_and_has_a_name(storms: dict[str, Storm]) -> None:
+def test_events_are_in_order_and_name_the_task(storms: dict[str, Storm]) -> None:
     events = storms["default"].events()
     assert events["ts_ns"].is_sorted()
     assert sorted(events["seq"]) == list(range(len(events)))
@@ -160,12 +160,12 @@ def test_every_row_is_in_order_and_has_a_name(storms: dict[str, Storm]) -> None:
     assert set(work["comm"].cast(pl.String)) == {"storm"}
 
 
-def test_captured_and_lost_are_what_was_done(
+def test_recorded_and_lost_events_add_up(
     storms: dict[str, Storm], figures: Callable[[str], None]
 ) -> None:
     storm = storms["tiny"]
     produced, captured, lost = storm.produced(), storm.captured(), storm.lost()
-    figures("a ring of 64 KiB: kind, done, in the trace, lost")
+    figures("a ring of 64 KiB: kind, done, recorded, lost")
     for kind, count in produced.items():
         figures(f"  {kind.label}: {count:,}, {captured[kind]:,}, {lost[kind]:,}")
     for kind, count in produced.items():
@@ -177,31 +177,31 @@ def test_captured_and_lost_are_what_was_done(
     assert f"{lost[Kind.PAGE_ALLOC]:,} page_alloc" in storm.log
 
 
-def test_probes_that_were_interrupted_are_among_the_losses(storms: dict[str, Storm]) -> None:
+def test_probes_skipped_by_the_kernel_are_reported(storms: dict[str, Storm]) -> None:
     meta = open_trace(storms["tiny"].trace).meta
     assert any("skipped by the kernel" in notice for notice in meta.notices), meta.notices
 
 
-def test_losses_stand_where_they_happened(storms: dict[str, Storm]) -> None:
+def test_losses_have_the_time_when_they_happened(storms: dict[str, Storm]) -> None:
     storm = storms["tiny"]
     events, meta = storm.events(), open_trace(storm.trace).meta
     for since, until in storm.losses().select("since_ts_ns", "ts_ns").iter_rows():
         assert meta.start_ts_ns <= since <= until <= meta.end_ts_ns
-    # a look for losses every second: no stretch is longer, up to how late the looks come
+    # the recorder reads the loss counters every second; the guest may delay it
     spans = (storm.losses()["ts_ns"] - storm.losses()["since_ts_ns"]).to_list()
     assert max(spans) < 5_000_000_000
     for kind in (Kind.PAGE_ALLOC, Kind.PAGE_FREE):
-        # of the rows for want of room the largest: skipped runs of a probe have rows of their own
+        # the largest row is the one of the full ring: skipped probes have their own rows
         since, *_ = (
             storm.losses().filter(pl.col("ret") == int(kind)).sort("pages")["since_ts_ns"][-1:]
         )
         early = events.filter((pl.col("kind") == int(kind)) & (pl.col("ts_ns") < since))
-        # nothing is lost before the ring is full
+        # no loss before the ring is full
         assert early.height > 100
 
 
 def _gaps(storm: Storm) -> list[dict[str, Any]]:
-    """Faults on a page with a loss between the last that is known of the page and the fault."""
+    """Return faults with a loss between the last recorded operation on the page and the fault."""
     stretches = list(storm.losses().select("since_ts_ns", "ts_ns").iter_rows())
     pages = storm.events().filter(pl.col("kind").is_in([int(Kind.PAGE_ALLOC), int(Kind.PAGE_FREE)]))
     known = {
@@ -220,10 +220,10 @@ def _gaps(storm: Storm) -> list[dict[str, Any]]:
     return found
 
 
-def test_verdicts_that_rest_on_lossy_stretches_say_so(storms: dict[str, Storm]) -> None:
+def test_causes_that_rest_on_a_lossy_stretch_are_not_certain(storms: dict[str, Storm]) -> None:
     storm = storms["tiny"]
-    status, said = status_of("replay", storm.trace, "--json")
-    assert (status, json.loads(said)["verdict"]) == (4, "inconclusive")
+    status, output = status_of("replay", storm.trace, "--json")
+    assert (status, json.loads(output)["verdict"]) == (4, "inconclusive")
     summary = json.loads(arenatrace("summary", storm.trace, "--json"))
     assert summary["totals"]["lost"] >= sum(storm.lost().values())
     faults = _gaps(storm)
@@ -234,7 +234,7 @@ def test_verdicts_that_rest_on_lossy_stretches_say_so(storms: dict[str, Storm]) 
     assert "lost" in arenatrace("explain", storm.trace, str(faults[0]["fault"]))
 
 
-def test_rings_that_are_not_mapped_give_the_same(storms: dict[str, Storm]) -> None:
+def test_unmapped_rings_record_the_same(storms: dict[str, Storm]) -> None:
     storm = storms["unmapped"]
     captured, produced = storm.captured(), storm.produced()
     assert {kind: captured[kind] for kind in produced} == dict(produced)

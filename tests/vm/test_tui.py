@@ -1,4 +1,4 @@
-"""The terminal interface live on a real kernel: the fault appears, is opened and read."""
+"""The live terminal interface on a real kernel: a fault appears, is opened and read."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def _screen(out: Path, scene: str) -> str:
     return (out / f"{scene}.txt").read_text(encoding="utf-8")
 
 
-def test_the_fault_appears_while_the_recording_runs(out: Path) -> None:
+def test_faults_appear_while_the_recording_runs(out: Path) -> None:
     assert "● recording" in _screen(out, "waiting")
     overview = _screen(out, "overview")
     assert "● recording" in overview
-    assert "25 arena faults: 20 given the scratch page, 5 in BPF code" in overview
+    assert "25 arena faults: 20 kernel-side (scratch page), 5 program-side" in overview
     assert "nothing lost" in overview
 
 
-def test_program_and_line_are_read_off_the_screen(out: Path) -> None:
-    """What the screen says of the fault is what the workload says it did."""
+def test_fault_view_shows_program_and_line_of_the_workload(out: Path) -> None:
     screen = _screen(out, "fault")
     number = int(screen.split("fault #")[1].split()[0])
     truth = json.loads((out / "two.json").read_text())
@@ -40,21 +39,21 @@ def test_program_and_line_are_read_off_the_screen(out: Path) -> None:
         for line in arenatrace("faults", out / "live.atrace", "--json").splitlines()
     ]
     row = next(row for row in rows if row["fault"] == number)
-    done = [
+    matches = [
         fault
         for fault in truth["faults"]
         if (fault["kaddr"], fault["program"], fault["line"])
         == (row["kaddr"], row["prog"]["name"], row["source"]["line"])
     ]
-    assert done
+    assert matches
     file = PurePosixPath(row["source"]["file"]).name
     second = screen.splitlines()[2]
-    assert second.split()[:2] == [done[0]["program"], f"{file}:{done[0]['line']}"]
+    assert second.split()[:2] == [matches[0]["program"], f"{file}:{matches[0]['line']}"]
     assert row["source"]["text"].strip() in second
     assert " freed " in screen.splitlines()[3]
 
 
-def test_the_terminal_is_sane_and_the_trace_kept_and_whole(out: Path) -> None:
+def test_quitting_restores_the_terminal_and_seals_the_trace(out: Path) -> None:
     assert "status 0-42" in _screen(out, "after-quit")
     assert "the trace is" in _screen(out, "after-quit")
     trace = open_trace(out / "live.atrace")
@@ -62,7 +61,7 @@ def test_the_terminal_is_sane_and_the_trace_kept_and_whole(out: Path) -> None:
     assert trace.lost == {}
 
 
-def test_a_signal_ends_recorder_and_screen(out: Path) -> None:
+def test_sigterm_ends_the_recorder_and_restores_the_terminal(out: Path) -> None:
     assert "status 143-42" in _screen(out, "after-term")
     assert _screen(out, "recorders-left") == ""
     assert open_trace(out / "killed" / "run.atrace").meta.sealed

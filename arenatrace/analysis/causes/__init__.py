@@ -1,5 +1,5 @@
 """Why a page was not mapped when it was touched: one cause per fault, with evidence.
 
-`rules.py` decides the cause and confidence; add a cause there and in `schema.Cause`.
-`evidence.py` only words the facts that `diagnosis.py` joins to the faults.
+`rules.py` decides the reason and confidence of each fault. To add a cause, extend `schema.Cause`,
+`reasons.py`, `rules.py` and docs/causes.md. `evidence.py` turns the joined facts into sentences.
 """

@@ -1,4 +1,5 @@
-"""Bounded in-memory window over a live recording: what to retain and what to evict.
+"""Bounded in-memory window over a live recording: retention and eviction.
 
-Every container here has a row limit. An evicted row is counted, never dropped silently.
+`window.py` takes batches of events, `snapshot.py` diagnoses and compacts them. Every container
+has a row limit. Evicted rows are counted, never dropped silently.
 """

@@ -73,7 +73,7 @@ def combined_summary(found: Collection, warn: Callable[[list[str]], None]) -> Ro
         "arenas": sorted(arenas, key=lambda row: -row["faults"]),
         "causes": _sum(one["causes"] for one in objects),
         "signatures": _signatures(summaries),
-        "notices": [*found.notices, *notices],
+        "notices": [*found.warnings, *notices],
     }
 
 

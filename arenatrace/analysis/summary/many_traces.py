@@ -72,7 +72,7 @@ def _of_boot(
         except ArenatraceError as error:
             found.unreadable.append(Unreadable(member.path, error))
             continue
-        warn([f"{member.path}: {notice}" for notice in part.trace.notices])
+        warn([f"{member.path}: {notice}" for notice in part.trace.warnings])
         if part.duplicates:
             text = f"{part.duplicates:,} faults are also in an earlier trace; they count once"
             warn([f"{member.path}: {text}"])

@@ -76,7 +76,7 @@ def summary_of(
         "arenas": arena_list,
         "causes": cause_counts(by_cause),
         "signatures": by_signature.to_dicts(),
-        "notices": list(trace.notices),
+        "notices": list(trace.warnings),
     }
 
 

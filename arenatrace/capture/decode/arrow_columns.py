@@ -1,4 +1,4 @@
-"""Arrow columns of numpy's memory: not a copy too many, and constants that are made once."""
+"""Arrow columns over numpy memory without extra copies; constant columns are cached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from arenatrace.capture.decode.index_column import NONE, RowNumbers
+from arenatrace.capture.decode.index_column import NONE, IndexColumn
 
 Ints = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -18,14 +18,14 @@ _UINT32 = np.dtype(np.uint32)
 
 
 def whole(values: Ints) -> pa.Array:
-    """A column without nulls, of the memory of ``values``."""
+    """Return a column without nulls over the memory of ``values``."""
     return pa.Array.from_buffers(
         _arrow_type(values.dtype), len(values), [None, pa.py_buffer(values)], 0
     )
 
 
 def nullable(values: Ints, known: Mask) -> pa.Array:
-    """A column of the memory of ``values``, null where they are not ``known``."""
+    """Return a column over the memory of ``values``, null where not ``known``."""
     count = int(np.count_nonzero(known))
     if not count and len(known):
         return nulls(len(known), values.dtype)
@@ -40,7 +40,7 @@ def nullable(values: Ints, known: Mask) -> pa.Array:
 
 
 def flags(values: Mask, known: Mask) -> pa.Array:
-    """A column of truth values, null where they are not ``known``."""
+    """Return a boolean column, null where not ``known``."""
     count = int(np.count_nonzero(known))
     if not count:
         return nulls(len(known), np.dtype(np.bool_))
@@ -50,26 +50,26 @@ def flags(values: Mask, known: Mask) -> pa.Array:
     )
 
 
-def index(numbers: RowNumbers, count: int) -> pa.Array:
-    """The column that refers to ``count`` rows of another table."""
-    if numbers.same is None:
+def index(numbers: IndexColumn, count: int) -> pa.Array:
+    """Return an index column with ``count`` rows."""
+    if numbers.constant is None:
         each = numbers.each()
         return nullable(each.view(np.uint32), each != NONE)
-    if numbers.same == NONE:
+    if numbers.constant == NONE:
         return nulls(count, _UINT32)
     return pa.Array.from_buffers(
-        _arrow_type(_UINT32), count, [None, _constant(numbers.same, _room(count))], 0
+        _arrow_type(_UINT32), count, [None, _constant(numbers.constant, _room(count))], 0
     )
 
 
 def nulls(count: int, dtype: np.dtype[Any]) -> pa.Array:
-    """A column of nulls; all of them lie in the same zeros."""
+    """Return a column of nulls; all of them share one zeroed buffer."""
     zeros = _constant(0, _room(count * 2))
     return pa.Array.from_buffers(_arrow_type(dtype), count, [zeros, zeros], count)
 
 
 def zeros(count: int) -> pa.Array:
-    """A column of int32 zeros."""
+    """Return an int32 column of zeros."""
     return pa.Array.from_buffers(pa.int32(), count, [None, _constant(0, _room(count))], 0)
 
 
@@ -78,13 +78,13 @@ def _bits(mask: Mask) -> pa.Buffer:
 
 
 def _room(count: int) -> int:
-    """So many numbers that there are few different sizes."""
+    """Round up to a power of two so that buffers are reused."""
     return 1 << max(10, (count - 1).bit_length())
 
 
 @lru_cache(maxsize=16)
 def _constant(number: int, room: int) -> pa.Buffer:
-    """``room`` times the 32-bit ``number``; never to be written to."""
+    """Return ``room`` copies of the 32-bit ``number``; read-only."""
     return pa.py_buffer(np.full(room, number, np.uint32))
 
 

@@ -1,4 +1,4 @@
-"""Event records of the ring to rows of the table ``events``, a batch at a time."""
+"""Decode event records of the ring into rows of the table ``events``, one batch at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from arenatrace.capture.decode.dictionary_codes import codes_of
+from arenatrace.capture.decode.dictionary_codes import dictionary_codes
 from arenatrace.capture.decode.event_columns import PAGE_OPERATIONS, EventColumns, Who
 from arenatrace.capture.decode.index_column import NONE
 from arenatrace.capture.decode.kind_masks import Ints, KindMasks
@@ -18,7 +18,7 @@ from arenatrace.capture.ring.ring_buffer import Records
 from arenatrace.schema import FAULT_KINDS, Kind, WireFlag
 from arenatrace.trace.arrow_schema import arrow_schema
 
-#: Events that change what a pointer means; the rows between two of them are taken at once.
+#: Events that change the meaning of a pointer; rows between two of them are decoded together.
 _TURNING_POINTS = (
     Kind.ARENA_CREATE,
     Kind.ARENA_MMAP,
@@ -29,25 +29,25 @@ _TURNING_POINTS = (
 
 
 class Decoder:
-    """Turns records into Arrow batches, keeping the ledger in step."""
+    """Decodes records into Arrow batches and updates the ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._next_seq = 0
-        #: Kernel faults on their way to an oops that lie outside every arena.
+        #: Kernel faults on the way to an oops that are outside every arena.
         self.unrelated_oopses = 0
-        #: Events of each kind that were decoded.
+        #: Decoded events by kind.
         self.counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
 
     @property
     def ledger(self) -> Ledger:
-        """Who is who in this recording."""
+        """The arenas, programs and stacks of this recording."""
         return self._ledger
 
     def batch(self, records: Records) -> pa.RecordBatch | None:
-        """The rows for ``records``, in ring order; None if nothing is left of them.
+        """Return the rows for ``records``, in ring order; None if no row remains.
 
-        The batch does not refer to ``records``, which may go.
+        The batch does not refer to ``records``, whose memory may be reused.
         """
         kinds = KindMasks(records["kind"])
         records, kinds, who = self._identify(records, kinds)
@@ -62,7 +62,7 @@ class Decoder:
         return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
     def lost(self, loss: Loss) -> pa.RecordBatch:
-        """The row that says what was lost, and between which times."""
+        """Return the row for a loss and its time stretch."""
         row = {
             "ts_ns": loss.last_ns,
             "since_ts_ns": loss.first_ns,
@@ -79,7 +79,7 @@ class Decoder:
         self._next_seq += count
         return first
 
-    # ---- who: arena, program and stack of each record ----
+    # ---- arena, program and stack of each record ----
 
     def _identify(self, records: Records, kinds: KindMasks) -> tuple[Records, KindMasks, Who]:
         who = Who(len(records))
@@ -125,8 +125,8 @@ class Decoder:
                 who.arena.put(at, arenas.index(ptr))
 
     def _pointers(self, pointers: Ints, rows: slice, who: Who) -> None:
-        """The arenas of a stretch of rows, in which each pointer means one arena."""
-        codes, firsts = codes_of(pointers)
+        """Set the arenas of a stretch of rows in which each pointer means one arena."""
+        codes, firsts = dictionary_codes(pointers)
         indices = [
             self._ledger.arenas.index(ptr) if ptr else NONE for ptr in pointers[firsts].tolist()
         ]
@@ -136,13 +136,13 @@ class Decoder:
             who.arena.put(rows, indices[0])
 
     def _page_stacks(self, records: Records, kinds: KindMasks, who: Who) -> None:
-        """Ids of the stacks of page operations."""
-        # below level `stacks` none is ever sent; faults have their instruction there
-        if not self._ledger.stacks.has_traces or not kinds.any_of(*PAGE_OPERATIONS):
+        """Set the stack ids of page operations."""
+        # below level `stacks` none is ever sent; for faults `ip` is the instruction
+        if not self._ledger.stacks.has_page_stacks or not kinds.any_of(*PAGE_OPERATIONS):
             return
         hashes = np.where(kinds.of(*PAGE_OPERATIONS), records["ip"], 0)
-        codes, firsts = codes_of(hashes)
-        found = [self._ledger.stacks.of_trace(each) for each in hashes[firsts].tolist()]
+        codes, firsts = dictionary_codes(hashes)
+        found = [self._ledger.stacks.of_page_operation(each) for each in hashes[firsts].tolist()]
         ids = [NONE if each is None else each for each in found]
         everywhere = slice(0, len(hashes))
         if codes is None:
@@ -151,7 +151,7 @@ class Decoder:
             who.stack.put(everywhere, np.asarray(ids, np.int32).take(codes))
 
     def _fault(self, record: Any, at: int, who: Who) -> bool:
-        """Who is concerned by the fault ``record`` of row ``at``; False if none of ours is."""
+        """Set arena, program and stack of a fault; return False if it is no arena fault."""
         note = None
         if record["stack"]:
             note = self._ledger.claim_stack(
@@ -163,16 +163,16 @@ class Decoder:
         if note is not None:
             who.stack.put(at, self._ledger.stacks.of_fault(note.frames, int(record["ip"])))
         if record["kind"] == Kind.PROG_FAULT:
-            # where no program was named the arena is that of the address, and without one BPF
-            # code touched something else
+            # without a blamed program the arena follows from the address; without an arena BPF code
+            # faulted elsewhere
             elsewhere = not record["flags"] & WireFlag.ADDR_IS_OFFSET
         else:
-            # the blamed program's arena need not be the one that was touched; an address outside
-            # every arena is some other bug, whatever program is on the stack
+            # the blamed program's arena may not be the touched one; an address outside every arena
+            # is another bug, whatever program is on the stack
             elsewhere = not record["flags"] & WireFlag.OK
         if not elsewhere:
             return True
         touched = self._ledger.arenas.at_address(int(record["addr"]))
         who.arena.put(at, NONE if touched is None else touched)
-        # an arena whose place is unknown leaves it open
+        # the arena is unknown while any arena's address is
         return touched is not None or not self._ledger.arenas.all_placed()

@@ -1,4 +1,4 @@
-"""Number the different values of a column that has few of them."""
+"""Dictionary-encode low-cardinality columns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[Any]
 
-#: Values looked for one by one; what is left after that is sorted.
+#: Values that are searched one by one; the rest is sorted.
 _ONE_BY_ONE = 12
 
 
-def codes_of(*columns: Ints) -> tuple[Ints | None, list[int]]:
-    """A code from 0 for each row, and for each code a row that has it.
+def dictionary_codes(*columns: Ints) -> tuple[Ints | None, list[int]]:
+    """Return a code from 0 for each row, and for each code a row that has it.
 
-    Rows that are alike in all ``columns`` have the same code; where all rows are alike, there
-    are no codes. Tasks and arenas are few: comparing with each is several times faster than
-    sorting.
+    Rows equal in all ``columns`` have the same code. If all rows are equal, there are no codes.
+    There are few tasks and arenas: comparing with each is several times faster than sorting.
     """
     count = len(columns[0])
     if not count:
@@ -27,7 +26,7 @@ def codes_of(*columns: Ints) -> tuple[Ints | None, list[int]]:
     if same.all():
         return None, [0]
     todo = ~same
-    # bytes, as long as they do: four times as many go into one instruction
+    # bytes while they suffice: one instruction handles four times as many
     codes = np.zeros(count, np.uint8)
     rows = [0]
     while len(rows) < _ONE_BY_ONE:
@@ -49,7 +48,7 @@ def codes_of(*columns: Ints) -> tuple[Ints | None, list[int]]:
 
 
 def _like(columns: tuple[Ints, ...], row: int) -> npt.NDArray[np.bool_]:
-    """The rows that are like ``row``."""
+    """Return which rows equal ``row``."""
     same: npt.NDArray[np.bool_] = columns[0] == columns[0][row]
     for column in columns[1:]:
         same &= column == column[row]

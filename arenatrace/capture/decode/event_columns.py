@@ -1,8 +1,7 @@
-"""The columns of the table ``events`` from the records of the ring, without a copy too many.
+"""Columns of the table ``events`` from ring records, without extra copies.
 
-Each member is taken out of the records once and goes to Arrow as it is; a column in which
-nothing is known, or one number, is not made at all. Values below a null are whatever was in the
-record.
+Each member is copied out of the records once and used by Arrow in place. Columns that are constant
+or all null are shared. Values below a null are undefined.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import pyarrow as pa
 
 from arenatrace.capture.decode.arrow_columns import flags as flag_column
 from arenatrace.capture.decode.arrow_columns import index, nullable, nulls, whole, zeros
-from arenatrace.capture.decode.dictionary_codes import codes_of
-from arenatrace.capture.decode.index_column import NONE, RowNumbers
+from arenatrace.capture.decode.dictionary_codes import dictionary_codes
+from arenatrace.capture.decode.index_column import NONE, IndexColumn
 from arenatrace.capture.decode.kind_masks import Ints, KindMasks, Mask
 from arenatrace.capture.ring.ring_buffer import RECORD, Records
 from arenatrace.schema import BAND_SZ, FAULT_KINDS, PAGE_SIZE, Kind, Outcome, WireFlag
 
 TOUCHING = (*FAULT_KINDS, Kind.USER_FAULT)
 KERNEL_MEMORY = (Kind.KERNEL_ALLOC, Kind.KERNEL_FREE)
-#: Their ``ip`` is the hash of their stack, 0 for none.
+#: Kinds whose ``ip`` is the hash of their stack, 0 for none.
 PAGE_OPERATIONS = (Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE)
 _PAGED = (*PAGE_OPERATIONS, *KERNEL_MEMORY)
 _RETURNING = (
@@ -34,7 +33,7 @@ _VM_FAULT_SIGSEGV = 0x40
 _VM_FAULT_ERROR_OR_RETRY = 0xFFFF
 
 _U32 = 0xFFFFFFFF
-#: The 16 bytes of a task's name, to be moved as one; a complex number has as many.
+#: The 16 bytes of a task's name, moved as one value: a complex number has 16 bytes.
 _NAME = np.dtype(
     {
         "names": ["name"],
@@ -48,24 +47,24 @@ _UINT8, _UINT32, _INT64, _UINT64 = map(np.dtype, (np.uint8, np.uint32, np.int64,
 
 
 class Who:
-    """Arena, program and stack of each row; ``NONE`` to begin with."""
+    """Arena, program and stack of each row; ``NONE`` initially."""
 
     def __init__(self, count: int) -> None:
-        self.arena, self.prog, self.stack = (RowNumbers(count) for _ in range(3))
+        self.arena, self.prog, self.stack = (IndexColumn(count) for _ in range(3))
 
     def only(self, keep: Mask) -> Who:
-        """Those of the rows that are kept."""
-        kept = Who(0)
-        kept.arena, kept.prog, kept.stack = (
+        """Return the selected rows."""
+        selected = Who(0)
+        selected.arena, selected.prog, selected.stack = (
             numbers.only(keep) for numbers in (self.arena, self.prog, self.stack)
         )
-        return kept
+        return selected
 
 
 class EventColumns:
-    """Arrow arrays of ``records``, with ``who`` they are about.
+    """Arrow arrays of ``records`` with the objects ``who``.
 
-    ``kern_vm_start`` and ``user_vm_start`` are those of each arena, 0 where not known.
+    ``kern_vm_start`` and ``user_vm_start`` are those of each arena, 0 where unknown.
     """
 
     def __init__(
@@ -82,9 +81,9 @@ class EventColumns:
         self._kern_vm_start, self._user_vm_start = kern_vm_start, user_vm_start
 
     def arrays(self, first_seq: int) -> dict[str, pa.Array]:
-        """Every column by name; ``seq`` counts from ``first_seq``."""
+        """Return every column by name; ``seq`` counts from ``first_seq``."""
         records, kinds, count = self._records, self._kinds, len(self._records)
-        # copies: the records are in the ring, which the kernel goes on writing to
+        # copies: the kernel continues to write to the ring
         flags = records["flags"].copy()
         ret = records["ret"].copy()
         pages = records["pages"].copy()
@@ -122,7 +121,7 @@ class EventColumns:
     def _of_faults(
         self, flags: Ints, ret: Ints, pages: Ints, error_code: Ints
     ) -> dict[str, pa.Array]:
-        """The columns that only faults have."""
+        """Return the columns that only faults have."""
         kinds, count = self._kinds, len(flags)
         if not kinds.any_of(*TOUCHING):
             no_codes, no_numbers = nulls(count, _UINT8), nulls(count, _UINT32)
@@ -145,7 +144,10 @@ class EventColumns:
         }
 
     def _addresses(self, flags: Ints) -> tuple[Ints, Mask | None]:
-        """Addresses, and which are known (None: all): an offset needs its arena's kern_vm_start."""
+        """Return addresses, and which are known (None: all).
+
+        An address that is an offset needs its arena's kern_vm_start.
+        """
         addr = self._records["addr"].copy()
         relative = _has(flags, WireFlag.ADDR_IS_OFFSET)
         if not relative.any():
@@ -158,23 +160,23 @@ class EventColumns:
         return addr, known
 
     def _page_offsets(self, ret: Ints, addr: Ints) -> tuple[Ints, Mask]:
-        """Arena page of each record as compute_pgoff() has it, and whether there is one.
+        """Return the arena page of each record as compute_pgoff() has it, and where it is known.
 
-        That is where the address is known.
+        It is known where the address is.
         """
         kinds = self._kinds
         place = addr.astype(np.uint32)
         known = kinds.of(Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.USER_FAULT)
         if kinds.any_of(Kind.PAGE_ALLOC):
             alloc = kinds.of(Kind.PAGE_ALLOC)
-            # an allocation without a wish has its place in the result
+            # an allocation at any address has its page in the result
             granted = alloc & (ret != 0)
             other = place ^ ret.astype(np.uint32)
             place ^= other * granted.view(np.uint8)
             if np.count_nonzero(granted) != kinds.counts[Kind.PAGE_ALLOC]:
                 alloc = granted | (alloc & (addr != 0))
             known = known | alloc
-        user = _per_arena(self._user_vm_start, self._who.arena.same_or_each())
+        user = _per_arena(self._user_vm_start, self._who.arena.constant_or_each())
         pgoff = (place - user.astype(np.uint32)) >> _PAGE_SHIFT
         if not user.all():
             known = known & (user != 0)
@@ -197,7 +199,7 @@ class EventColumns:
         write = _has(flags, WireFlag.WRITE)
         kernel, user = kinds.of(Kind.KERNEL_FAULT), kinds.of(Kind.USER_FAULT)
         program = kinds.of(Kind.PROG_FAULT)
-        # where nobody looked at the entry, either may have happened: no outcome
+        # the entry was not seen, so either may have happened: no outcome
         seen = _has(flags, WireFlag.PTE_SEEN)
         answers = (
             (kernel & ok & seen & empty, Outcome.SCRATCH_INSTALLED),
@@ -206,7 +208,7 @@ class EventColumns:
             (program & ~write, Outcome.ZEROED),
             (program & write, Outcome.IGNORED),
             (user & ((ret & _VM_FAULT_ERROR_OR_RETRY) == 0), Outcome.MAPPED),
-            # of both, what is decided last: a signal of its own for an address without memory
+            # the later value wins where both are set: an address without memory has its own signal
             (user & ((ret & _VM_FAULT_SIGBUS) != 0), Outcome.SIGBUS),
             (user & ((ret & _VM_FAULT_SIGSEGV) != 0), Outcome.SIGSEGV),
         )
@@ -216,27 +218,30 @@ class EventColumns:
 
 
 def _has(flags: Ints, flag: WireFlag) -> Mask:
-    """Which rows have ``flag``; as a byte it is, or numpy makes all of them 64 bits wide."""
+    """Return which rows have ``flag``.
+
+    The flag stays a byte, or numpy widens all rows to 64 bits.
+    """
     has: Mask = (flags & np.uint8(flag)) != 0
     return has
 
 
 def _per_arena(values: list[int], arena: int | Ints) -> Ints | np.uint64:
-    """The value of an arena, or one for each row; 0 where the arena or its value is unknown."""
+    """Return the value of an arena, or one per row; 0 where the arena or its value is unknown."""
     if isinstance(arena, int):
         return np.uint64(0 if arena == NONE else values[arena])
-    # index -1, no arena, is the 0 at the end
+    # index -1, no arena, selects the 0 at the end
     of_rows: Ints = np.asarray([*values, 0], np.uint64)[arena]
     return of_rows
 
 
 def _names(records: Records) -> pa.Array:
-    """Task names, as they are few: each once, and a number for each row."""
+    """Return task names dictionary-encoded."""
     halves = records.view(_NAME)["name"].copy().view(np.uint64)
     if (halves[2:] == halves[:-2]).all():
         codes, firsts = None, [0]
     else:
-        codes, firsts = codes_of(halves[::2].copy(), halves[1::2].copy())
+        codes, firsts = dictionary_codes(halves[::2].copy(), halves[1::2].copy())
     texts = [
         bytes(records["comm"][row]).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
         for row in firsts

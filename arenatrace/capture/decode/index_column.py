@@ -1,4 +1,4 @@
-"""A number for each row of a batch, of which most often all are the same."""
+"""Index column with a constant fast path."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ Mask = npt.NDArray[np.bool_]
 NONE = -1
 
 
-class RowNumbers:
-    """Numbers of rows, ``NONE`` to begin with; they take memory once two rows differ."""
+class IndexColumn:
+    """An index per row, ``NONE`` initially; it needs memory only when two rows differ."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        #: The number of all rows; None where they have numbers of their own.
-        self.same: int | None = NONE
+        #: The index of all rows; None if rows differ.
+        self.constant: int | None = NONE
         self._each: Ints | None = None
 
     def put(self, rows: slice | int, numbers: int | Ints) -> None:
-        """Give ``rows`` one number or one each."""
+        """Set the index of ``rows`` to one value or one value each."""
         everywhere = isinstance(rows, slice) and rows.indices(self._count) == (0, self._count, 1)
         if self._each is None and isinstance(numbers, int):
-            if numbers == self.same:
+            if numbers == self.constant:
                 return
             if everywhere:
-                self.same = numbers
+                self.constant = numbers
                 return
         each = self.each()
         each[rows] = numbers
-        self._each, self.same = each, None
+        self._each, self.constant = each, None
 
     def each(self) -> Ints:
-        """The number of each row."""
+        """Return one index per row."""
         if self._each is not None:
             return self._each
-        return np.full(self._count, self.same, np.int32)
+        return np.full(self._count, self.constant, np.int32)
 
-    def same_or_each(self) -> int | Ints:
-        """The number of all rows, or that of each."""
-        return self.each() if self.same is None else self.same
+    def constant_or_each(self) -> int | Ints:
+        """Return the index of all rows, or one per row."""
+        return self.each() if self.constant is None else self.constant
 
     def of(self, rows: Ints) -> int | Ints:
-        """The number of each of ``rows``, or of all of them."""
-        return self.same if self.same is not None else self.each()[rows]
+        """Return the indices of ``rows``, or the index of all rows."""
+        return self.constant if self.constant is not None else self.each()[rows]
 
-    def only(self, keep: Mask) -> RowNumbers:
-        """Those of the rows that are kept."""
-        kept = RowNumbers(int(np.count_nonzero(keep)))
+    def only(self, keep: Mask) -> IndexColumn:
+        """Return the selected rows."""
+        selected = IndexColumn(int(np.count_nonzero(keep)))
         if self._each is None:
-            kept.same = self.same
+            selected.constant = self.constant
         else:
-            kept.same, kept._each = None, self._each[keep]
-        return kept
+            selected.constant, selected._each = None, self._each[keep]
+        return selected

@@ -1,4 +1,4 @@
-"""Which rows of a batch are of which kind."""
+"""Masks of the rows of each kind in a batch."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from arenatrace.schema import Kind
 Ints = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-#: The kinds in the order they are looked for: once all rows are told, the search is over.
+#: Kinds in search order: the search ends when every row is found.
 _COMMON_FIRST = sorted(Kind, key=lambda kind: kind not in (Kind.PAGE_ALLOC, Kind.PAGE_FREE))
 
 
 class KindMasks:
-    """The kinds of some records; comparing bytes costs next to nothing, so each kind has a mask.
+    """Kinds of records, with a mask for each kind; comparing bytes is cheap.
 
-    Raises ValueError for a record of no kind.
+    Raises ValueError for a record of unknown kind.
     """
 
     def __init__(self, kind: Ints) -> None:
         self.kind = kind.copy()
-        #: Rows of each kind that there is.
+        #: Masks of the kinds that occur.
         self.counts: dict[Kind, int] = {}
-        # by number: members of an enumeration are hashed by a function in Python
+        # keyed by int: hashing an enum member calls a Python function
         self._masks: list[Mask | None] = [None] * (max(Kind) + 1)
         self._none = np.zeros(len(kind), np.bool_)
         left = len(kind)
@@ -42,7 +42,7 @@ class KindMasks:
             raise ValueError(f"{left} event(s) of unknown kinds")
 
     def of(self, *kinds: Kind) -> Mask:
-        """The rows of any of ``kinds``; not to be written to."""
+        """Return the mask of ``kinds``; read-only."""
         found = self._found(kinds)
         if not found:
             return self._none
@@ -52,11 +52,11 @@ class KindMasks:
         return mask
 
     def any_of(self, *kinds: Kind) -> bool:
-        """Whether there is a row of one of ``kinds``."""
+        """Return whether any row has one of ``kinds``."""
         return bool(self._found(kinds))
 
     def rows_of(self, *kinds: Kind) -> list[int]:
-        """Where the rows of ``kinds`` are, in order."""
+        """Return the row numbers of ``kinds``, ascending."""
         return np.flatnonzero(self.of(*kinds)).tolist() if self.any_of(*kinds) else []
 
     def _found(self, kinds: tuple[Kind, ...]) -> list[Mask]:

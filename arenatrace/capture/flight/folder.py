@@ -1,8 +1,8 @@
-"""The folder of a flight recorder: sealed windows, and the segments being recorded.
+"""The folder of a flight recorder: sealed windows, and the present segments.
 
 FOLDER/fault-20261121-103000.atrace    a sealed window, a trace like any other
-FOLDER/.segments/000042.atrace         one of the last few segments, while recording
-FOLDER/.segments/lock                  held by the recorder
+FOLDER/.segments/000042.atrace         one of the last segments, while recording
+FOLDER/.segments/lock                  locked by the recorder
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from arenatrace.trace.meta import META_NAME
 SEGMENTS = ".segments"
 _LOCK = "lock"
 
-#: What a window says that was made of what a recorder left behind.
+#: Warning in a window made from the segments of a killed recorder.
 INTERRUPTED = "the recorder was killed, or the machine went down"
 
 
 class FlightFolder:
     """An open folder, locked against a second recorder.
 
-    Raises UsageError if ``path`` is something else, or in use, or cannot be made.
+    Raises UsageError if ``path`` is something else, is in use, or cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,21 +55,21 @@ class FlightFolder:
             ) from error
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Unlock the folder."""
         os.close(self._lock)
 
     def segment(self, number: int) -> Path:
-        """Where segment ``number`` goes."""
+        """Return the path of segment ``number``."""
         return self._segments / f"{number:09d}.atrace"
 
     def window(self, wall_ns: int, why: str = "fault") -> Path:
-        """A name that is free for a window about something at ``wall_ns``, UNIX time in ns."""
+        """Return a free name for a window about an event at ``wall_ns``, UNIX time in ns."""
         stem = time.strftime(f"{why}-%Y%m%d-%H%M%S", time.localtime(wall_ns / 1e9))
         return self.free_name(self.path / f"{stem}.atrace")
 
     @staticmethod
     def free_name(wanted: Path) -> Path:
-        """``wanted``, or with a number where that is taken."""
+        """Return ``wanted``, with a number appended if the name is taken."""
         path, number = wanted, 2
         while path.exists() or path.is_symlink():
             path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
@@ -77,23 +77,23 @@ class FlightFolder:
         return path
 
     def hidden(self, target: Path) -> Path:
-        """Where ``target`` is made, to appear whole or not at all."""
+        """Return the hidden path where ``target`` is built before it is renamed."""
         return self._segments / f"new-{target.name}"
 
     def windows(self) -> list[Path]:
-        """The sealed windows, oldest first."""
+        """Return the sealed windows, oldest first."""
         found = []
         for path in self.path.glob("*.atrace"):
-            # somebody may take one away at this moment
+            # a user may remove one at any time
             with contextlib.suppress(FileNotFoundError):
                 if not path.is_symlink():
                     found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
 
     def salvage(self) -> Path | None:
-        """Seal what a recorder that was killed left behind; None if it left nothing.
+        """Seal the segments of a killed recorder; return None if there are none.
 
-        Where that fails, the segments become windows of their own, unsealed.
+        If that fails, the segments become windows of their own, unsealed.
         """
         for path in self._segments.glob("new-*.atrace"):
             remove(path)
@@ -115,7 +115,7 @@ class FlightFolder:
 
 
 def check_folder(path: Path) -> None:
-    """Raise UsageError unless ``path`` is a flight recorder's folder, empty, or not there."""
+    """Raise UsageError unless ``path`` is a flight recorder's folder, empty, or missing."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def check_folder(path: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of the files in the directory ``path``; 0 if it is gone."""
+    """Return the bytes of the files in directory ``path``; 0 if it is gone."""
     try:
         return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(path))
     except OSError:
@@ -143,5 +143,5 @@ def size_of(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove a trace directory; what cannot be removed stays."""
+    """Remove a trace directory; files that cannot be removed stay."""
     shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What is known of the arenas and programs there are: what new files have to begin with."""
+"""Live arena and program rows, replayed at the start of each segment."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pyarrow as pa
 from arenatrace.schema import KEYED
 from arenatrace.trace.arrow_schema import arrow_schema
 
-#: Tables whose rows are about things that live for a while, and when that ended.
+#: Tables of objects with a lifetime, and the column with its end.
 _ENDED = {"arenas": "destroy_ts_ns", "programs": "unload_ts_ns"}
 
 
-class Facts:
-    """The rows of ``arenas`` and ``programs``, one per key, of all that is not long gone."""
+class LiveObjects:
+    """Rows of ``arenas`` and ``programs``, one per key, of objects that may still matter."""
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[int, dict[str, Any]]] = {table: {} for table in _ENDED}
 
     def take(self, table: str, batch: pa.RecordBatch) -> None:
-        """Learn from rows that are being written; other tables are left alone."""
+        """Update from rows that are being written; other tables are ignored."""
         known = self._rows.get(table)
         if known is None:
             return
@@ -29,14 +29,14 @@ class Facts:
             facts.update({name: value for name, value in row.items() if value is not None})
 
     def forget(self, before_ns: int) -> None:
-        """Let go of what ended before ``before_ns``, CLOCK_MONOTONIC ns."""
+        """Drop objects that ended before ``before_ns``, CLOCK_MONOTONIC ns."""
         for table, known in self._rows.items():
             ended = _ENDED[table]
             for key in [key for key, row in known.items() if row.get(ended, before_ns) < before_ns]:
                 del known[key]
 
     def batches(self) -> list[tuple[str, pa.RecordBatch]]:
-        """All of it as rows to begin new files with: it was there before them."""
+        """Return all objects as first rows of new files, marked pre-existing."""
         found = []
         for table, known in self._rows.items():
             rows = [{**row, "preexisting": True} for row in known.values()]

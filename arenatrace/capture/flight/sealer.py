@@ -1,4 +1,4 @@
-"""Seal windows beside the recording, which must not wait for it."""
+"""Seal windows in a thread, so that the recording does not wait."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from arenatrace.capture.flight.folder import FlightFolder, remove, size_of
 from arenatrace.capture.flight.plan import FlightPlan
 from arenatrace.trace.join_segments import join
 
-#: The recorder's own work comes first.
+#: Niceness: the recorder itself comes first.
 _NICE = 10
 
 
 @dataclass(frozen=True)
 class Window:
-    """Segments that make a window, the name it gets, and what its readers are told."""
+    """Segments of a window, its name, and warnings for its readers."""
 
     segments: tuple[Path, ...]
     target: Path
@@ -28,9 +28,9 @@ class Window:
 
 
 class FlightSealer:
-    """A thread that makes windows and keeps their number and size within the plan.
+    """A thread that seals windows and keeps their number and size within the plan.
 
-    ``sealed``, ``dropped`` and ``failures`` are what became of them so far.
+    ``sealed``, ``dropped`` and ``failures`` are counts so far.
     """
 
     def __init__(
@@ -50,18 +50,18 @@ class FlightSealer:
         self._thread.start()
 
     def seal(self, window: Window) -> None:
-        """Have ``window`` made; its segments stay until it is."""
+        """Queue ``window``; its segments stay until it is sealed."""
         with self._lock:
             self._in_use += window.segments
         self._waiting.put(window)
 
     def needs(self, segment: Path) -> bool:
-        """Whether ``segment`` belongs to a window that is not made yet."""
+        """Return whether ``segment`` belongs to a queued window."""
         with self._lock:
             return segment in self._in_use
 
-    def give_up(self, segments: Sequence[Path]) -> None:
-        """Remove ``segments`` as soon as no window needs them."""
+    def remove_when_unused(self, segments: Sequence[Path]) -> None:
+        """Remove ``segments`` when no queued window needs them."""
         with self._lock:
             self._given_up += segments
         self._clear_up()
@@ -74,7 +74,7 @@ class FlightSealer:
             remove(path)
 
     def close(self) -> None:
-        """Wait until all is done."""
+        """Wait until the queue is empty."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -85,7 +85,7 @@ class FlightSealer:
             try:
                 self._make(window)
             except Exception as error:
-                # the windows after this one must still be made
+                # later windows must still be sealed
                 self._fail(f"{window.target.name}: not made: {error}")
             finally:
                 with self._lock:
@@ -99,7 +99,7 @@ class FlightSealer:
 
     def _make(self, window: Window) -> None:
         hidden = self._folder.hidden(window.target)
-        # a full disk may have made windows of their own of some, see below
+        # on a full disk some segments may have become windows of their own, see below
         segments = [path for path in window.segments if path.exists()]
         gone = len(window.segments) - len(segments)
         if not segments:
@@ -115,13 +115,15 @@ class FlightSealer:
             self.sealed.append(window.target)
         except Exception as error:
             remove(hidden)
-            made = self._keep_unsealed(window, segments, error)
+            made = self._leave_unsealed(window, segments, error)
         self._make_room(made)
 
-    def _keep_unsealed(self, window: Window, kept: Sequence[Path], error: Exception) -> list[Path]:
-        """Let the segments be windows as they are: a full disk has room for that."""
+    def _leave_unsealed(
+        self, window: Window, segments: Sequence[Path], error: Exception
+    ) -> list[Path]:
+        """Turn the segments into unsealed windows, which a full disk has room for."""
         made = []
-        for path in kept:
+        for path in segments:
             name = self._folder.free_name(window.target)
             try:
                 path.rename(name)
@@ -137,9 +139,9 @@ class FlightSealer:
         return made
 
     def _make_room(self, newest: Sequence[Path]) -> None:
-        """Drop the oldest windows until the rest is within the plan.
+        """Remove the oldest windows until the rest is within the plan.
 
-        The ``newest`` stay: one window, or the parts of one, which count as one.
+        The ``newest`` stay: one window, or its parts, which count as one.
         """
         older = [path for path in self._folder.windows() if path not in newest]
         sizes = {path: size_of(path) for path in (*older, *newest)}

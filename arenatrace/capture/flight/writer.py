@@ -1,4 +1,4 @@
-"""Write a trace of which only the time around faults is kept."""
+"""Write a recording of which only the time around faults is retained."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from arenatrace.trace.meta import Meta
 
 _FAULTS = pa.array([int(kind) for kind in FAULT_KINDS], pa.uint8())
 _AFTER_NS = int(AFTER_S * 1e9)
-#: What events are lost for that come while the disk is full.
+#: Label of events that arrived while the disk was full.
 NO_ROOM = "events without room on the disk"
 
 
 def now_ns() -> int:
-    """CLOCK_MONOTONIC, as events have it."""
+    """Return CLOCK_MONOTONIC, ns, as events have it."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 @dataclass
 class _Pending:
-    """A window that is not over yet: times of its first and last fault, ns."""
+    """A window that is still open: times of its first and last fault, ns."""
 
     first_ns: int
     last_ns: int
 
 
 class FlightWriter:
-    """Takes what a ``TraceWriter`` takes; keeps the last seconds, and windows around faults.
+    """A ``TraceWriter`` that retains the last seconds and the windows around faults.
 
-    ``flush`` is where time passes: segments end there, old ones go, and a window is handed to
-    the sealer ``AFTER_S`` after its last fault, or ``keep_s`` after its first where they do
-    not stop. ``on_new_files`` is called when everything must be written anew.
+    ``flush`` advances the time: segments end there, old ones are dropped, and a window goes to the
+    sealer ``AFTER_S`` after its last fault, or ``keep_s`` after its first if faults do not stop.
+    ``on_new_files`` is called when everything must be sent and written again.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FlightWriter:
     ) -> None:
         self.path = folder.path
         self.notices: list[str] = []
-        #: Events that could not be written, by why.
+        #: Events that could not be written, by label.
         self.lost: dict[str, int] = {}
         self._folder = folder
         self._plan = plan
@@ -70,21 +70,21 @@ class FlightWriter:
 
     @property
     def meta(self) -> Meta:
-        """The whole recording's."""
+        """Meta of the whole recording."""
         return self._segments.meta
 
     @property
     def windows(self) -> list[Path]:
-        """Sealed so far, those dropped since among them."""
+        """Number of windows sealed so far, dropped ones included."""
         return list(self._sealer.sealed)
 
     @property
     def dropped(self) -> int:
-        """Windows that had to make room."""
+        """Number of windows that were dropped for space."""
         return self._sealer.dropped
 
     def append(self, table: str, batch: pa.RecordBatch) -> None:
-        """As ``TraceWriter.append``, but that a full disk only costs what does not fit."""
+        """Append rows; a full disk loses only what does not fit."""
         self._segments.learn(table, batch)
         if not self._segments.writing:
             self._count_lost(events_in(batch) if table == "events" else 0)
@@ -94,17 +94,17 @@ class FlightWriter:
         try:
             self._segments.append(table, batch)
         except DiskFullError:
-            self._run_out(now_ns())
+            self._end_full_segment(now_ns())
 
     def flush(self) -> None:
-        """As ``TraceWriter.flush``; to be called every second."""
+        """Flush; must be called every second."""
         now = now_ns()
         if not self._segments.writing and not self._resume(now):
             return
         try:
             self._segments.flush()
         except DiskFullError:
-            self._run_out(now)
+            self._end_full_segment(now)
             return
         if self._is_over(now):
             self._turn(now)
@@ -114,11 +114,11 @@ class FlightWriter:
         self._drop_old(now)
 
     def update_meta(self, **changes: Any) -> None:
-        """As ``TraceWriter.update_meta``; losses are the whole recording's."""
+        """Update meta; losses are those of the whole recording."""
         self._segments.update_meta(**changes)
 
     def close(self, seal: bool = True) -> Path:
-        """End the recording; a window that is not over is sealed as it is."""
+        """End the recording; an open window is sealed as it is."""
         if self._closed:
             return self.path
         self._closed = True
@@ -130,27 +130,27 @@ class FlightWriter:
             self._sealer.close()
             self._folder.close()
         if seal:
-            for segment in self._segments.kept:
+            for segment in self._segments.segments:
                 remove(segment.path)
         self.notices += self._sealer.failures
         if NO_ROOM in self.lost:
-            self.notices.append("the disk was full for some time: nothing was kept meanwhile")
+            self.notices.append("the disk was full for some time: nothing was recorded meanwhile")
         return self.path
 
     def _turn(self, now: int) -> None:
         self._segments.finish(now)
         if not self._segments.begin(now):
-            self._stop_keeping(now)
+            self._wait_for_space(now)
 
     def _drop_old(self, now: int) -> None:
-        """Remove the oldest segments that no window can need, or that do not fit."""
-        kept = self._segments.kept
+        """Drop the oldest segments that no window can need, or that do not fit."""
+        segments = self._segments.segments
         keep_ns = int(self._plan.keep_s * 1e9)
         needed_from = (self._pending.first_ns if self._pending else now) - keep_ns
-        while len(kept) > 1:
-            oldest = kept[0]
+        while len(segments) > 1:
+            oldest = segments[0]
             ended = oldest.end_ns if oldest.end_ns is not None else now
-            too_much = sum(each.bytes for each in kept) > self._plan.half_bytes
+            too_much = sum(each.bytes for each in segments) > self._plan.half_bytes
             if ended > needed_from and not too_much:
                 break
             if self._sealer.needs(oldest.path):
@@ -159,26 +159,28 @@ class FlightWriter:
                 self._shortened_ns = ended
             self._segments.drop_oldest()
 
-    # ---- a full disk ----
+    # ---- full disk ----
 
-    def _run_out(self, now: int) -> None:
-        """The disk took no more of the last segment: it ends there, and with it the time kept."""
+    def _end_full_segment(self, now: int) -> None:
+        """Finish the segment that the disk could not take; the retained time ends there."""
         self._segments.finish(now)
         self._count_lost(self._segments.missing())
-        self._stop_keeping(now)
+        self._wait_for_space(now)
 
-    def _stop_keeping(self, now: int) -> None:
-        """Seal what a fault made worth it, give the rest of the room back, and wait for some."""
-        self._on_status(f"{self.path}: no space left on the device: nothing is kept until there is")
-        self._seal_window("the disk was full: it may end before the time asked for")
-        self._sealer.give_up(self._segments.let_go(now))
+    def _wait_for_space(self, now: int) -> None:
+        """Seal an open window, drop the segments, and wait for free space."""
+        self._on_status(
+            f"{self.path}: no space left on the device: recording pauses until there is"
+        )
+        self._seal_window("the disk was full: it may end too early")
+        self._sealer.remove_when_unused(self._segments.drop_all(now))
 
     def _resume(self, now: int) -> bool:
-        """Begin again, if the disk has room for it."""
+        """Begin a segment again if the disk has room for it."""
         if not self._segments.begin(now):
             return False
         self._room_since_ns = now
-        self._on_status(f"{self.path}: there is room again: recording")
+        self._on_status(f"{self.path}: space is available again: recording")
         return True
 
     def _count_lost(self, events: int) -> None:
@@ -205,13 +207,15 @@ class FlightWriter:
         return now >= min(self._pending.last_ns + _AFTER_NS, longest)
 
     def _seal_window(self, *notices: str) -> None:
-        """Hand all finished segments that reach into the window to the sealer."""
+        """Queue all finished segments that overlap the window."""
         if self._pending is None:
             return
         first = self._pending.first_ns
         since = first - int(self._plan.keep_s * 1e9)
         mine = [
-            each for each in self._segments.kept if each.end_ns is not None and each.end_ns > since
+            each
+            for each in self._segments.segments
+            if each.end_ns is not None and each.end_ns > since
         ]
         self._sealer.seal(
             Window(
@@ -228,7 +232,7 @@ class FlightWriter:
         if self._shortened_ns is not None and self._shortened_ns > first_ns - int(
             self._plan.keep_s * 1e9
         ):
-            said.append("there was no room for the whole time asked for (--max-size)")
+            said.append("the retained time is shorter than --keep, for want of space (--max-size)")
         if start_ns == self._room_since_ns:
             said.append("the disk was full before")
         if self.dropped:

@@ -1,4 +1,4 @@
-"""Put programs' line tables together from the pieces the probes send."""
+"""Line tables of programs, assembled from the pieces that the probes send."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ class LineTables:
         self._strings: dict[int, bytearray] = {}
 
     def add_lines(self, note: LinesNote) -> None:
-        """Take some rows of the program ``note.key``."""
+        """Add rows of the program ``note.key``."""
         self._rows[note.key].extend(note.rows)
 
     def add_strings(self, note: StringsNote) -> None:
-        """Take a piece of a string section; pieces that were lost stay zero."""
+        """Add a piece of a string section; lost pieces stay zero."""
         section = self._strings.setdefault(note.btf_id, bytearray(note.total))
         section[note.offset : note.offset + len(note.data)] = note.data
 
     def forget_strings(self, most: int) -> list[int]:
-        """Drop the oldest sections until ``most`` bytes are left; the BTF ids of those dropped."""
-        gone: list[int] = []
+        """Drop the oldest sections until ``most`` bytes are left; return their BTF ids."""
+        dropped: list[int] = []
         total = sum(map(len, self._strings.values()))
         for btf_id in list(self._strings):
             if total <= most:
                 break
             total -= len(self._strings.pop(btf_id))
-            gone.append(btf_id)
-        return gone
+            dropped.append(btf_id)
+        return dropped
 
     def take(self, key: int) -> list[LineRow]:
-        """The rows of the program ``key`` so far; they are given once."""
+        """Remove and return the rows of the program ``key``."""
         return self._rows.pop(key, [])
 
     def table(self, pieces: list[LineRow], btf_id: int) -> list[dict[str, Any]]:
-        """``pieces`` by ascending address with their texts, for the column ``lines``."""
+        """Return the column ``lines``: ``pieces`` by ascending address, with their texts."""
         strings = self._strings.get(btf_id, bytearray())
         rows: list[dict[str, Any]] = [
             {
@@ -51,11 +51,11 @@ class LineTables:
                 "file": _string(strings, file_off),
                 "line": line or None,
                 "col": col or None,
-                # the kernel's own report trims the indentation as well
+                # the kernel's own report trims the indentation too
                 "text": _string(strings, line_off, strip=True),
             }
             for address, file_off, line_off, line, col in pieces
-            if address  # instructions the JIT dropped have none
+            if address  # 0: the JIT dropped the instruction
         ]
         rows.sort(key=_address)
         return rows

@@ -1,12 +1,12 @@
-"""Stacks to the ids of the table ``stacks``, each stack written once."""
+"""Ids of stacks in the table ``stacks``; each stack is written once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from arenatrace.capture.ring.notes import SymbolNote, TraceNote
+from arenatrace.capture.ring.notes import PageStackNote, SymbolNote
 
-#: What the kernel calls the code from which it calls probes, and how deep below one it may lie.
+#: Symbol prefix of the kernel's trampolines, which call the probes, and the frames to search.
 _TRAMPOLINE = "bpf_trampoline_"
 _DEPTH = 3
 
@@ -14,58 +14,57 @@ Frames = tuple[int, ...]
 
 
 class StackTable:
-    """Ids by frames, and the stacks of page operations by the hash their events carry.
+    """Stack ids by frames, and stacks of page operations by the hash in their events.
 
-    ``rows`` are those not written yet; whoever writes them clears the list.
+    ``rows`` are not written yet; the writer clears the list.
     """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self._count = 0
         self._ids: dict[Frames, int] = {}
-        self._traces: dict[int, Frames] = {}
-        self._older_traces: dict[int, Frames] = {}
+        self._page_stacks: dict[int, Frames] = {}
+        self._older_page_stacks: dict[int, Frames] = {}
         self._trampolines: set[int] = set()
 
-    def symbol(self, note: SymbolNote) -> None:
-        """Learn where the probes are called from."""
+    def add_symbol(self, note: SymbolNote) -> None:
+        """Remember the addresses of trampolines."""
         if note.name is not None and note.name.startswith(_TRAMPOLINE):
             self._trampolines.add(note.addr)
 
-    def trace(self, note: TraceNote) -> None:
+    def add_page_stack(self, note: PageStackNote) -> None:
         """Take the stack of page operations; the symbols of its frames follow."""
-        self._traces[note.hash] = note.frames
+        self._page_stacks[note.hash] = note.frames
 
     @property
-    def has_traces(self) -> bool:
-        """Whether stacks of page operations were ever sent."""
-        return bool(self._traces or self._older_traces)
+    def has_page_stacks(self) -> bool:
+        """Return whether any stack of a page operation was sent."""
+        return bool(self._page_stacks or self._older_page_stacks)
 
-    def of_trace(self, trace_hash: int) -> int | None:
-        """Id of the stack with this hash; None if it was never sent."""
-        frames = self._traces.get(trace_hash)
+    def of_page_operation(self, stack_hash: int) -> int | None:
+        """Return the id of the stack with this hash; None if it was never sent."""
+        frames = self._page_stacks.get(stack_hash)
         if frames is None:
-            frames = self._older_traces.get(trace_hash)
+            frames = self._older_page_stacks.get(stack_hash)
         if frames is None:
             return None
         return self.id_of(self._without_probe(frames))
 
     def _without_probe(self, frames: Frames) -> Frames:
-        """The stack from what was probed on: on top are the probe itself and its trampoline."""
-        ours = [at for at, frame in enumerate(frames[:_DEPTH]) if frame in self._trampolines]
-        return frames[ours[0] + 1 :] if ours else frames
+        """Return the stack from the probed function on, without the probe and its trampoline."""
+        found = [at for at, frame in enumerate(frames[:_DEPTH]) if frame in self._trampolines]
+        return frames[found[0] + 1 :] if found else frames
 
     def of_fault(self, frames: Frames, ip: int) -> int:
-        """Id of the stack from the faulting instruction on.
+        """Return the id of the stack from the faulting instruction on.
 
-        What lies above it, the exception path and the probes' own trampolines, says nothing
-        about the fault and is left off. Where the instruction is not on the stack that was
-        walked, it is put on top of all of it.
+        The frames above it, the exception path and the probes' trampolines, are left out. If the
+        instruction is not on the stack, it is put on top.
         """
         return self.id_of(frames[frames.index(ip) :] if ip in frames else (ip, *frames))
 
     def id_of(self, frames: Frames) -> int:
-        """Id of exactly these frames, with a row for them if they are new."""
+        """Return the id of exactly these frames; new frames get a row."""
         known = self._ids.get(frames)
         if known is None:
             # ids start at 1: 0 means "no stack" to the probes
@@ -74,10 +73,10 @@ class StackTable:
             self.rows.append({"stack": known, "frames": list(frames)})
         return known
 
-    def begin_files(self) -> None:
-        """New files begin: what is referred to from here on is written again, under a new id.
+    def start_files(self) -> None:
+        """Start new files: stacks are written again, under new ids.
 
-        Events that were sent before the probes heard of it still find their stacks.
+        Events sent before the probes noticed still find their stacks.
         """
         self._ids.clear()
-        self._older_traces, self._traces = self._traces, {}
+        self._older_page_stacks, self._page_stacks = self._page_stacks, {}

@@ -1,7 +1,7 @@
-"""The kernel's BTF: which functions and structure members this kernel has, and where.
+"""The kernel's BTF: its functions and structure members.
 
-Follows Documentation/bpf/btf.rst. Only what feature detection needs is decoded: one pass
-finds where each type begins, names are looked up on demand.
+Follows Documentation/bpf/btf.rst. Only what feature detection needs is decoded: one pass finds the
+start of each type, names are looked up on demand.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from arenatrace.errors import UnsupportedError
 
-#: Where a kernel with CONFIG_DEBUG_INFO_BTF shows its own types.
+#: BTF of the running kernel (CONFIG_DEBUG_INFO_BTF).
 VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
 _HEADER_BYTES = 24
-#: Anonymous members inside one another; deeper than this they go round in circles.
+#: Nesting of anonymous members, at most: deeper BTF is cyclic.
 _MAX_DEPTH = 64
 
 _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 2, 3, 4, 5, 6
@@ -27,7 +27,7 @@ _TYPE_TAG = 18
 _VOID = 0
 _TRANSPARENT = frozenset({_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG})
 
-#: 32-bit words that follow a type's three, by kind: (fixed, per vlen).
+#: Words after a type's three header words, by kind: (fixed, per vlen).
 _EXTRA_WORDS: dict[int, tuple[int, int]] = {
     1: (1, 0),  # INT
     _ARRAY: (3, 0),
@@ -44,7 +44,7 @@ _EXTRA_WORDS: dict[int, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the kernel: its parameter names in order."""
+    """A kernel function: its parameter names in order."""
 
     name: str
     params: tuple[str, ...]
@@ -77,7 +77,7 @@ class Btf:
 
     @classmethod
     def of_running_kernel(cls, path: Path = VMLINUX_BTF) -> Btf:
-        """Read the running kernel's own BTF.
+        """Read the running kernel's BTF.
 
         Raises:
             UnsupportedError: the kernel has none, or it cannot be read.
@@ -95,7 +95,7 @@ class Btf:
         return cls(data)
 
     def _index(self) -> list[int]:
-        """Word offset of every type; type ids start at 1."""
+        """Find the word offset of every type; type ids start at 1."""
         words, end = self._words, len(self._words)
         starts = [0]
         at = 0
@@ -120,7 +120,7 @@ class Btf:
         return self._strings[offset:end].decode("utf-8", "replace")
 
     def _name_offsets(self, name: str) -> set[int]:
-        """Every string offset that reads as ``name`` (tails of longer strings too)."""
+        """Return every string offset that reads as ``name``, tails of longer strings included."""
         wanted = name.encode() + b"\0"
         found: set[int] = set()
         at = self._strings.find(wanted)
@@ -139,13 +139,13 @@ class Btf:
         return table
 
     def _start(self, type_id: int) -> int:
-        """Where a type other than void begins."""
+        """Return the start of a type other than void."""
         if not 0 < type_id < len(self._starts):
             raise _unreadable(f"it refers to a type {type_id} that it does not have")
         return self._starts[type_id]
 
     def _kind(self, type_id: int) -> int:
-        # id 0 is void, which is written down nowhere
+        # id 0 is void and has no entry
         return self._words[self._start(type_id) + 1] >> 24 & 0x1F if type_id else _VOID
 
     def _find(self, name: str, kinds: frozenset[int]) -> list[int]:
@@ -157,7 +157,7 @@ class Btf:
         ]
 
     def function(self, name: str) -> Function | None:
-        """The function ``name``, or None if this kernel has none."""
+        """Return the function ``name``; None if this kernel has none."""
         for type_id in self._find(name, frozenset({_FUNC})):
             proto = self._words[self._start(type_id) + 2]
             if self._kind(proto) != _FUNC_PROTO:
@@ -169,22 +169,22 @@ class Btf:
         return None
 
     def function_id(self, name: str) -> int | None:
-        """The type id of a function, or None if this kernel has none."""
+        """Return the type id of a function; None if this kernel has none."""
         return next(iter(self._find(name, frozenset({_FUNC}))), None)
 
     def struct_id(self, name: str) -> int | None:
-        """The type id of a structure, or None if this kernel has none."""
+        """Return the type id of a structure; None if this kernel has none."""
         return next(iter(self._find(name, frozenset({_STRUCT}))), None)
 
     def has_struct(self, name: str) -> bool:
-        """Whether a structure of this name is defined (not only declared)."""
+        """Return whether a structure of this name is defined, not only declared."""
         return bool(self._find(name, frozenset({_STRUCT, _UNION})))
 
     def offset_of(self, struct_name: str, *path: str) -> int | None:
-        """Byte offset of a member, or None if the kernel has no such member.
+        """Return the byte offset of a member; None if this kernel has no such member.
 
-        ``path`` walks through embedded structures: ``offset_of("bpf_prog_aux", "ksym",
-        "start")``. Members of anonymous structures and unions are found by their own name.
+        ``path`` walks through embedded structures: ``offset_of("bpf_prog_aux", "ksym", "start")``.
+        Members of anonymous structures and unions are found by their own name.
         """
         for type_id in self._find(struct_name, frozenset({_STRUCT, _UNION})):
             offset = self._walk(type_id, path)
@@ -212,7 +212,7 @@ class Btf:
         raise _unreadable("a type is an alias of itself")
 
     def _member(self, type_id: int, name: str, depth: int = 0) -> tuple[int, int] | None:
-        """Bit offset and type of a member, anonymous members searched too."""
+        """Return bit offset and type of a member; anonymous members are searched too."""
         if self._kind(type_id) not in (_STRUCT, _UNION):
             return None
         if depth > _MAX_DEPTH:
@@ -234,7 +234,7 @@ class Btf:
         return None
 
     def enumerators(self, enum_name: str) -> dict[int, str]:
-        """Value to name of an enumeration, empty if the kernel has none of this name."""
+        """Return value to name of an enumeration; empty if this kernel has none of this name."""
         for type_id in self._find(enum_name, frozenset({_ENUM})):
             at = self._start(type_id)
             count = self._words[at + 1] & 0xFFFF

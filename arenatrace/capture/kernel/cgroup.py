@@ -1,4 +1,4 @@
-"""Cgroups of version 2 by path or id: what the probes can ask a task for."""
+"""Cgroups of version 2 by path or id, as the probes can test them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOUNTINFO = Path("/proc/self/mountinfo")
 class Cgroup:
     """A cgroup: ``path`` below the hierarchy's root, ``level`` its depth (the root has 0).
 
-    ``id`` is what bpf_get_current_ancestor_cgroup_id() gives: the directory's inode number.
+    ``id`` is the value of bpf_get_current_ancestor_cgroup_id(): the directory's inode number.
     """
 
     path: str
@@ -24,21 +24,21 @@ class Cgroup:
 
 
 def find_cgroup(word: str, mountinfo: Path = _MOUNTINFO) -> Cgroup:
-    """The cgroup that ``word`` means: a directory, a path below the root, or an id.
+    """Return the cgroup named by ``word``: a directory, a path below the root, or an id.
 
-    UsageError if there is none, or no hierarchy of version 2 that shows its real root.
+    Raises UsageError if there is none, or no version 2 hierarchy that shows its real root.
     """
     root = _mount_point(mountinfo.read_text())
     if root is None:
         raise UsageError(
-            "--cgroup: the root of the cgroup v2 hierarchy is not to be seen here",
+            "--cgroup: the root of the cgroup v2 hierarchy is not visible here",
             "mount it (mount -t cgroup2 none /sys/fs/cgroup), outside of a cgroup namespace",
         )
     directory = _by_id(root, int(word)) if word.isdecimal() else _by_path(root, word)
     if directory is None:
         below = sorted(each.name for each in root.iterdir() if each.is_dir())
         raise UsageError(
-            f"--cgroup {word}: there is no such cgroup",
+            f"--cgroup {word}: no such cgroup",
             f"below {root} there are: {', '.join(below[:20]) or 'none'}"
             + (", …" if len(below) > 20 else ""),
         )
@@ -72,5 +72,5 @@ def _by_id(root: Path, number: int) -> Path | None:
             if Path(place).stat().st_ino == number:
                 return Path(place)
         except OSError:
-            continue  # gone since it was listed
+            continue  # removed since it was listed
     return None

@@ -1,10 +1,10 @@
-"""Which functions of the kernel a probe can be attached to."""
+"""Kernel functions that a probe can be attached to."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: tracefs, where it is mounted by itself or below debugfs.
+#: tracefs, mounted by itself or below debugfs.
 _PLACES = (
     Path("/sys/kernel/tracing/available_filter_functions"),
     Path("/sys/kernel/debug/tracing/available_filter_functions"),
@@ -12,10 +12,9 @@ _PLACES = (
 
 
 def traceable(names: frozenset[str], places: tuple[Path, ...] = _PLACES) -> frozenset[str] | None:
-    """Those of ``names`` that ftrace lists; None if its list cannot be read.
+    """Return those of ``names`` that ftrace lists; None if its list cannot be read.
 
-    A function that is in BTF but not listed was built without an entry hook, or the compiler
-    put it into its callers: attaching to it fails.
+    A function in BTF that ftrace does not list has no entry hook or was inlined: attaching fails.
     """
     for place in places:
         try:

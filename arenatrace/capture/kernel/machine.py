@@ -1,4 +1,4 @@
-"""What a trace's meta.json says of the machine it was recorded on."""
+"""LiveObjects about the machine for a trace's meta.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str | None:
-    """The kernel's id of this boot, None where /proc does not show it."""
+    """Return the kernel's boot id; None if /proc does not show it."""
     try:
         return _BOOT_ID.read_text().strip() or None
     except OSError:
@@ -20,10 +20,10 @@ def boot_id() -> str | None:
 
 
 def wall_offset_ns() -> int:
-    """Nanoseconds to add to CLOCK_MONOTONIC to get UNIX time.
+    """Return the ns to add to CLOCK_MONOTONIC to get UNIX time.
 
-    The wall clock is read between two readings of the monotonic one, so the error is half
-    of what a clock reading takes.
+    The wall clock is read between two readings of the monotonic clock, so the error is half the
+    time of one reading.
     """
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     wall = time.time_ns()
@@ -32,28 +32,28 @@ def wall_offset_ns() -> int:
 
 
 def release() -> str:
-    """The running kernel's release, as uname -r prints it."""
+    """Return the running kernel's release, as uname -r prints it."""
     return platform.release()
 
 
 def name() -> str | None:
-    """The machine's host name."""
+    """Return the host name."""
     return os.uname().nodename or None
 
 
 def arch() -> str:
-    """The machine's architecture, as uname -m prints it."""
+    """Return the architecture, as uname -m prints it."""
     return platform.machine()
 
 
 def nr_node_ids() -> int | None:
-    """How many NUMA nodes the machine can have, as the kernel's nr_node_ids; None if not told."""
+    """Return the kernel's nr_node_ids, the number of possible NUMA nodes; None if unknown."""
     possible = _nodes("possible")
     return None if possible is None else max(possible, default=0) + 1
 
 
 def online_nodes() -> tuple[int, ...] | None:
-    """NUMA nodes that are online, None if not told."""
+    """Return the online NUMA nodes; None if unknown."""
     return _nodes("online")
 
 
@@ -61,7 +61,7 @@ def _nodes(which: str) -> tuple[int, ...] | None:
     try:
         text = (_NODES / which).read_text()
     except FileNotFoundError:
-        # a kernel without CONFIG_NUMA has node 0 and nothing to show of it
+        # a kernel without CONFIG_NUMA has node 0 and does not list it
         return None if _NODES.exists() else (0,)
     except OSError:
         return None
@@ -69,7 +69,7 @@ def _nodes(which: str) -> tuple[int, ...] | None:
 
 
 def node_list(text: str) -> tuple[int, ...] | None:
-    """The numbers in a list as the kernel prints them, "0-1,4"; None if it is none."""
+    """Return the numbers of a list as the kernel prints it, "0-1,4"; None if it is not a list."""
     found: list[int] = []
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")

@@ -1,4 +1,4 @@
-"""Whether this process may trace, said before anything is compiled."""
+"""Privileges for tracing, checked before anything is compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 
 def missing_capabilities(status: str) -> list[str]:
-    """Names of the capabilities that ``status`` (/proc/self/status) lacks for tracing.
+    """Return the capabilities for tracing that ``status`` (/proc/self/status) lacks.
 
     CAP_SYS_ADMIN alone suffices; otherwise CAP_BPF and CAP_PERFMON are needed together.
     """
@@ -30,13 +30,13 @@ def missing_capabilities(status: str) -> list[str]:
 
 
 def lockdown_mode(text: str) -> str:
-    """The bracketed word of /sys/kernel/security/lockdown."""
+    """Return the word in brackets of /sys/kernel/security/lockdown."""
     start, end = text.find("["), text.find("]")
     return text[start + 1 : end] if 0 <= start < end else "none"
 
 
 def lockdown() -> str | None:
-    """The mode of the lockdown LSM, None without it or where securityfs is not mounted."""
+    """Return the mode of the lockdown LSM; None without it or without securityfs."""
     try:
         return lockdown_mode(_LOCKDOWN.read_text())
     except OSError:

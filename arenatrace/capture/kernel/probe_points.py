@@ -1,4 +1,4 @@
-"""The probe points: what each gives, and what a recording lacks without it."""
+"""Probe points: what each provides, and what a recording lacks without it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from arenatrace.schema import Level
 
 @dataclass(frozen=True)
 class Point:
-    """One kernel function the probes hook (or one BPF iterator they run).
+    """A kernel function that the probes hook, or a BPF iterator that they run.
 
-    ``params`` are the parameter names the probe was written for: a function of the same
-    name with others is another function, and is left alone.
+    ``params`` are the parameter names that the probe expects: a function of the same name with
+    other parameters is not probed.
     """
 
     function: str
     params: tuple[str, ...]
     gives: str
-    #: Without this point there is nothing to record.
+    #: A recording is impossible without it.
     essential: bool = False
-    #: Fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
+    #: It fires for every allocation or free: attached from level ``pages`` on, not at ``faults``.
     per_page_operation: bool = False
-    #: Machine, as uname -m has it, that has such a function; empty: all of them.
+    #: Machine, as uname -m prints it, that has this function; empty: all.
     arch: str = ""
-    #: Another point that gives the same and more: with it, this one is left alone.
+    #: Another point that provides the same and more; if that exists, this one is not used.
     instead_of: str = ""
 
     @property
     def is_iterator(self) -> bool:
-        """A BPF iterator, which is run, not attached."""
+        """Return whether this is a BPF iterator, which is run instead of attached."""
         return self.function.startswith("bpf_iter_")
 
     @property
@@ -53,7 +53,7 @@ POINTS: tuple[Point, ...] = (
     Point(
         "page_fault_oops",
         ("regs", "error_code", "address"),
-        "the error code of kernel-side faults, and oopses that no handler was asked about",
+        "the error code of kernel-side faults, and oopses that bypass the arena handler",
         arch="x86_64",
     ),
     Point(
@@ -65,7 +65,7 @@ POINTS: tuple[Point, ...] = (
     Point(
         "apply_range_set_scratch_cb",
         ("pte", "addr", "data"),
-        "telling a scratch install from a page that was mapped meanwhile",
+        "scratch installs, as opposed to pages already mapped",
     ),
     Point(
         "bpf_prog_report_arena_violation",
@@ -104,14 +104,14 @@ POINTS: tuple[Point, ...] = (
     Point(
         "bpf_arena_alloc_pages",
         ("p__map", "addr__ign", "page_cnt", "node_id", "flags"),
-        "page allocations, where arena_alloc_pages cannot be probed",
+        "page allocations, if arena_alloc_pages cannot be probed",
         per_page_operation=True,
         instead_of="arena_alloc_pages",
     ),
     Point(
         "bpf_arena_free_pages",
         ("p__map", "ptr__ign", "page_cnt"),
-        "page frees, where arena_free_pages cannot be probed",
+        "page frees, if arena_free_pages cannot be probed",
         per_page_operation=True,
         instead_of="arena_free_pages",
     ),
@@ -124,26 +124,24 @@ POINTS: tuple[Point, ...] = (
     Point(
         "arena_free_worker",
         ("work",),
-        "when deferred frees take effect",
+        "times at which deferred frees take effect",
         per_page_operation=True,
     ),
     Point(
         "scx_arena_alloc",
         ("sch", "size"),
-        "memory in an arena that sched_ext takes for itself",
+        "arena memory that sched_ext allocates",
     ),
-    Point(
-        "scx_arena_free", ("sch", "kern_va", "size"), "memory in an arena that sched_ext gives back"
-    ),
-    Point("arena_vm_fault", ("vmf",), "faults of user space in an arena"),
+    Point("scx_arena_free", ("sch", "kern_va", "size"), "arena memory that sched_ext frees"),
+    Point("arena_vm_fault", ("vmf",), "user-space page faults in arenas"),
     Point("arena_map_alloc", ("attr",), "arenas created while recording"),
-    Point("arena_map_mmap", ("map", "vma"), "the user range of arenas mapped while recording"),
-    Point("arena_map_free", ("map",), "the end of arenas"),
-    Point("bpf_prog_kallsyms_add", ("fp",), "programs loaded while recording, with their lines"),
-    Point("bpf_prog_kallsyms_del_all", ("fp",), "the end of programs"),
-    Point("free_module", ("mod",), "symbols that stay right when modules come and go"),
-    Point("bpf_iter_bpf_map", ("meta", "map"), "arenas that were there before the recording"),
-    Point("bpf_iter_bpf_prog", ("meta", "prog"), "programs that were there before the recording"),
+    Point("arena_map_mmap", ("map", "vma"), "user ranges of arenas mapped while recording"),
+    Point("arena_map_free", ("map",), "destruction of arenas"),
+    Point("bpf_prog_kallsyms_add", ("fp",), "programs loaded while recording, with line tables"),
+    Point("bpf_prog_kallsyms_del_all", ("fp",), "unloading of programs"),
+    Point("free_module", ("mod",), "module unloads, to keep symbols correct"),
+    Point("bpf_iter_bpf_map", ("meta", "map"), "arenas created before the recording"),
+    Point("bpf_iter_bpf_prog", ("meta", "prog"), "programs loaded before the recording"),
 )
 
 
@@ -157,11 +155,10 @@ class PointState:
 
 
 def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[PointState]:
-    """Find out which points this kernel has.
+    """Return the state of every point in this kernel.
 
-    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` is
-    what ``struct_offsets.offsets`` found: a probe whose optional members are missing is not
-    present.
+    Points of machines other than ``arch``, by default this one, are left out. ``offsets`` comes
+    from ``struct_offsets.offsets``: a probe whose optional members are missing is not present.
     """
     needs = {
         function: "AT_OFF_" + "__".join((struct_name, *path))
@@ -174,37 +171,39 @@ def survey(btf: Btf, offsets: dict[str, int], arch: str | None = None) -> list[P
             continue
         function = btf.function(point.function)
         if any(state.present and state.point.function == point.instead_of for state in states):
-            # not missing: what it would give comes from the other one
+            # not missing: the other point provides it
             continue
         if function is None:
             states.append(PointState(point, False, "this kernel has no such function"))
         elif function.params != point.params:
             found = ", ".join(function.params) or "none"
-            states.append(PointState(point, False, f"its parameters are others here: {found}"))
+            states.append(PointState(point, False, f"other parameters in this kernel: {found}"))
         elif needs.get(point.function, "") not in ("", *offsets):
-            states.append(PointState(point, False, "a structure member it reads is missing here"))
+            states.append(
+                PointState(point, False, "a struct member that it reads is missing in this kernel")
+            )
         else:
             states.append(PointState(point, True))
     return states
 
 
 def require_essential(states: list[PointState]) -> None:
-    """Raise UnsupportedError if a point is missing that a recording is mostly made for."""
+    """Raise UnsupportedError if an essential point is missing."""
     for state in states:
         if state.point.essential and not state.present:
             raise UnsupportedError(
                 f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
-                "Linux 7.2 and later have it; record --without-recovery records what there is",
+                "Linux 7.2 and later recover; record --without-recovery records without it",
             )
 
 
 def level_macros(level: str) -> tuple[str, ...]:
-    """What ``level`` compiles into the probes."""
+    """Return the macros of ``level``."""
     return ("AT_STACKS",) if level == Level.STACKS else ()
 
 
 def at_level(states: list[PointState], level: str) -> list[PointState]:
-    """``states`` of the points that ``level``, a ``schema.Level``, wants."""
+    """Return the ``states`` of the points that ``level``, a ``schema.Level``, uses."""
     return [
         state for state in states if level != Level.FAULTS or not state.point.per_page_operation
     ]

@@ -1,7 +1,6 @@
-"""Which generation of arena semantics the running kernel has, told by its own types.
+"""The profile of arena behaviour of the running kernel, detected from its types.
 
-Nothing is compared with a version: each generation has a structure member or function that
-the others lack.
+No version is compared: each profile has a structure member or function that the others lack.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from arenatrace.capture.kernel.btf import Btf
 from arenatrace.schema import ProfileName
 
-#: Evidence by name: a function, or a structure and its member.
+#: Feature to its evidence: a function, or a structure and its member.
 _HANDLER = "bpf_arena_handle_page_fault"
 _EVIDENCE: dict[str, tuple[str, ...]] = {
     _HANDLER: (_HANDLER,),
@@ -17,8 +16,8 @@ _EVIDENCE: dict[str, tuple[str, ...]] = {
     # the page that every empty entry points at under BPF_F_ARENA_MAP_ALWAYS
     "bpf_arena.garbage_page": ("bpf_arena", "garbage_page"),
     "bpf_arena.scratch_page": ("bpf_arena", "scratch_page"),
-    # an allocation's callback sees nothing but this structure: only with the page or the
-    # arena in it can it know a scratch page when it meets one, and replace it
+    # an allocation's callback gets this structure only: with the page or the arena in it, it can
+    # recognise and replace a scratch page
     "apply_range_data.pages": ("apply_range_data", "pages"),
     "apply_range_data.scratch_page": ("apply_range_data", "scratch_page"),
     "apply_range_data.arena": ("apply_range_data", "arena"),
@@ -26,7 +25,7 @@ _EVIDENCE: dict[str, tuple[str, ...]] = {
 
 
 def features(btf: Btf) -> dict[str, bool]:
-    """What tells the generations apart, and whether this kernel has it."""
+    """Return which profile features this kernel has."""
     return {
         name: btf.function(path[0]) is not None
         if len(path) == 1
@@ -36,7 +35,7 @@ def features(btf: Btf) -> dict[str, bool]:
 
 
 def detect(found: dict[str, bool]) -> str | None:
-    """The replay profile that ``features`` prove; None without an arena or without proof."""
+    """Return the profile that ``features`` prove; None without an arena or without proof."""
     if not found["bpf_arena.map"]:
         return None
     if found["bpf_arena.garbage_page"]:

@@ -1,10 +1,9 @@
-"""Who may be reading the streams in which the kernel reports arena faults.
+"""Processes that may read the streams in which the kernel reports arena faults.
 
-Reading a program's stream consumes it: of two readers each gets a part. The recorder reads
-none, but a report that another reader took is missing wherever the streams are looked at. The
-kernel does not tell who reads: what is seen here is who holds programs open, and what runs as
-``bpftool prog tracelog``. Whoever opens a program by its id only to read, once in a while, is
-not seen between two reads.
+Reading a program's stream consumes it: each of two readers gets a part. The recorder reads none,
+but a report read by one process is missing for the others. The kernel does not say who reads. This
+module finds processes that have programs open, and ``bpftool prog tracelog``. A process that opens
+a program by id only for a read is not seen between reads.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class StreamReader:
-    """A process that holds BPF programs open; ``tracelog``: it is there to read a stream."""
+    """A process that has BPF programs open; ``tracelog``: it is a stream reader."""
 
     pid: int
     comm: str
@@ -26,7 +25,7 @@ class StreamReader:
 
 
 def stream_readers(proc: Path = _PROC) -> list[StreamReader]:
-    """Processes that read a stream or could, as far as this user may look; not our own."""
+    """Return processes that read a stream or could, as far as this user may see; not our own."""
     found = []
     for entry in proc.iterdir():
         if not entry.name.isdecimal() or entry.resolve() == (proc / "self").resolve():
@@ -45,9 +44,9 @@ def _programs(fdinfo: Path) -> tuple[int, ...]:
     try:
         entries = list(fdinfo.iterdir())
     except OSError:
-        return ()  # gone, or somebody else's
+        return ()  # gone, or of another user
     for entry in entries:
-        # links to a program have a prog_id too: they cannot be read from
+        # links have a prog_id too, but cannot be read from
         lines = dict(
             line.split(":\t", 1) for line in _read(entry).splitlines() if line.count(":\t") == 1
         )

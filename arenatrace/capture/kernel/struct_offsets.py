@@ -1,8 +1,8 @@
-"""Kernel structure members the probes read, and their offsets in the running kernel.
+"""Kernel structure members that the probes read, and their offsets in the running kernel.
 
-BCC does not relocate field accesses. The probes therefore declare no kernel structure at
-all; they are compiled with the offsets found here, and a kernel that lacks a member is
-refused by name before anything is compiled or attached.
+BCC does not relocate field accesses. The probes declare no kernel structure; they are compiled with
+the offsets found here. A kernel that lacks a required member is refused by name before anything is
+compiled.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from arenatrace.capture.kernel.btf import Btf
 from arenatrace.errors import UnsupportedError
 
-#: (structure, path of members). The C name is AT_OFF_<structure>__<member>[__<member>].
+#: (structure, path of members). The C macro is AT_OFF_<structure>__<member>[__<member>].
 MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bpf_arena", ("user_vm_start",)),
     ("bpf_arena", ("user_vm_end",)),
@@ -56,7 +56,7 @@ MEMBERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("vm_struct", ("addr",)),
 )
 
-#: Members that may be missing: their value is used by probes that are then left out.
+#: Optional members: probes that use a missing one are left out.
 OPTIONAL: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
     ("bpf_arena", ("free_work",)): ("arena_free_worker",),
     ("bpf_prog_aux", ("main_prog_aux",)): ("bpf_prog_ksym_find",),
@@ -67,11 +67,10 @@ OPTIONAL: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {
 
 
 def offsets(btf: Btf) -> dict[str, int]:
-    """C macro name to byte offset for every member that this kernel has.
+    """Return macro name to byte offset for every member that this kernel has.
 
     Raises:
-        UnsupportedError: a member that the probes cannot do without is missing; the
-            message names all of them.
+        UnsupportedError: a required member is missing; the message names all of them.
     """
     found: dict[str, int] = {}
     missing: list[str] = []
@@ -81,7 +80,7 @@ def offsets(btf: Btf) -> dict[str, int]:
             found["AT_OFF_" + "__".join((struct_name, *path))] = offset
         elif (struct_name, path) not in OPTIONAL:
             missing.append(f"{struct_name}.{'.'.join(path)}")
-    # the arena pointer doubles as the map pointer all over the probes
+    # the probes use the arena pointer as the map pointer
     if btf.offset_of("bpf_arena", "map") not in (0, None):
         missing.append("bpf_arena.map at offset 0")
     # the probes declare the iterators' contexts as two pointers
@@ -90,7 +89,7 @@ def offsets(btf: Btf) -> dict[str, int]:
             missing.append(f"{context}.{member} at offset 8")
     if missing:
         raise UnsupportedError(
-            f"this kernel's structures are not what the probes expect: no {', '.join(missing)}",
+            f"this kernel's structures differ from what the probes expect: no {', '.join(missing)}",
             "the kernel has no BPF arena, or a newer arenatrace is needed for it",
         )
     return found

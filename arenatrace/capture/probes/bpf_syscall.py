@@ -1,6 +1,6 @@
-"""The few bpf(2) commands BCC's Python side does not offer.
+"""bpf(2) commands that BCC's Python API lacks.
 
-Numbers and structures follow include/uapi/linux/bpf.h, which only ever grows.
+Numbers and structures follow include/uapi/linux/bpf.h, which only grows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PROG_INFO_BYTES = 216
 
 @dataclass(frozen=True)
 class ProgInfo:
-    """What struct bpf_prog_info says of a loaded program."""
+    """Members of struct bpf_prog_info."""
 
     id: int
     recursion_misses: int
@@ -65,20 +65,20 @@ def _syscall_number() -> int:
 
 
 def freeze_map(fd: int) -> None:
-    """Make a map read-only for user space, for good (BPF_MAP_FREEZE); OSError if refused."""
+    """Make a map permanently read-only for user space (BPF_MAP_FREEZE). Raises OSError."""
     _bpf(_MAP_FREEZE, struct.pack("<I", fd))
 
 
 def run_iterator(prog_fd: int) -> None:
-    """Run a BPF iterator program once over all its objects; OSError if the kernel refuses.
+    """Run a BPF iterator program once over all its objects. Raises OSError.
 
-    The programs here write nothing to the iterator's file: what they find goes to a ring.
+    The programs here write to a ring, not to the iterator's file.
     """
     link_fd = _bpf(_LINK_CREATE, struct.pack("<IIII", prog_fd, 0, _BPF_TRACE_ITER, 0))
     try:
         iter_fd = _bpf(_ITER_CREATE, struct.pack("<II", link_fd, 0))
         try:
-            # An empty read ends the walk; a kernel may pause it (EAGAIN) on long lists.
+            # an empty read is the end; the kernel may pause (EAGAIN) on long lists
             while True:
                 try:
                     if not os.read(iter_fd, 4096):
@@ -92,7 +92,7 @@ def run_iterator(prog_fd: int) -> None:
 
 
 def prog_info(fd: int) -> ProgInfo:
-    """Id and recursion misses of a loaded program (BPF_OBJ_GET_INFO_BY_FD)."""
+    """Return id and recursion misses of a loaded program (BPF_OBJ_GET_INFO_BY_FD)."""
     info = ctypes.create_string_buffer(_PROG_INFO_BYTES)
     _bpf(
         _OBJ_GET_INFO_BY_FD,
@@ -103,11 +103,14 @@ def prog_info(fd: int) -> ProgInfo:
     return ProgInfo(prog_id, misses)
 
 
-def look_up_batch(map_fd: int, entries: int, keys: int, values: int) -> None:
-    """Read all ``entries`` of an array into memory (BPF_MAP_LOOKUP_BATCH); OSError.
+def lookup_batch(map_fd: int, entries: int, keys: int, values: int) -> None:
+    """Read all entries of an array map into memory (BPF_MAP_LOOKUP_BATCH). Raises OSError.
 
-    ``keys`` and ``values`` are addresses with room for 4 bytes and for one value, or one for
-    each possible CPU, an entry.
+    Args:
+        map_fd: file descriptor of the map.
+        entries: number of entries.
+        keys: address of 4 bytes per entry.
+        values: address of one value per entry, or one per entry and possible CPU.
     """
     position = ctypes.c_uint32()
     out = ctypes.addressof(position)

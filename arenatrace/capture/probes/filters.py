@@ -1,8 +1,7 @@
-"""What a recording is narrowed down to: arenas, programs, cgroups.
+"""Filters of a recording: arenas, programs, cgroups.
 
-User space only says what is wanted; the probes decide, so that nothing else costs more than a
-lookup. Arenas and programs are known to the probes by pointer: they find out for each one that
-they enumerate, and for each that is made later, whether its id or name is asked for.
+The probes filter in the kernel, so an event that is filtered out costs one lookup. They know arenas
+and programs by pointer, and compare id and name of each object when it is enumerated or created.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from arenatrace.capture.kernel.cgroup import Cgroup
 from arenatrace.capture.ring.notes import ArenaNote, ProgNote
 from arenatrace.errors import UsageError
 
-#: Bytes of a name the kernel keeps of a map or program (BPF_OBJ_NAME_LEN without the zero).
+#: Bytes of the name of a map or program in the kernel (BPF_OBJ_NAME_LEN without the zero).
 NAME_BYTES = 15
-#: How many of what there is are listed when something is not there.
+#: Existing objects that an error lists at most.
 MAX_LISTED = 20
-#: Of each kind of filter; the probes' maps have room for them.
+#: Filters of one kind, at most: the size of the probes' maps.
 MAX_FILTERS = 64
 
 _TAG = re.compile(r"[0-9a-f]{16}")
@@ -27,10 +26,10 @@ _TAG = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Filters:
-    """Arenas by id or name, programs by id, name or tag, and cgroups; empty: all.
+    """Arenas by id or name, programs by id, name or tag, and cgroups. Empty: record everything.
 
-    Different kinds narrow each other down, several of one kind add up. ``later``: a name that
-    nothing has yet is no mistake.
+    An event passes if it matches one filter of each given kind. With ``later``, a name that no
+    object has yet is accepted. Raises UsageError for too many filters and impossible names.
     """
 
     arenas: tuple[str, ...] = ()
@@ -59,7 +58,7 @@ class Filters:
         return bool(self.arenas or self.programs or self.cgroups)
 
     def macros(self) -> tuple[str, ...]:
-        """What compiles them into the probes."""
+        """Return the macros that compile the filters into the probes."""
         found: list[str] = []
         if self.arenas:
             found.append("AT_FILTER_ARENA")
@@ -74,7 +73,7 @@ class Filters:
         return tuple(found)
 
     def as_meta(self) -> dict[str, tuple[str, ...]]:
-        """The filters as ``meta.json`` keeps them."""
+        """Return the filters as they stand in ``meta.json``."""
         found = {
             "arena": self.arenas,
             "program": self.programs,
@@ -83,7 +82,7 @@ class Filters:
         return {kind: words for kind, words in found.items() if words}
 
     def check(self, notes: Sequence[ArenaNote | ProgNote]) -> None:
-        """Raise UsageError, with a list of what there is, for what none of ``notes`` is about."""
+        """Raise UsageError, with a list of existing objects, for a filter that matches none."""
         arenas = [note for note in notes if isinstance(note, ArenaNote)]
         programs = [note for note in notes if isinstance(note, ProgNote)]
         self._check("--arena", "arena", self.arenas, [(each.id, each.name, "") for each in arenas])
@@ -95,21 +94,21 @@ class Filters:
         )
 
     def _check(
-        self, option: str, what: str, words: tuple[str, ...], there: list[tuple[int, str, str]]
+        self, option: str, what: str, words: tuple[str, ...], existing: list[tuple[int, str, str]]
     ) -> None:
         for word in words:
             wanted_id = as_id(word)
             if wanted_id is not None:
-                found = any(number == wanted_id for number, _, _ in there)
+                found = any(number == wanted_id for number, _, _ in existing)
             else:
-                name = kept_name(word)
+                name = kernel_name(word)
                 found = self.later or any(
-                    name == kept_name(known) or word == tag for _, known, tag in there
+                    name == kernel_name(known) or word == tag for _, known, tag in existing
                 )
             if not found:
                 later = "" if wanted_id is not None else "; --later waits for one of that name"
                 raise UsageError(
-                    f"{option} {word}: there is no such {what}", _listing(what, there) + later
+                    f"{option} {word}: no such {what}", _listing(what, existing) + later
                 )
 
 
@@ -118,7 +117,7 @@ NO_FILTERS = Filters()
 
 
 def as_id(word: str) -> int | None:
-    """The id that ``word`` is, None if it is a name or tag. Ids are 32 bits and not 0."""
+    """Return ``word`` as an id, 1 to 2**32 - 1; None if it is a name or tag."""
     if not word.isascii() or not word.isdecimal() or len(word) > 10:
         return None
     number = int(word)
@@ -126,19 +125,19 @@ def as_id(word: str) -> int | None:
 
 
 def as_tag(word: str) -> int | None:
-    """The program tag that ``word`` is, as the probes read its 8 bytes; None if it is none."""
+    """Return ``word`` as a program tag, its 8 bytes read as the probes do; None if it is none."""
     return int.from_bytes(bytes.fromhex(word), "little") if _TAG.fullmatch(word) else None
 
 
-def kept_name(word: str) -> bytes:
-    """What the kernel keeps of a name that long."""
+def kernel_name(word: str) -> bytes:
+    """Return a name as the kernel truncates it."""
     return word.encode("utf-8", "surrogateescape")[:NAME_BYTES]
 
 
-def _listing(what: str, there: list[tuple[int, str, str]]) -> str:
-    if not there:
-        return f"there is no {what} at all now"
-    shown = [f"{name or '(no name)'} (id {number})" for number, name, _ in there[:MAX_LISTED]]
-    rest = len(there) - len(shown)
+def _listing(what: str, existing: list[tuple[int, str, str]]) -> str:
+    if not existing:
+        return f"no {what} exists now"
+    shown = [f"{name or '(no name)'} (id {number})" for number, name, _ in existing[:MAX_LISTED]]
+    rest = len(existing) - len(shown)
     more = f" and {rest} more" if rest else ""
-    return f"there are: {', '.join(shown)}{more}"
+    return f"existing: {', '.join(shown)}{more}"

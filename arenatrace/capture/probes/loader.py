@@ -1,140 +1,57 @@
-"""Compile, load and attach the probes. The only module that imports ``bcc``."""
+"""Compile, load and attach the probes, and read their maps."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.resources
 import mmap
-import os
 import platform
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from arenatrace.capture.kernel.probe_points import PointState
+from arenatrace.capture.probes.bcc_module import captured_stderr, import_bcc
 from arenatrace.capture.probes.bpf_syscall import freeze_map, prog_info, run_iterator
-from arenatrace.capture.probes.filters import Filters, as_id, as_tag, kept_name
+from arenatrace.capture.probes.filters import Filters, as_id, as_tag, kernel_name
 from arenatrace.capture.probes.percpu_array import PerCpuArray
-from arenatrace.capture.probes.stack_cache import StackDoubt, StackMemory, mend_calls
+from arenatrace.capture.probes.source import probe_source
+from arenatrace.capture.probes.stack_cache import StackCache, StackMismatch, patch_cast_calls
 from arenatrace.capture.ring.notes import ArenaNote, NoteType, ProgNote, parse
 from arenatrace.capture.ring.ring_buffer import MappedRing
 from arenatrace.capture.ring.ring_size import DEFAULT_RINGS, RingSizes, refused_by_kernel
 from arenatrace.errors import UnsupportedError
 from arenatrace.schema import LOST_NOTES, LOST_STACKS
 
-_SOURCE = "arena.bpf.c"
 _SYMBOL_FORMAT = b"%pS"
-#: struct at_loss of the probes.
-_LOSS = [("count", "<u8"), ("first_ns", "<u8"), ("last_ns", "<u8"), ("looks", "<u8")]
-#: What libbcc says of a map that the kernel did not make.
+#: Members of struct at_loss (probes/arena_events.h).
+LOSS_FIELDS = [("count", "<u8"), ("first_ns", "<u8"), ("last_ns", "<u8"), ("reads", "<u8")]
+#: libbcc's message for a map that the kernel refused.
 _NO_RING = re.compile(r"could not open bpf map: (?:events|notes), error: (.+)")
 
 
-def probes_dir() -> Path:
-    """The directory of the probes' C files: inside an installed wheel, else of the checkout."""
-    inside = Path(str(importlib.resources.files("arenatrace"))) / "probes"
-    beside = Path(__file__).resolve().parents[3] / "probes"
-    for place in (inside, beside):
-        if (place / _SOURCE).is_file():
-            return place
-    raise UnsupportedError(
-        f"the probes' source {_SOURCE} is not installed with this package",
-        "reinstall arenatrace from its wheel or run it from a checkout",
-    )
-
-
-def import_bcc() -> Any:
-    """The distribution's ``bcc`` module; UnsupportedError with the package to install."""
-    hint = (
-        "install your distribution's package (Debian and Ubuntu: apt install python3-bpfcc; "
-        "Fedora: dnf install python3-bcc)"
-    )
-    try:
-        with _distribution_packages():
-            import bcc
-    except (ImportError, OSError) as exc:  # OSError: its libbcc.so is missing
-        version = ".".join(map(str, sys.version_info[:2]))
-        raise UnsupportedError(
-            f"the Python module bcc cannot be imported by Python {version}: {exc}", hint
-        ) from exc
-    if not hasattr(bcc, "BPF"):
-        raise UnsupportedError(
-            "the Python module bcc that is installed is not the BPF Compiler Collection "
-            "(PyPI has an unrelated package of that name)",
-            "pip uninstall bcc, then " + hint,
-        )
-    return bcc
-
-
-@contextlib.contextmanager
-def _distribution_packages() -> Iterator[None]:
-    """Let an import find what the distribution installed, after everything else.
-
-    A virtual environment does not see those packages, and should not see all of them.
-    """
-    version = ".".join(map(str, sys.version_info[:2]))
-    places = [
-        "/usr/lib/python3/dist-packages",  # Debian and its children
-        f"/usr/lib/python{version}/site-packages",  # Fedora, Arch, openSUSE
-    ]
-    added = [place for place in places if place not in sys.path]
-    sys.path += added
-    try:
-        yield
-    finally:
-        for place in added:
-            sys.path.remove(place)
-
-
-def require_headers(release: str) -> None:
-    """Raise UnsupportedError unless BCC can find headers for kernel ``release``."""
-    if os.environ.get("BCC_KERNEL_SOURCE") or Path("/sys/kernel/kheaders.tar.xz").exists():
-        return
-    build = Path("/lib/modules") / release / "build"
-    if not build.is_dir():
-        raise UnsupportedError(
-            f"the headers of the running kernel are missing: {build} does not exist",
-            f"Debian and Ubuntu: apt install linux-headers-{release}; other kernels: "
-            "CONFIG_IKHEADERS=m and modprobe kheaders",
-        )
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[list[str]]:
-    """Collect what native code writes to file descriptor 2 (clang and libbpf do)."""
-    said: list[str] = []
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
-        saved = os.dup(2)
-        try:
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield said
-            finally:
-                os.dup2(saved, 2)
-        finally:
-            os.close(saved)
-        sink.seek(0)
-        said += sink.read().decode("utf-8", "replace").splitlines()
-
-
-def _reason(said: list[str]) -> str:
-    """The verifier's verdict: the last line of its log before its statistics."""
-    for line in reversed(said):
+def _reason(log: list[str]) -> str:
+    """Return the verifier's verdict: the last line of its log before its statistics."""
+    for line in reversed(log):
         if line.strip() and not line.startswith("processed "):
             return line.strip()
     return ""
 
 
 class Probes:
-    """The compiled probes, with ring buffers of the given sizes.
+    """The compiled probes of one recording.
 
-    ``macros`` compile in what only some recordings ask for: ``NAME`` or ``NAME=VALUE``.
+    Args:
+        states: probe points; those present in this kernel are compiled.
+        offsets: macro name to structure offset, bytes.
+        rings: sizes of the two ring buffers, bytes.
+        macros: further macros, ``NAME`` or ``NAME=VALUE``.
+        cache: what the stack cache needs; None walks every stack.
+
+    Raises:
+        UnsupportedError: BCC is missing, the probes do not compile, or the kernel refused a ring.
     """
 
     def __init__(
@@ -144,10 +61,9 @@ class Probes:
         rings: RingSizes = DEFAULT_RINGS,
         *,
         macros: Iterable[str] = (),
-        memory: StackMemory | None = None,
+        cache: StackCache | None = None,
     ) -> None:
         bcc = import_bcc()
-        source_dir = probes_dir()
         self._lib = sys.modules["bcc.libbcc"].lib
         self.ring_sizes = rings
         self.attached: list[str] = []
@@ -155,24 +71,23 @@ class Probes:
         self.refused: dict[str, str] = {}
         self._states = states
         self._iterators: list[int] = []
-        self._loss_looks = 0
+        self._loss_reads = 0
         flags = [
-            f"-I{source_dir}",
             f"-DAT_EVENTS_PAGES={rings.events // mmap.PAGESIZE}",
             f"-DAT_NOTES_PAGES={rings.notes // mmap.PAGESIZE}",
             *(f"-D{name}={value}" for name, value in offsets.items()),
             *(f"-D{state.point.macro}" for state in states if state.present),
             *(f"-D{macro}" for macro in macros),
         ]
-        text = (source_dir / _SOURCE).read_text()
-        #: Whether stacks are remembered; else each is walked.
-        self.remembers = False
-        if memory is not None:
-            more = [f"-D{macro}" for macro in memory.macros]
+        text = probe_source()
+        #: False: every stack is walked.
+        self.uses_stack_cache = False
+        if cache is not None:
+            more = [f"-D{macro}" for macro in cache.macros]
             self._bpf = self._compile(bcc, text, flags + more, rings)
             self._freeze_format()
-            if self._takes(memory):
-                self.remembers = True
+            if self._load_with_cache(cache):
+                self.uses_stack_cache = True
                 return
             self._bpf.cleanup()
         self._bpf = self._compile(bcc, text, flags, rings)
@@ -180,27 +95,27 @@ class Probes:
 
     @cached_property
     def _lost_events(self) -> PerCpuArray:
-        return PerCpuArray(self.map_fd("lost_events"), len(self._bpf[b"lost_events"]), _LOSS)
+        return PerCpuArray(self.map_fd("lost_events"), len(self._bpf[b"lost_events"]), LOSS_FIELDS)
 
     @cached_property
     def _lost_notes(self) -> PerCpuArray:
         return PerCpuArray(self.map_fd("lost_notes"), len(self._bpf[b"lost_notes"]), "<u8")
 
-    def _takes(self, memory: StackMemory) -> bool:
-        """Load the probes that remember stacks; False if the kernel does not take them."""
+    def _load_with_cache(self, cache: StackCache) -> bool:
+        """Load the probes with the stack cache; return False if the kernel refuses them."""
         try:
-            with _captured_stderr():
+            with captured_stderr():
                 for name in self._names():
                     start = self._lib.bpf_function_start(self._bpf.module, name)
                     size = self._lib.bpf_function_size(self._bpf.module, name)
-                    if mend_calls(start, size, memory.cast_id):
+                    if patch_cast_calls(start, size, cache.cast_id):
                         self._bpf.load_func(name, self._bpf.TRACING)
         except Exception:
             return False
         return True
 
     def _names(self) -> list[bytes]:
-        """The probes' own names."""
+        """Return the names of the compiled programs."""
         return [
             self._lib.bpf_function_name(self._bpf.module, index)
             for index in range(self._lib.bpf_num_functions(self._bpf.module))
@@ -209,23 +124,23 @@ class Probes:
     @staticmethod
     def _compile(bcc: Any, text: str, flags: list[str], rings: RingSizes) -> Any:
         class Module(bcc.BPF):  # type: ignore[misc]
-            """BCC attaches whatever it finds as soon as it has compiled; here attach() does."""
+            """A BPF object that does not attach programs when it is compiled; attach() does."""
 
             def _trace_autoload(self) -> None:
                 return
 
         failure: Exception | None = None
         module: Any = None
-        with _captured_stderr() as said:
+        with captured_stderr() as log:
             try:
                 module = Module(text=text, cflags=flags)
             except Exception as exc:
                 failure = exc
         if failure is not None:
-            no_map = next((match for line in said if (match := _NO_RING.search(line))), None)
+            no_map = next((match for line in log if (match := _NO_RING.search(line))), None)
             if no_map is not None:
                 raise refused_by_kernel(rings, no_map[1]) from failure
-            first = next((line for line in said if "error" in line.lower()), str(failure))
+            first = next((line for line in log if "error" in line.lower()), str(failure))
             raise UnsupportedError(
                 f"the probes do not compile on this kernel: {first.strip()}",
                 f"the headers must match the running kernel {platform.release()}; "
@@ -236,12 +151,12 @@ class Probes:
     def attach(self) -> None:
         """Load and attach every probe; iterators are only loaded. Nothing is recorded yet.
 
-        A probe the kernel refuses is left out and named in ``refused``; without one of the
-        essential points UnsupportedError is raised.
+        A probe that the kernel refuses is named in ``refused``. Raises UnsupportedError if it is
+        an essential one.
         """
         for name in self._names():
             self._attach_one(name)
-        # a point with one of its two probes refused gives only half of what it should
+        # a point needs both of its probes
         self.attached = [function for function in self.attached if function not in self.refused]
         for state in self._states:
             why = self.refused.get(state.point.function)
@@ -255,7 +170,7 @@ class Probes:
         function = name.decode().removeprefix("kret").removeprefix("k")
         function = function.removeprefix("func__vmlinux__").replace("bpf_iter__", "bpf_iter_")
         failure: Exception | None = None
-        with _captured_stderr() as said:
+        with captured_stderr() as log:
             try:
                 if name.startswith(b"kfunc__"):
                     self._bpf.attach_kfunc(fn_name=name)
@@ -270,10 +185,10 @@ class Probes:
             if function not in self.attached:
                 self.attached.append(function)
         else:
-            self.refused[function] = _reason(said) or str(failure)
+            self.refused[function] = _reason(log) or str(failure)
 
     def _freeze_format(self) -> None:
-        """bpf_snprintf() takes its format only from a read-only, frozen map."""
+        """Set the format of bpf_snprintf(), which must be in a frozen read-only map."""
         table = self._bpf[b"symbol_format"]
         leaf = table.Leaf()
         leaf.text = _SYMBOL_FORMAT
@@ -281,41 +196,40 @@ class Probes:
         freeze_map(self.map_fd("symbol_format"))
 
     def map_fd(self, name: str) -> int:
-        """File descriptor of one of the probes' maps."""
+        """Return the file descriptor of a map."""
         fd: int = self._lib.bpf_table_fd(self._bpf.module, name.encode())
         return fd
 
     def set_recording(self, on: bool) -> None:
-        """Let the probes record, all from one moment on, or none from one moment on."""
-        self._tell(recording=int(on))
+        """Switch recording on or off for all probes at once."""
+        self._set_control(recording=int(on))
 
-    def _tell(self, *, recording: int | None = None, new_files: int = 0) -> None:
-        table, only = self._bpf[b"told"], ctypes.c_int(0)
+    def _set_control(self, *, recording: int | None = None, new_files: int = 0) -> None:
+        table, only = self._bpf[b"control"], ctypes.c_int(0)
         leaf = table[only]
         if recording is not None:
             leaf.recording = recording
         leaf.files += new_files
         table[only] = leaf
 
-    def choose(self, filters: Filters) -> None:
-        """Tell the probes the ids, names and tags of what ``filters`` ask for."""
+    def set_filters(self, filters: Filters) -> None:
+        """Put the ids, names and tags of ``filters`` into the probes' maps."""
         for kind, words in (("arena", filters.arenas), ("prog", filters.programs)):
             for word in words:
                 number, tag = as_id(word), as_tag(word) if kind == "prog" else None
                 if number is not None:
-                    self._want(f"{kind}_ids", number)
+                    self._add_key(f"filter_{kind}_ids", number)
                 else:
-                    self._want(f"{kind}_names", kept_name(word))
+                    self._add_key(f"filter_{kind}_names", kernel_name(word))
                     if tag is not None:
-                        self._want("prog_tags", tag)
+                        self._add_key("filter_prog_tags", tag)
 
-    def _want(self, table_name: str, key: int | bytes) -> None:
+    def _add_key(self, table_name: str, key: int | bytes) -> None:
         table = self._bpf[table_name.encode()]
-        wanted = table.Key(key)
-        table[wanted] = table.Leaf(1)
+        table[table.Key(key)] = table.Leaf(1)
 
-    def existing(self) -> list[ArenaNote | ProgNote]:
-        """The arenas and programs there are, before anything is recorded; not our own."""
+    def existing_objects(self) -> list[ArenaNote | ProgNote]:
+        """Return all arenas and programs that exist now, without the probes' own programs."""
         self.run_iterators()
         ring = MappedRing(self.map_fd("notes"), self.ring_sizes.notes)
         notes = [parse(raw) for raw in ring.notes()]
@@ -326,28 +240,28 @@ class Probes:
             if isinstance(note, ArenaNote) or (isinstance(note, ProgNote) and note.id not in own)
         ]
 
-    def begin_files(self, forgotten: Iterable[int]) -> None:
-        """Have stacks and symbols sent again: what was sent is in files that will go.
+    def start_files(self, forgotten: Iterable[int]) -> None:
+        """Have the probes send stacks and symbols again, for files that lack the earlier ones.
 
-        So are the strings of the BTF ids ``forgotten``.
+        ``forgotten`` are BTF ids whose strings are sent again too.
         """
         sent = self._bpf[b"strings_sent"]
         for btf_id in forgotten:
             with contextlib.suppress(KeyError):
                 del sent[ctypes.c_uint(btf_id)]
-        self._tell(new_files=1)
+        self._set_control(new_files=1)
 
     def run_iterators(self) -> None:
-        """Send a note of every arena and program that exists now."""
+        """Have the probes send a note for every existing arena and program."""
         for fd in self._iterators:
             run_iterator(fd)
 
     def own_program_ids(self) -> set[int]:
-        """Ids of the probes' own programs, to be kept out of the trace."""
+        """Return the ids of the probes' own programs, which do not belong into a trace."""
         return {prog_info(function.fd).id for function in self._bpf.funcs.values()}
 
     def recursion_misses(self) -> dict[str, int]:
-        """Probe name to events it missed because it was running on that CPU already."""
+        """Return probe name to number of runs that the kernel skipped for recursion on a CPU."""
         missed = {}
         for name, function in self._bpf.funcs.items():
             count = prog_info(function.fd).recursion_misses
@@ -355,65 +269,65 @@ class Probes:
                 missed[name.decode()] = count
         return missed
 
-    def open_callbacks(self, takers: dict[str, Callable[[bytes], None]]) -> None:
-        """Have each record of a ring handed to its taker whenever ``consume`` is called."""
+    def open_callbacks(self, handlers: dict[str, Callable[[bytes], None]]) -> None:
+        """Set the handler of each ring's records; ``consume`` calls it."""
 
-        def callback(take: Callable[[bytes], None]) -> Callable[[Any, int, int], int]:
+        def callback(handle: Callable[[bytes], None]) -> Callable[[Any, int, int], int]:
             def called(_context: Any, data: int, size: int) -> int:
-                take(ctypes.string_at(data, size))
+                handle(ctypes.string_at(data, size))
                 return 0
 
             return called
 
-        for name, take in takers.items():
-            self._bpf[name.encode()].open_ring_buffer(callback(take))
+        for name, handle in handlers.items():
+            self._bpf[name.encode()].open_ring_buffer(callback(handle))
 
     def consume(self) -> None:
-        """Call back for every record that is in the rings opened with ``open_callbacks``."""
+        """Call the handlers for every record in the rings."""
         self._bpf.ring_buffer_consume()
 
     def lost_events(self) -> dict[int, list[tuple[int, int, int]]]:
-        """Kind of event to what did not fit into the ring, on each CPU.
+        """Return events that did not fit into the ring: kind to one tuple for each CPU.
 
-        That is how many since the start, and when (ns) the first and the last of those that
-        were lost since the call before.
+        The tuple is (count since the start, time of the first, time of the last); the times, ns,
+        are those of events lost since the previous call.
         """
         losses = self._lost_events.read()
         if not losses["count"].any():
             return {}
         found = losses[["count", "first_ns", "last_ns"]].tolist()
-        self._loss_looks += 1
-        looks = self._bpf[b"loss_looks"]
-        looks[ctypes.c_int(0)] = looks.Leaf(self._loss_looks)
+        self._loss_reads += 1
+        reads = self._bpf[b"loss_reads"]
+        reads[ctypes.c_int(0)] = reads.Leaf(self._loss_reads)
         return {kind: cpus for kind, cpus in enumerate(found) if any(count for count, *_ in cpus)}
 
     def lost_notes(self) -> dict[str, int]:
-        """What is missing of notes, over all CPUs: ``LOST_NOTES`` and ``LOST_STACKS``."""
+        """Return lost notes by label, ``LOST_NOTES`` and ``LOST_STACKS``, over all CPUs."""
         counts = self._lost_notes.read().sum(axis=1).tolist()
-        stacks = counts[NoteType.TRACE]
+        stacks = counts[NoteType.PAGE_STACK]
         found = {LOST_NOTES: sum(counts) - stacks, LOST_STACKS: stacks}
         return {label: count for label, count in found.items() if count}
 
-    def stack_doubt(self) -> StackDoubt | None:
-        """What is to be said of remembered stacks; None if every one that was checked was right."""
-        if not self.remembers:
+    def stack_mismatch(self) -> StackMismatch | None:
+        """Return a failed check of the stack cache; None if every check succeeded."""
+        if not self.uses_stack_cache:
             return None
-        doubt = self._bpf[b"stack_doubt"][ctypes.c_int(0)]
-        if not doubt.wrong:
+        mismatch = self._bpf[b"stack_mismatch"][ctypes.c_int(0)]
+        if not mismatch.differed:
             return None
-        uses = self.stack_uses()
-        return StackDoubt(uses["recognised"] - uses["checked"], doubt.last_ns)
+        counts = self.stack_cache_counts()
+        return StackMismatch(counts["recognised"] - counts["checked"], mismatch.last_ns)
 
-    def stack_uses(self) -> dict[str, int]:
-        """How often a stack was ``recognised``, ``walked``, ``learned`` and ``checked``."""
-        if not self.remembers:
+    def stack_cache_counts(self) -> dict[str, int]:
+        """Return how many stacks were ``recognised``, ``walked``, ``learned`` and ``checked``."""
+        if not self.uses_stack_cache:
             return {}
-        cpus = [cpu for each in self._bpf[b"scratches"].values() for cpu in each]
+        cpus = [cpu for each in self._bpf[b"walk_states"].values() for cpu in each]
         names = ("recognised", "walked", "learned", "checked")
         return {name: sum(getattr(cpu, name) for cpu in cpus) for name in names}
 
     def close(self) -> None:
-        """Detach and unload everything; once is enough. Rings that are mapped stay readable."""
+        """Detach and unload everything; a second call does nothing. Mapped rings stay readable."""
         if not self._closed:
             self._closed = True
             self._bpf.cleanup()

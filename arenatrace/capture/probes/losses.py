@@ -1,4 +1,4 @@
-"""What was lost on the way, by kind of event and in time; BCC itself reports no loss."""
+"""Losses between the probes and the recorder, by kind of event and time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from arenatrace.capture.probes.loader import Probes
 from arenatrace.schema import Kind
 from arenatrace.trace.losses import MISSED_BY, label_of
 
-#: Probes that send an event themselves, and its kind: each run the kernel skips is one lost.
-#: The other probes only add to somebody else's event.
+#: Probes that send an event, and its kind: each run that the kernel skips is one lost event.
+#: The other probes only add to the event of another probe.
 _EVENT_OF = {
     "kretfunc__vmlinux__arena_map_alloc": Kind.ARENA_CREATE,
     "kretfunc__vmlinux__arena_map_mmap": Kind.ARENA_MMAP,
@@ -33,9 +33,9 @@ _EVENT_OF = {
 
 @dataclass(frozen=True)
 class Loss:
-    """``count`` events of one kind, the first and last of them lost at these times (ns).
+    """``count`` lost events of one kind, the first and the last of them at these times, ns.
 
-    ``kind`` is the wire value; one that this version does not know is possible.
+    ``kind`` is the wire value, possibly of a newer probe.
     """
 
     kind: int
@@ -45,23 +45,23 @@ class Loss:
 
 
 class LossCounter:
-    """Finds what was lost since it last looked, and keeps the totals."""
+    """Finds the losses since its last poll, and adds them up."""
 
     def __init__(self, probes: Probes, start_ns: int) -> None:
         self._probes = probes
-        self._looked_ns = start_ns
+        self._polled_ns = start_ns
         self._per_cpu: dict[tuple[int, int], tuple[int, int]] = {}
-        # before all probes were in place nothing was to be recorded, so nothing was missed
+        # runs skipped before the recording are no losses
         self._missed = probes.recursion_misses()
-        #: Losses so far, by kind of event or by what lost them.
+        #: Losses so far, by kind of event or by label.
         self.totals: dict[str, int] = {}
-        #: Of these, what was not for want of room but skipped by the kernel, by probe.
+        #: Of these, runs that the kernel skipped, by probe.
         self.skipped: dict[str, int] = {}
 
-    def look(self, now_ns: int) -> list[Loss]:
-        """The losses since the last look, each with the stretch of time it is in."""
-        found = [*self._no_room(), *self._recursion(now_ns)]
-        self._looked_ns = now_ns
+    def poll(self, now_ns: int) -> list[Loss]:
+        """Return the losses since the last poll, each with its time stretch."""
+        found = [*self._overflows(), *self._recursion(now_ns)]
+        self._polled_ns = now_ns
         for loss in found:
             self._add(label_of(loss.kind), loss.count)
         self.totals |= self._probes.lost_notes()
@@ -70,11 +70,12 @@ class LossCounter:
     def _add(self, label: str, count: int) -> None:
         self.totals[label] = self.totals.get(label, 0) + count
 
-    def _no_room(self) -> list[Loss]:
-        """Each CPU counts up; the times are those of its losses since the counts were read.
+    def _overflows(self) -> list[Loss]:
+        """Return events that did not fit into the ring since the last poll.
 
-        A loss between the reading and its end belongs to the next look, but the probe still
-        takes it for one of the last: the times of the last look bound it from below.
+        Each CPU has a running count, with the times of its losses since the previous read. A loss
+        during a read counts in the next poll, although the probe dates it into the previous
+        stretch: the last time of the previous poll is its lower bound.
         """
         found: dict[int, Loss] = {}
         for kind, cpus in self._probes.lost_events().items():
@@ -88,7 +89,7 @@ class LossCounter:
         return list(found.values())
 
     def _recursion(self, now_ns: int) -> list[Loss]:
-        """Events whose probe was running on that CPU already; the kernel counts, without times."""
+        """Return events of skipped probe runs. The kernel counts them without times."""
         found = []
         for name, total in self._probes.recursion_misses().items():
             fresh = total - self._missed.get(name, 0)
@@ -97,7 +98,7 @@ class LossCounter:
             self._missed[name] = total
             self.skipped[name] = self.skipped.get(name, 0) + fresh
             if name in _EVENT_OF:
-                found.append(Loss(_EVENT_OF[name], fresh, self._looked_ns, now_ns))
+                found.append(Loss(_EVENT_OF[name], fresh, self._polled_ns, now_ns))
             else:
                 self._add(f"{MISSED_BY}{name}", fresh)
         return found

@@ -1,4 +1,4 @@
-"""Read a BPF map that has a value for each CPU, all of it at once."""
+"""Read a whole per-CPU array map with one system call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arenatrace.capture.kernel.machine import node_list
-from arenatrace.capture.probes.bpf_syscall import look_up_batch
+from arenatrace.capture.probes.bpf_syscall import lookup_batch
 
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
@@ -18,9 +18,9 @@ Values = npt.NDArray[Any]
 
 
 class PerCpuArray:
-    """A BPF_MAP_TYPE_PERCPU_ARRAY of ``entries`` values of ``dtype`` for each possible CPU.
+    """A BPF_MAP_TYPE_PERCPU_ARRAY with ``entries`` values of ``dtype`` for each possible CPU.
 
-    ``dtype`` has a multiple of 8 bytes: to that the kernel rounds a value up.
+    The size of ``dtype`` is a multiple of 8 bytes, to which the kernel rounds values up.
     """
 
     def __init__(self, map_fd: int, entries: int, dtype: npt.DTypeLike) -> None:
@@ -30,15 +30,15 @@ class PerCpuArray:
         self._keys = (ctypes.c_uint32 * entries)()
 
     def read(self) -> Values:
-        """All values by entry and CPU, good until the next call; OSError if the kernel refuses."""
-        look_up_batch(
+        """Return all values by (entry, CPU), valid until the next call. Raises OSError."""
+        lookup_batch(
             self._map_fd, self._entries, ctypes.addressof(self._keys), self._values.ctypes.data
         )
         return self._values
 
 
 def possible_cpus(listed: Path = _POSSIBLE) -> int:
-    """For how many CPUs the kernel keeps values. OSError, ValueError if it does not say."""
+    """Return the number of possible CPUs. Raises OSError, ValueError for an empty list."""
     cpus = node_list(listed.read_text())
     if not cpus:
         raise ValueError(f"{listed}: no list of CPUs")

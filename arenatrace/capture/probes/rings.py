@@ -1,4 +1,4 @@
-"""The two rings of a recording, mapped or, where that is not allowed, through BCC's callbacks."""
+"""The two rings of a recording, mapped or, if that is refused, through BCC's callbacks."""
 
 from __future__ import annotations
 
@@ -11,54 +11,57 @@ import numpy as np
 from arenatrace.capture.probes.loader import Probes
 from arenatrace.capture.ring.ring_buffer import HEADER_BYTES, RECORD, MappedRing, Records
 
-#: Set to anything, the rings are not mapped: for tests of the other way.
+#: Environment variable for tests: use callbacks instead of mapped rings.
 UNMAPPED = "ARENATRACE_UNMAPPED_RINGS"
 
 
 class Ring(Protocol):
-    """What the drain needs of a ring; positions are bytes since the start."""
+    """A ring as the drain reads it. Positions are bytes since the start of the recording."""
 
     @property
     def consumed(self) -> int:
-        """Up to where records were taken."""
+        """Position after the last consumed record."""
 
     @property
     def produced(self) -> int:
-        """Up to where records may be taken."""
+        """Position after the last record that can be consumed."""
 
     def advance(self, position: int) -> None:
-        """Records before ``position`` are no longer needed."""
+        """Free the records before ``position``."""
 
     def filled(self) -> float:
-        """How full the ring is, 0 to 1."""
+        """Return the fill level, 0 to 1."""
 
     def events(self, until: int) -> tuple[Records, int]:
-        """Finished events before ``until``, good until ``advance``, and the position after."""
+        """Return finished events before ``until`` and the position after them.
+
+        The events are valid until ``advance``.
+        """
 
     def notes(self) -> Iterator[bytes]:
-        """Finished records of any length, consumed as they are handed out."""
+        """Yield finished records of any length; each is consumed when yielded."""
 
     def unfinished(self) -> int:
-        """How many records are reserved and not consumed."""
+        """Return the number of records that are reserved and not consumed."""
 
 
 class Rings:
-    """Both rings, mapped: nothing runs for a single record."""
+    """The ring of events and the ring of notes."""
 
     events: Ring
     notes: Ring
-    #: What a user must know of how the rings are read.
+    #: Warning about the way the rings are read.
     notice: str | None = None
 
-    def pump(self) -> None:
-        """Bring in what there is, before ``produced`` is looked at."""
+    def poll(self) -> None:
+        """Update ``produced``."""
 
-    def settle(self) -> None:
-        """After the last record was sent: let ``produced`` cover all of them."""
+    def finish(self) -> None:
+        """Let ``produced`` cover every record, after the last one was sent."""
 
 
 class MappedRings(Rings):
-    """Rings read where they are; OSError if they cannot be mapped."""
+    """Rings in mapped memory; no code runs per record. Raises OSError if they cannot be mapped."""
 
     def __init__(self, probes: Probes) -> None:
         sizes = probes.ring_sizes
@@ -67,37 +70,37 @@ class MappedRings(Rings):
 
 
 class CallbackRings(Rings):
-    """Rings that BCC reads, calling back for every record.
+    """Rings that BCC reads, with a callback for every record.
 
-    What was brought in by one call may need a note that comes with the next, for example
-    because another CPU was still writing one before it. So events are given out one call late.
+    An event may need a note that arrives with the next poll, because another CPU was still writing
+    an earlier record. So events are released one poll late.
     """
 
     def __init__(self, probes: Probes, why: str) -> None:
         self.notice = (
-            f"the ring buffers cannot be mapped ({why}): events are taken one by one, which is "
+            f"the ring buffers cannot be mapped ({why}): events are read one by one, which is "
             "slow; more of them may be lost"
         )
         self._probes = probes
-        self._events = _Received(probes.ring_sizes.events)
-        self._notes = _Received(probes.ring_sizes.notes)
+        self._events = _ReceivedRecords(probes.ring_sizes.events)
+        self._notes = _ReceivedRecords(probes.ring_sizes.notes)
         self.events, self.notes = self._events, self._notes
         probes.open_callbacks({"notes": self._notes.receive, "events": self._events.receive})
 
-    def pump(self) -> None:
-        """Have everything that is in the rings called back."""
-        self._events.give_out()
+    def poll(self) -> None:
+        """Read all records; release events of the previous poll and notes of this one."""
+        self._events.release()
         self._probes.consume()
-        self._notes.give_out()
+        self._notes.release()
 
-    def settle(self) -> None:
-        """Two calls: the second one's notes are those of the first one's events."""
-        self.pump()
-        self.pump()
+    def finish(self) -> None:
+        """Poll twice: the second poll has the notes of the first one's events."""
+        self.poll()
+        self.poll()
 
 
-class _Received:
-    """Records as they were called back, in a buffer that looks like a ring from outside."""
+class _ReceivedRecords:
+    """Records from callbacks in a buffer with the interface of a ring."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -107,34 +110,34 @@ class _Received:
         self.produced = 0
 
     def receive(self, record: bytes) -> None:
-        """Keep one record, with room for the header it had in the ring."""
+        """Append one record, with space for the header that it had in the ring."""
         self._buffer += bytes(HEADER_BYTES)
         self._buffer += record
         self._lengths.append(len(record))
 
-    def give_out(self) -> None:
-        """Let what was received until now be taken."""
+    def release(self) -> None:
+        """Make all received records consumable."""
         self.produced = self.consumed + len(self._buffer)
 
     def advance(self, position: int) -> None:
-        """Forget the events before ``position``."""
+        """Free the events before ``position``."""
         count = (position - self.consumed) // RECORD.itemsize
         del self._buffer[: position - self.consumed]
         del self._lengths[:count]
         self.consumed = position
 
     def filled(self) -> float:
-        """The true ring is out of sight: always worth a call."""
+        """Return 1: the kernel's ring is not visible, so every poll reads it."""
         return 1.0
 
     def events(self, until: int) -> tuple[Records, int]:
-        """Events before ``until``; all of them have the same size."""
+        """Return the events before ``until``."""
         count = (until - self.consumed) // RECORD.itemsize
         records = np.frombuffer(bytes(self._buffer[: count * RECORD.itemsize]), RECORD)
         return records, self.consumed + count * RECORD.itemsize
 
     def notes(self) -> Iterator[bytes]:
-        """Everything given out."""
+        """Yield the released records."""
         at, position = 0, self.consumed
         lengths = self._lengths
         taken = 0
@@ -149,12 +152,12 @@ class _Received:
         self.consumed = position
 
     def unfinished(self) -> int:
-        """Not to be known; what is never finished is never called back."""
+        """Return 0: libbpf never delivers uncommitted records, so their number is unavailable."""
         return 0
 
 
 def open_rings(probes: Probes) -> Rings:
-    """The rings of ``probes``, mapped if the kernel and the environment allow it."""
+    """Return the rings of ``probes``, mapped if the kernel and the environment allow it."""
     if os.environ.get(UNMAPPED):
         return CallbackRings(probes, f"{UNMAPPED} is set")
     try:

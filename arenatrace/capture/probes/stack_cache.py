@@ -1,8 +1,7 @@
-"""What the probes need to recognise stacks instead of walking each one.
+"""Requirements of the probes' stack cache, which recognises stacks instead of walking them.
 
-They read the kernel's stacks in place, by a kernel function, bpf_rdonly_cast(), that BCC cannot
-call: in its place the source calls a helper that there is not, and the instructions are mended
-before they are loaded.
+The probes read the kernel's stacks in place, through the kfunc bpf_rdonly_cast(). BCC cannot call
+kfuncs: the source calls a placeholder helper id, and the loader patches it to the kfunc call.
 """
 
 from __future__ import annotations
@@ -21,58 +20,58 @@ from arenatrace.capture.kernel.btf import Btf
 
 KALLSYMS = Path("/proc/kallsyms")
 
-#: Set to anything, every stack that is recognised is held against a walk: for tests.
+#: Environment variable for tests: compare every recognised stack with a walk.
 CHECK_EVERY = "ARENATRACE_CHECK_EVERY_STACK"
 
-#: Tracers put the address of one of these where a return address was, and keep that elsewhere.
-_HOOKS = ("return_to_handler", "arch_rethook_trampoline")
+#: Functions whose address a tracer puts in place of a return address, which it keeps elsewhere.
+_RETURN_HOOKS = ("return_to_handler", "arch_rethook_trampoline")
 
-#: The number of the helper that there is not.
-MARK = 0x5CA57
+#: An id that no helper has.
+PLACEHOLDER_HELPER = 0x5CA57
 _INSTRUCTION = struct.Struct("<BBhi")
 _CALL = 0x85
-#: In the upper half of the register byte: the number is a kernel function's BTF id.
+#: In the upper half of the register byte: the immediate is the BTF id of a kfunc.
 _PSEUDO_KFUNC_CALL = 2 << 4
 
 
 @dataclass(frozen=True)
-class StackMemory:
-    """A kernel in which stacks can be recognised."""
+class StackCache:
+    """Macros that compile the stack cache in, and the BTF id of bpf_rdonly_cast()."""
 
     macros: tuple[str, ...]
     cast_id: int
 
 
 @dataclass(frozen=True)
-class StackDoubt:
-    """A stack was taken for another one: so may be ``uses`` more, up to that time (ns)."""
+class StackMismatch:
+    """A recognised stack differed from its walk; so may ``uses`` others up to ``last_ns``."""
 
     uses: int
     last_ns: int
 
 
-def stack_memory(
+def detect_stack_cache(
     btf: Btf, arch: str | None = None, kallsyms: Path = KALLSYMS
-) -> StackMemory | None:
-    """What this kernel offers, or None where every stack has to be walked.
+) -> StackCache | None:
+    """Return what the stack cache needs; None if this kernel does not offer it.
 
-    That is on machines other than x86_64, on kernels without bpf_rdonly_cast(), and where the
-    addresses of the kernel's symbols are hidden from us.
+    It needs x86_64, bpf_rdonly_cast(), and visible symbol addresses (CAP_SYSLOG,
+    kernel.kptr_restrict). Otherwise every stack is walked.
     """
     cast_id, regs_id = btf.function_id("bpf_rdonly_cast"), btf.struct_id("pt_regs")
     if (arch or machine.arch()) != "x86_64" or cast_id is None or regs_id is None:
         return None
     if btf.offset_of("pt_regs", "r15") != 0:
         return None
-    hooks = hook_addresses(kallsyms)
+    hooks = return_hook_addresses(kallsyms)
     if hooks is None:
         return None
     symbols = [f"AT_SYM_{name}={address:#x}ULL" for name, address in hooks.items()]
-    checked = ["AT_RECHECK=1"] if os.environ.get(CHECK_EVERY) else []
-    return StackMemory(
+    checked = ["AT_CHECK_INTERVAL=1"] if os.environ.get(CHECK_EVERY) else []
+    return StackCache(
         (
-            "AT_REMEMBER_STACKS",
-            f"AT_RDONLY_CAST={MARK:#x}",
+            "AT_STACK_CACHE",
+            f"AT_RDONLY_CAST={PLACEHOLDER_HELPER:#x}",
             f"AT_BTF_ID_pt_regs={regs_id}",
             *symbols,
             *checked,
@@ -81,10 +80,10 @@ def stack_memory(
     )
 
 
-def hook_addresses(kallsyms: Path = KALLSYMS) -> dict[str, int] | None:
-    """Where the functions are that stand in for return addresses; 0: this kernel has none.
+def return_hook_addresses(kallsyms: Path = KALLSYMS) -> dict[str, int] | None:
+    """Return the address of each return hook, 0 where the kernel lacks it.
 
-    None if the kernel does not show its addresses.
+    Returns None if the kernel hides symbol addresses.
     """
     try:
         text = kallsyms.read_bytes()
@@ -92,7 +91,7 @@ def hook_addresses(kallsyms: Path = KALLSYMS) -> dict[str, int] | None:
         return None
     if not _address_of("_stext", text):
         return None
-    return {name: _address_of(name, text) for name in _HOOKS}
+    return {name: _address_of(name, text) for name in _RETURN_HOOKS}
 
 
 def _address_of(symbol: str, kallsyms: bytes) -> int:
@@ -100,21 +99,29 @@ def _address_of(symbol: str, kallsyms: bytes) -> int:
     return int(match[1], 16) if match is not None else 0
 
 
-def mend_calls(address: int, size: int, cast_id: int) -> int:
-    """Make the calls of ``MARK`` in the instructions there calls of a kernel function.
+def patch_cast_calls(address: int, size: int, cast_id: int) -> int:
+    """Patch calls of ``PLACEHOLDER_HELPER`` in place to calls of the kfunc ``cast_id``.
 
-    ``address`` and ``size`` (bytes) are those of the program in this process. Returns how many
-    there were. OSError if the instructions cannot be written to.
+    Args:
+        address: of the program's instructions in this process.
+        size: of the instructions, bytes.
+        cast_id: BTF id of bpf_rdonly_cast().
+
+    Returns:
+        The number of patched calls.
+
+    Raises:
+        OSError: the instructions cannot be made writable.
     """
     _make_writable(address, size)
     code = (ctypes.c_ubyte * size).from_address(address)
-    mended = 0
+    patched = 0
     for at in range(0, size, _INSTRUCTION.size):
         opcode, registers, offset, number = _INSTRUCTION.unpack_from(code, at)
-        if (opcode, registers, number) == (_CALL, 0, MARK):
+        if (opcode, registers, number) == (_CALL, 0, PLACEHOLDER_HELPER):
             _INSTRUCTION.pack_into(code, at, _CALL, _PSEUDO_KFUNC_CALL, offset, cast_id)
-            mended += 1
-    return mended
+            patched += 1
+    return patched
 
 
 def _make_writable(address: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Run the recorder ahead of what it records."""
+"""Raise the recorder's scheduling priority."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def ahead_of_others() -> Iterator[None]:
-    """Give this thread the lowest real-time priority for a while, where that is allowed.
+def raise_priority() -> Iterator[None]:
+    """Give this thread the lowest real-time priority for a while, if permitted.
 
-    A box that needs recording has busy CPUs, or a scheduler under test that may forget an
-    ordinary task: the recorder must not wait for either while its rings fill up. It sleeps
-    most of the time, and what it starts (the recorded command, threads) is ordinary again.
+    The recorder must drain its rings although CPUs are busy or a scheduler under test starves
+    ordinary tasks. It sleeps most of the time. Processes and threads that it starts have ordinary
+    priority.
     """
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK

@@ -1,4 +1,4 @@
-"""Signals that ask for the end of a recording, counted instead of obeyed at once."""
+"""Deferred SIGINT, SIGTERM and SIGHUP handling."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stops:
-    """While in use as a context manager, Ctrl-C, SIGTERM and SIGHUP are only counted.
+class StopSignals:
+    """Context manager that counts Ctrl-C, SIGTERM and SIGHUP instead of acting on them.
 
-    A signal that was ignored before stays ignored: ``nohup`` and background jobs of a shell
-    rely on that.
+    A signal that was ignored before stays ignored: ``nohup`` and background jobs of a shell rely on
+    that.
     """
 
     def __init__(self) -> None:
         self.heard = 0
-        #: The first signal was a Ctrl-C, which a terminal sends to the command as well.
+        #: The first signal was a Ctrl-C, which a terminal also sends to the command.
         self.by_interrupt = False
         self._saved: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Stops:
+    def __enter__(self) -> StopSignals:
         for number in _NUMBERS:
             previous = signal.getsignal(number)
             if previous is not signal.SIG_IGN:

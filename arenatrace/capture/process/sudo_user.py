@@ -1,4 +1,4 @@
-"""Who called sudo: the recorded command runs as them, and the trace is theirs."""
+"""The user behind sudo: the command runs as this user, who also owns the trace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Invoker:
+class SudoUser:
     """The user behind sudo; ``groups`` are the supplementary ones."""
 
     name: str
@@ -19,10 +19,10 @@ class Invoker:
     groups: tuple[int, ...]
 
 
-def behind_sudo(environment: Mapping[str, str] = os.environ) -> Invoker | None:
-    """The user who ran sudo, None if nobody did, root did, or the account is unknown.
+def find_sudo_user(environment: Mapping[str, str] = os.environ) -> SudoUser | None:
+    """Return the user who ran sudo; None if there is none, it is root, or the account is unknown.
 
-    The variables are believed only as root: for anyone else they change nothing.
+    The variables are trusted only if this process is root.
     """
     if os.geteuid() != 0:
         return None
@@ -33,14 +33,14 @@ def behind_sudo(environment: Mapping[str, str] = os.environ) -> Invoker | None:
     if account.pw_uid == 0:
         return None
     groups = tuple(os.getgrouplist(account.pw_name, account.pw_gid))
-    return Invoker(account.pw_name, account.pw_uid, account.pw_gid, groups)
+    return SudoUser(account.pw_name, account.pw_uid, account.pw_gid, groups)
 
 
-def give(directory: Path, owner: Invoker) -> None:
-    """Make ``owner`` the owner of ``directory`` and the files in it; OSError if refused.
+def give(directory: Path, owner: SudoUser) -> None:
+    """Make ``owner`` the owner of ``directory`` and its files. Raises OSError.
 
-    The directory goes last: until then nobody but root can put anything into it, so no
-    link can be planted under a name that is about to change hands.
+    The directory comes last: until then only root can write to it, so no link can be planted under
+    a name that is about to change hands.
     """
     for path in directory.iterdir():
         os.chown(path, owner.uid, owner.gid, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""The records of variable meaning that the probes send beside the events.
+"""Records of the metadata ring.
 
-The layouts are those of ``probes/arena_events.h``; a test compiles that header and
-compares sizes and offsets.
+The layouts are those of ``probes/arena_events.h``; a test compiles that header and compares sizes
+and offsets.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class NoteType(IntEnum):
     FUNC = 3
     LINES = 4
     STRINGS = 5
-    STACK = 6
+    FAULT_STACK = 6
     SYMBOL = 7
-    TRACE = 8
+    PAGE_STACK = 8
 
 
-#: Bytes of struct at_note, which starts every note: type, flags, ts_ns, key.
+#: struct at_note, which starts every note: type, flags, ts_ns, key.
 HEAD = struct.Struct("<IIQQ")
 ARENA = struct.Struct("<QQQIII4x16s")
 PROG = struct.Struct("<QQQIIIII4x8s16s128s")
@@ -37,10 +37,10 @@ LINES_HEAD = struct.Struct("<II")
 LINES_PER_NOTE = 64
 STRINGS_HEAD = struct.Struct("<III4x")
 STRINGS_CHUNK = 4096
-STACK_HEAD = struct.Struct("<QQQII8s16s")
+FAULT_STACK_HEAD = struct.Struct("<QQQII8s16s")
 STACK_FRAMES = 64
 SYMBOL_BYTES = 128
-TRACE_HEAD = struct.Struct("<I4x")
+PAGE_STACK_HEAD = struct.Struct("<I4x")
 
 #: Bytes of each note in the ring, header included.
 SIZES: dict[NoteType, int] = {
@@ -49,9 +49,9 @@ SIZES: dict[NoteType, int] = {
     NoteType.FUNC: HEAD.size + FUNC.size,
     NoteType.LINES: HEAD.size + LINES_HEAD.size + LINES_PER_NOTE * (8 + 16),
     NoteType.STRINGS: HEAD.size + STRINGS_HEAD.size + STRINGS_CHUNK,
-    NoteType.STACK: HEAD.size + STACK_HEAD.size + STACK_FRAMES * 8,
+    NoteType.FAULT_STACK: HEAD.size + FAULT_STACK_HEAD.size + STACK_FRAMES * 8,
     NoteType.SYMBOL: HEAD.size + SYMBOL_BYTES,
-    NoteType.TRACE: HEAD.size + TRACE_HEAD.size + STACK_FRAMES * 8,
+    NoteType.PAGE_STACK: HEAD.size + PAGE_STACK_HEAD.size + STACK_FRAMES * 8,
 }
 
 _LINFO = struct.Struct("<IIII")
@@ -62,7 +62,7 @@ _SYMBOL = re.compile(
 
 @dataclass(frozen=True)
 class ArenaNote:
-    """What an arena looked like at ``ts_ns``; addresses 0 where not yet set."""
+    """An arena at ``ts_ns``; addresses are 0 where not yet set."""
 
     ts_ns: int
     ptr: int
@@ -78,7 +78,7 @@ class ArenaNote:
 
 @dataclass(frozen=True)
 class ProgNote:
-    """A program's identity; ``key`` is its struct bpf_prog_aux *."""
+    """A program; ``key`` is its struct bpf_prog_aux *."""
 
     ts_ns: int
     key: int
@@ -126,8 +126,8 @@ class StringsNote:
 
 
 @dataclass(frozen=True)
-class StackNote:
-    """The stack of a fault and the program the kernel blamed for it (start 0: none)."""
+class FaultStackNote:
+    """The stack of a fault and its blamed program (start 0: none)."""
 
     ts_ns: int
     cpu: int
@@ -143,7 +143,7 @@ class StackNote:
 
 @dataclass(frozen=True)
 class SymbolNote:
-    """The kernel's own name for a code address; name None where it has none."""
+    """The kernel's name for a code address; name None where it has none."""
 
     ts_ns: int
     addr: int
@@ -154,15 +154,22 @@ class SymbolNote:
 
 
 @dataclass(frozen=True)
-class TraceNote:
-    """A stack that led to page operations; their events carry ``hash`` instead of it."""
+class PageStackNote:
+    """A stack of page operations; their events have ``hash`` in its place."""
 
     hash: int
     frames: tuple[int, ...]
 
 
 Note = (
-    ArenaNote | ProgNote | FuncNote | LinesNote | StringsNote | StackNote | SymbolNote | TraceNote
+    ArenaNote
+    | ProgNote
+    | FuncNote
+    | LinesNote
+    | StringsNote
+    | FaultStackNote
+    | SymbolNote
+    | PageStackNote
 )
 
 
@@ -180,7 +187,7 @@ def parse(raw: bytes) -> Note:
         raise ValueError(f"note of {len(raw)} bytes")
     kind, flags, ts_ns, key = HEAD.unpack_from(raw)
     note_type = NoteType(kind)
-    # the ring rounds nothing up: a record has exactly the size that was reserved
+    # a record has exactly the reserved size: the ring does not round up
     if len(raw) != SIZES[note_type]:
         raise ValueError(f"{note_type.name} note of {len(raw)} bytes")
     return _PARSERS[note_type](raw, flags, ts_ns, key)
@@ -230,18 +237,20 @@ def _strings(raw: bytes, _flags: int, _ts_ns: int, key: int) -> StringsNote:
     return StringsNote(key, offset, total, raw[start : start + min(length, STRINGS_CHUNK)])
 
 
-def _stack(raw: bytes, _flags: int, ts_ns: int, key: int) -> StackNote:
-    start, end, arena, prog_id, frame_bytes, tag, name = STACK_HEAD.unpack_from(raw, HEAD.size)
-    frames = _frames(raw, HEAD.size + STACK_HEAD.size, frame_bytes // 8)
-    return StackNote(
+def _fault_stack(raw: bytes, _flags: int, ts_ns: int, key: int) -> FaultStackNote:
+    start, end, arena, prog_id, frame_bytes, tag, name = FAULT_STACK_HEAD.unpack_from(
+        raw, HEAD.size
+    )
+    frames = _frames(raw, HEAD.size + FAULT_STACK_HEAD.size, frame_bytes // 8)
+    return FaultStackNote(
         ts_ns, key >> 32, key & 0xFFFFFFFF, start, end, arena, prog_id, tag.hex(), _text(name),
         frames,
     )  # fmt: skip
 
 
-def _trace(raw: bytes, _flags: int, _ts_ns: int, key: int) -> TraceNote:
-    (count,) = TRACE_HEAD.unpack_from(raw, HEAD.size)
-    return TraceNote(key, _frames(raw, HEAD.size + TRACE_HEAD.size, count))
+def _page_stack(raw: bytes, _flags: int, _ts_ns: int, key: int) -> PageStackNote:
+    (count,) = PAGE_STACK_HEAD.unpack_from(raw, HEAD.size)
+    return PageStackNote(key, _frames(raw, HEAD.size + PAGE_STACK_HEAD.size, count))
 
 
 def _frames(raw: bytes, at: int, count: int) -> tuple[int, ...]:
@@ -262,7 +271,7 @@ _PARSERS: dict[NoteType, Callable[[bytes, int, int, int], Note]] = {
     NoteType.FUNC: _func,
     NoteType.LINES: _lines,
     NoteType.STRINGS: _strings,
-    NoteType.STACK: _stack,
+    NoteType.FAULT_STACK: _fault_stack,
     NoteType.SYMBOL: _symbol,
-    NoteType.TRACE: _trace,
+    NoteType.PAGE_STACK: _page_stack,
 }

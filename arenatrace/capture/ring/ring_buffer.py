@@ -1,10 +1,9 @@
-"""Read BPF ring buffers straight from their mapped memory.
+"""Read BPF ring buffers in their mapped memory.
 
-BCC calls into Python for every record; here one pass takes everything that is there. The
-layout is that of kernel/bpf/ringbuf.c: page 0 holds the consumer position, page 1 the
-producer position, then the data twice over, so that a record which wraps is still one
-piece. Each record has an 8-byte header whose first word is its length with a busy bit
-(still being written) and a discard bit (given up).
+BCC calls into Python for every record; here one pass takes all of them. The layout is that of
+kernel/bpf/ringbuf.c: page 0 has the consumer position, page 1 the producer position, then the data
+is mapped twice, so that a record which wraps is contiguous. Each record has an 8-byte header whose
+first word is its length with a busy bit (unfinished) and a discard bit.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Records = npt.NDArray[Any]
 
 
 class MappedRing:
-    """A BPF_MAP_TYPE_RINGBUF map, mapped. ``size`` is the map's max_entries in bytes."""
+    """A mapped BPF_MAP_TYPE_RINGBUF map. ``size`` is the map's max_entries in bytes."""
 
     def __init__(self, map_fd: int, size: int) -> None:
         page = mmap.PAGESIZE
@@ -48,33 +47,33 @@ class MappedRing:
             map_fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
         )
         self._data_offset = page
-        # read and written as one; they are looked at often, and an array makes objects each time
+        # accessed as one word; numpy arrays would create an object on each access
         self._consumer_pos = memoryview(self._consumer)[:8].cast("Q")
         self._producer_pos = memoryview(self._data)[:8].cast("Q")
 
     @property
     def consumed(self) -> int:
-        """Bytes consumed since the ring was made."""
+        """Bytes consumed since the ring was created."""
         return self._consumer_pos[0]
 
     @property
     def produced(self) -> int:
-        """Bytes reserved by producers since the ring was made."""
+        """Bytes reserved by producers since the ring was created."""
         return self._producer_pos[0]
 
     def filled(self) -> float:
-        """How full the ring is, 0 to 1."""
+        """Return the fill level, 0 to 1."""
         return (self.produced - self.consumed) / self._size
 
     def advance(self, position: int) -> None:
-        """Give everything before ``position`` (bytes since the start) back to producers."""
+        """Free everything before ``position``, bytes since the start."""
         self._consumer_pos[0] = position
 
     def events(self, until: int) -> tuple[Records, int]:
-        """All finished events before ``until``, and the position after them.
+        """Return all finished events before ``until``, and the position after them.
 
-        The records are those in the ring and are good until ``advance``. Stops at the first
-        record that is still being written; skips discarded ones.
+        The records are in the ring and valid until ``advance``. StopSignals at the first unfinished
+        record; skips discarded ones.
         """
         start = self.consumed
         count = max(0, until - start) // RECORD.itemsize
@@ -93,7 +92,7 @@ class MappedRing:
         return view, start + count * RECORD.itemsize
 
     def unfinished(self) -> int:
-        """How many records are reserved and not consumed; their lengths are known already."""
+        """Return the number of records that are reserved and not consumed."""
         count, position, end = 0, self.consumed, self.produced
         while position < end:
             at = self._data_offset + (position & (self._size - 1))
@@ -103,7 +102,7 @@ class MappedRing:
         return count
 
     def notes(self) -> Iterator[bytes]:
-        """Every finished record of any length, consumed as it is handed out."""
+        """Yield every finished record of any length; each is consumed when yielded."""
         end = self.produced
         position = self.consumed
         while position < end:

@@ -1,4 +1,4 @@
-"""Sizes of the two ring buffers: what may be asked for, and whether the machine has it."""
+"""Sizes of the two ring buffers, and whether the machine has the memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from arenatrace.errors import UnsupportedError, UsageError
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SIZE = re.compile(r"([0-9]{1,20}) ?(?:([KMG])(?:i?B)?|B)?", re.IGNORECASE | re.ASCII)
 
-#: A map's max_entries has 32 bits, and a ring is a power of two of bytes (ringbuf_map_alloc()).
+#: max_entries has 32 bits, and a ring is a power of two of bytes (ringbuf_map_alloc()).
 MAX_BYTES = 1 << 31
 
 
 def parse_bytes(text: str, option: str) -> int:
-    """Bytes meant by ``text``, such as ``8M``; UsageError naming ``option`` if it is no size.
+    """Return the bytes in ``text``, such as ``8M``. Raises UsageError that names ``option``.
 
     K, M and G are powers of 1024.
     """
@@ -30,7 +30,7 @@ def parse_bytes(text: str, option: str) -> int:
 
 
 def parse_size(text: str, option: str) -> int:
-    """Bytes of a ring meant by ``text``; UsageError naming ``option`` unless a ring can be.
+    """Return the bytes of a ring in ``text``. Raises UsageError that names ``option``.
 
     A ring is a power of two of bytes and whole pages.
     """
@@ -53,7 +53,7 @@ def parse_size(text: str, option: str) -> int:
 
 
 def show_size(size: int) -> str:
-    """``size`` in bytes the way ``parse_size`` reads it."""
+    """Return ``size`` in bytes in the form that ``parse_size`` reads."""
     for unit in "GMK":
         if size >= _UNITS[unit] and size % _UNITS[unit] == 0:
             return f"{size // _UNITS[unit]}{unit}"
@@ -71,10 +71,10 @@ class RingSizes:
         return f"events {show_size(self.events)}, notes {show_size(self.notes)}"
 
     def require_memory(self, root: Path = Path("/")) -> None:
-        """Raise UnsupportedError if the rings do not fit into what memory is left.
+        """Raise UnsupportedError if the rings do not fit into the available memory.
 
-        The kernel would refuse as well, but not before it has thrown out all it can. ``root``
-        is where /proc and /sys are.
+        The kernel would refuse too, but only after it has reclaimed everything it can. ``root`` is
+        where /proc and /sys are.
         """
         wanted = self.events + self.notes
         for left, of_what in _memory_left(root):
@@ -90,7 +90,7 @@ DEFAULT_RINGS = RingSizes()
 
 
 def refused_by_kernel(sizes: RingSizes, why: str) -> UnsupportedError:
-    """The error for a ring buffer that the kernel did not make; ``why`` is its reason."""
+    """Return the error for a ring buffer that the kernel refused for the reason ``why``."""
     return UnsupportedError(
         f"the kernel refused the ring buffers ({sizes}): {why}",
         "choose smaller ones with --ring-size and --notes-ring-size, or raise the limit of the "
@@ -99,7 +99,7 @@ def refused_by_kernel(sizes: RingSizes, why: str) -> UnsupportedError:
 
 
 def _memory_left(root: Path) -> list[tuple[int, str]]:
-    """Bytes that can still be had of the machine's memory and of each cgroup limit above us."""
+    """Yield the available bytes of the machine and of each cgroup limit above this process."""
     limits = [
         (int(line.split()[1]) << 10, "this machine's memory")
         for line in _read(root / "proc/meminfo").splitlines()
@@ -119,13 +119,13 @@ def _memory_left(root: Path) -> list[tuple[int, str]]:
 
 
 def _cached(group: Path) -> int:
-    """Bytes of a cgroup's memory that the kernel gives up when it needs them."""
+    """Return the bytes of a cgroup that the kernel reclaims on demand."""
     words = [line.split() for line in _read(group / "memory.stat").splitlines()]
     return sum(int(count) for name, count in words if name in ("active_file", "inactive_file"))
 
 
 def _read(path: Path) -> str:
-    """Text of a file that may not be there: then nothing limits."""
+    """Return the text of a file; empty if it does not exist, which means no limit."""
     try:
         return path.read_text()
     except OSError:

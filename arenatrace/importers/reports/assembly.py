@@ -1,8 +1,8 @@
-"""Lines of one writer to whole reports, however they were glued or split.
+"""Assembly of reports from the lines of one writer, including joined and split lines.
 
-A stream has no separators: a program's own output without a newline comes right before a
-report, and a reader with a small buffer splits lines anywhere. So a header is looked for
-inside of lines, and a line that makes no sense is tried together with its neighbours.
+A stream has no separators. A program's own output without a newline runs into the next report,
+and a reader with a small buffer splits lines anywhere. So headers are searched inside lines, and
+an unrecognized line is joined with its neighbors and tried again.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 
 from arenatrace.importers.reports import oops, stream
 from arenatrace.importers.reports.frames import ROOTS, parse_frame, parse_task
-from arenatrace.importers.reports.records import Fault, Note, Stamp
+from arenatrace.importers.reports.records import Fault, OtherReport, Stamp
 from arenatrace.importers.reports.stream import LineKind
 
-#: Lines of a report at most; the deepest stacks have a few hundred frames.
+#: Maximum lines of a report; the deepest stacks have a few hundred frames.
 _MAX_REPORT_LINES = 1024
-#: Lines that make no sense within one report before it is given up.
+#: Maximum unrecognized lines within a report; more end the report.
 _MAX_MISSES = 64
-#: Lines kept to be tried together with what comes; more pieces than that are not put together.
-_MAX_HELD = 3
-#: Only the end of a line can be the beginning of a header.
-_HEADER_REACH = 128
+#: Unrecognized lines buffered for joining with later lines.
+_MAX_PENDING = 3
+#: Characters at the end of a line that can begin a header.
+_MAX_HEADER_PIECE = 128
 #: Task names have up to 15 bytes (TASK_COMM_LEN).
 _MAX_COMM = 15
 
@@ -34,7 +34,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its prefixes: where it stood, its time, the program it is of, its form."""
+    """A line without its prefixes, with line number, timestamp, blamed program and form."""
 
     text: str
     number: int
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(slots=True)
 class Report:
-    """A report being read. ``closing``: an empty line came, which ends it unless it goes on."""
+    """A report under assembly. ``closing`` is set after an empty line; a valid line resets it."""
 
     order: int
     header: re.Match[str]
@@ -56,7 +56,7 @@ class Report:
     closing: bool = False
     misses: int = 0
     last_number: int = 0
-    #: Whether a source line can come next.
+    #: Whether the next line can be a source line.
     below_bpf_frame: bool = False
     _has_task: bool = False
     _has_trace: bool = False
@@ -66,15 +66,15 @@ class Report:
         """Add a line that belongs to the report."""
         self.closing = False
         self.lines.append((kind, text))
-        self._look(kind, text)
+        self._update_state(kind, text)
 
     def replace_last(self, text: str) -> None:
-        """The last line turned out to be longer."""
+        """Replace the last line by its longer version."""
         kind, _ = self.lines[-1]
         self.lines[-1] = (kind, text)
-        self._look(kind, text)
+        self._update_state(kind, text)
 
-    def _look(self, kind: LineKind, text: str) -> None:
+    def _update_state(self, kind: LineKind, text: str) -> None:
         self.below_bpf_frame = False
         if kind is LineKind.FRAME:
             self._has_task = self._has_trace = True
@@ -87,29 +87,29 @@ class Report:
 
     @property
     def is_over(self) -> bool:
-        """Whether a line that makes no sense ends the report."""
+        """Whether an unrecognized line ends the report."""
         if self.closing:
-            # An empty line is the end, unless it was put into the middle with what follows it.
-            return self._has_root or self.misses > _MAX_HELD
+            # An empty line ends a complete report; other output may put one into the middle.
+            return self._has_root or self.misses > _MAX_PENDING
         return self.misses > _MAX_MISSES
 
     def may_continue_with(self, kind: LineKind) -> bool:
-        """Whether a line of ``kind`` still belongs to this report."""
+        """Return whether a line of ``kind`` can continue this report."""
         if kind is LineKind.FRAME:
             return not self._has_root
         if kind is LineKind.TRACE:
             return not self._has_trace
         return kind is LineKind.SOURCE or not self._has_task
 
-    def parse(self) -> Fault | Note:
-        """What the report says."""
+    def parse(self) -> Fault | OtherReport:
+        """Parse the assembled report."""
         if self.is_oops:
             return oops.parse(self.header, self.raw, self.begin.blamed)
         return stream.parse(self.header, self.lines, self.begin.blamed)
 
 
 class Assembler:
-    """Takes the lines of one writer in order; hands out reports and lines that are of none."""
+    """Assembles the lines of one writer into reports; passes on lines outside reports."""
 
     def __init__(
         self,
@@ -121,21 +121,21 @@ class Assembler:
         self._on_report = on_report
         self._on_unparsed = on_unparsed
         self._report: Report | None = None
-        #: Lines that made no sense so far.
-        self._held: deque[Line] = deque()
+        #: Unrecognized lines, buffered for joining.
+        self._pending: deque[Line] = deque()
 
     @property
-    def waits_since(self) -> int | None:
-        """The number of the last line of the open report, None if no report is open."""
+    def last_report_line(self) -> int | None:
+        """Number of the last line of the open report, None if no report is open."""
         return self._report.last_number if self._report else None
 
     def feed(self, line: Line) -> None:
-        """Take the next line."""
+        """Process the next line."""
         text = line.text
         report = self._report
         in_source = report is not None and report.below_bpf_frame and text.startswith("  ")
         if in_source and stream.parse_source(text):
-            # The program's author wrote this line, be it a header by its looks.
+            # The program's author controls this line: never parse it as a header.
             self._plain(line, text)
             return
         at = 0
@@ -152,9 +152,9 @@ class Assembler:
             self._plain(line, text[at:] if at else text)
 
     def finish(self) -> None:
-        """No more lines come."""
+        """End the input: close the open report and flush buffered lines."""
         self._close()
-        self._let_go()
+        self._flush_pending()
 
     # ---- headers ----
 
@@ -164,30 +164,30 @@ class Assembler:
         self._report = Report(self._next_order(), found, line, is_oops, last_number=line.number)
 
     def _joins_to_header(self, line: Line) -> bool:
-        """Whether a line before and this one are two pieces of a header; begins the report."""
-        for first in reversed(self._held):
-            tail = first.text[-_HEADER_REACH:]
-            whole = tail + line.text
-            found = _find_header(whole)
+        """Join a buffered line and this one to a header; return whether a report began."""
+        for first in reversed(self._pending):
+            tail = first.text[-_MAX_HEADER_PIECE:]
+            joined_line = tail + line.text
+            found = _find_header(joined_line)
             if found is not None and found.start() < len(tail) < found.end():
-                self._held.remove(first)
-                self._let_go()
-                self._begin(replace(first, text=whole, number=line.number), found)
-                if found.end() < len(whole):
-                    self._plain(line, whole[found.end() :])
+                self._pending.remove(first)
+                self._flush_pending()
+                self._begin(replace(first, text=joined_line, number=line.number), found)
+                if found.end() < len(joined_line):
+                    self._plain(line, joined_line[found.end() :])
                 return True
         return False
 
-    # ---- everything else ----
+    # ---- other lines ----
 
     def _plain(self, line: Line, text: str) -> None:
         report = self._report
         if report is None:
             if text:
-                self._hold(line, text)
+                self._buffer(line, text)
             return
         if report.is_oops:
-            self._of_oops(report, line, text)
+            self._add_to_oops(report, line, text)
             return
         if not text:
             report.closing = True
@@ -200,9 +200,9 @@ class Assembler:
             report.misses += 1
             if kind is not None or report.is_over:
                 self._close()
-            self._hold(line, text)
+            self._buffer(line, text)
             return
-        self._let_go()
+        self._flush_pending()
         self._add(report, kind, text)
         report.last_number = line.number
 
@@ -211,57 +211,57 @@ class Assembler:
         if len(report.lines) >= _MAX_REPORT_LINES:
             self._close()
 
-    def _of_oops(self, report: Report, line: Line, text: str) -> None:
+    def _add_to_oops(self, report: Report, line: Line, text: str) -> None:
         report.raw.append(text[: stream.MAX_LINE])
         report.last_number = line.number
         if oops.END.search(text) or len(report.raw) >= oops.MAX_LINES:
             self._close()
 
     def _joins(self, report: Report, kind: LineKind | None, text: str) -> bool:
-        """Whether ``text`` is the rest of a line that was split, and put together makes sense."""
+        """Join ``text`` to a buffered or the last line; return whether the result is valid."""
         if report.closing:
             return False
         below = report.below_bpf_frame
-        for back, held in enumerate(reversed(self._held)):
-            if back and kind is not None:
+        for distance, pending in enumerate(reversed(self._pending)):
+            if distance and kind is not None:
                 break
-            whole = held.text + text
-            if kind is LineKind.SOURCE and _is_whole_source(text) and not _is_whole_source(whole):
+            joined_line = pending.text + text
+            if kind is LineKind.SOURCE and _has_indent(text) and not _has_indent(joined_line):
                 continue
-            joined = stream.line_kind(whole, below_bpf_frame=below)
+            joined = stream.line_kind(joined_line, below_bpf_frame=below)
             if joined is not None and report.may_continue_with(joined):
-                self._held.remove(held)
-                self._let_go()
-                self._add(report, joined, whole)
+                self._pending.remove(pending)
+                self._flush_pending()
+                self._add(report, joined, joined_line)
                 return True
-        return kind is None and not self._held and self._extends(report, text)
+        return kind is None and not self._pending and self._extends(report, text)
 
     def _extends(self, report: Report, text: str) -> bool:
-        """Whether ``text`` is the rest of the last line, which made sense without it as well."""
+        """Append ``text`` to the last line, valid without it too; return whether that is valid."""
         if not report.lines:
-            whole = report.header.string[report.header.start() : report.header.end()] + text
-            longer = report.header.re.fullmatch(whole) if _HEX.fullmatch(text) else None
+            joined_line = report.header.string[report.header.start() : report.header.end()] + text
+            longer = report.header.re.fullmatch(joined_line) if _HEX.fullmatch(text) else None
             if longer is not None:
                 report.header = longer
             return longer is not None
         kind, last = report.lines[-1]
-        whole = last + text
+        joined_line = last + text
         above = len(report.lines) > 1 and _is_bpf_frame(report.lines[-2][1])
-        if stream.line_kind(whole, below_bpf_frame=above) is not kind:
+        if stream.line_kind(joined_line, below_bpf_frame=above) is not kind:
             return False
         if not _is_rest(kind, last, text):
             return False
-        report.replace_last(whole)
+        report.replace_last(joined_line)
         return True
 
-    def _hold(self, line: Line, text: str) -> None:
-        self._held.append(line if line.text is text else replace(line, text=text))
-        if len(self._held) > _MAX_HELD:
-            self._on_unparsed(self._held.popleft())
+    def _buffer(self, line: Line, text: str) -> None:
+        self._pending.append(line if line.text is text else replace(line, text=text))
+        if len(self._pending) > _MAX_PENDING:
+            self._on_unparsed(self._pending.popleft())
 
-    def _let_go(self) -> None:
-        while self._held:
-            self._on_unparsed(self._held.popleft())
+    def _flush_pending(self) -> None:
+        while self._pending:
+            self._on_unparsed(self._pending.popleft())
 
     def _close(self) -> None:
         report, self._report = self._report, None
@@ -270,7 +270,7 @@ class Assembler:
 
 
 def _find_header(text: str, at: int = 0) -> re.Match[str] | None:
-    # Most lines hold none of these, and ``in`` is far faster than a search.
+    # Most lines have no header, and ``in`` is far faster than a regex search.
     if "ERROR: " in text or "Memory viol" in text:
         return stream.HEADER.search(text, at)
     return oops.HEADER.search(text, at) if "BUG: unable" in text else None
@@ -283,21 +283,21 @@ def _is_bpf_frame(text: str) -> bool:
     return frame is not None and frame.bpf is not None
 
 
-def _is_whole_source(text: str) -> bool:
-    """Whether a source line has its two spaces in front."""
+def _has_indent(text: str) -> bool:
+    """Return whether a source line has its two leading spaces."""
     return text.startswith("  ")
 
 
 def _is_rest(kind: LineKind, last: str, text: str) -> bool:
-    """Whether ``text`` rather ends the line ``last`` than begins a line of its own."""
+    """Return whether ``text`` ends the line ``last`` rather than beginning a new line."""
     if kind is LineKind.TASK:
         task = parse_task(last + text)
-        # "C" can be the first letter of the line that must come now.
+        # "C" can be the first letter of the next line, "Call trace:".
         short = task is not None and len(task.comm.encode()) <= _MAX_COMM
         return short and not _TRACE_LINE.startswith(text)
     if kind is LineKind.FRAME:
         frame = parse_frame(last)
-        whole = frame is not None and frame.offset <= frame.size
-        # "b" can be the first letter of the next symbol; no symbol begins with a digit.
-        return not (whole and text[0] in "abcdef" and _HEX.fullmatch(text))
+        is_complete = frame is not None and frame.offset <= frame.size
+        # "b" can be the first letter of the next symbol. No symbol begins with a digit.
+        return not (is_complete and text[0] in "abcdef" and _HEX.fullmatch(text))
     return kind is LineKind.SOURCE

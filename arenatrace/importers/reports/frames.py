@@ -1,4 +1,4 @@
-"""Lines of a call trace, as ``%pS`` prints them (``lib/vsprintf.c``, ``__sprint_symbol``)."""
+"""Parser of call trace lines in ``%pS`` format (``lib/vsprintf.c``, ``__sprint_symbol``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from arenatrace.importers.reports.records import Frame, Task
 
-# At most 8 digits: offsets and sizes are held in 32 bits. KSYM_NAME_LEN is 512.
+# At most 8 digits: offsets and sizes fit into 32 bits. KSYM_NAME_LEN is 512.
 _FRAME = re.compile(
     r"\s*(?P<unsure>\? )?(?P<symbol>[A-Za-z_$.][\w$.]{0,511})"
     r"\+0x(?P<offset>[0-9a-f]{1,8})/0x(?P<size>[0-9a-f]{1,8})"
@@ -21,7 +21,7 @@ _TASK = re.compile(
 
 _MAX_U16, _MAX_U32 = 0xFFFF, 0xFFFFFFFF
 
-#: Frames no stack goes beyond: where the kernel is entered and where threads begin.
+#: Outermost frames of a stack: kernel entry points and thread starts.
 ROOTS = frozenset(
     {
         "entry_SYSCALL_64_after_hwframe",
@@ -38,7 +38,7 @@ ROOTS = frozenset(
 
 @lru_cache(maxsize=16384)
 def parse_frame(text: str) -> Frame | None:
-    """The frame on this line, None if it is none or one the unwinder was not sure of."""
+    """Return the frame on this line; None if it is not a frame or is marked unreliable (``?``)."""
     found = _FRAME.fullmatch(text)
     if found is not None:
         if found["unsure"]:
@@ -54,7 +54,7 @@ def parse_frame(text: str) -> Frame | None:
 
 @lru_cache(maxsize=1024)
 def parse_task(text: str) -> Task | None:
-    """The task on this line; its comm is everything after ``Comm: ``."""
+    """Return the task on this line, if any. Its comm is all text after ``Comm: ``."""
     found = _TASK.fullmatch(text)
     if found is None:
         return None
@@ -63,5 +63,5 @@ def parse_task(text: str) -> Task | None:
 
 
 def base_name(symbol: str) -> str:
-    """The symbol without what the compiler appended (``.isra.0``, ``.constprop.0``)."""
+    """Return the symbol without compiler suffixes (``.isra.0``, ``.constprop.0``)."""
     return symbol.partition(".")[0]

@@ -1,7 +1,7 @@
-"""Oopses of the kernel log: what an arena fault is on a kernel that cannot recover from it.
+"""Parser of oopses: arena faults from which the kernel did not recover.
 
-The text is that of ``show_fault_oops`` (``arch/x86/mm/fault.c``) and ``__die_body``; other
-architectures print other text and are not read.
+The text is printed by ``show_fault_oops`` (``arch/x86/mm/fault.c``) and ``__die_body``. Only x86-64
+is supported.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from arenatrace.importers.reports.arena_place import arena_place
+from arenatrace.importers.reports.arena_address import arena_address
 from arenatrace.importers.reports.frames import parse_frame
-from arenatrace.importers.reports.records import Fault, Frame, Note, Task
+from arenatrace.importers.reports.records import Fault, Frame, OtherReport, Task
 
 HEADER = re.compile(
     r"BUG: unable to handle (?:page fault for address: |kernel paging request at )"
@@ -19,7 +19,7 @@ HEADER = re.compile(
 )
 END = re.compile(r"---\[ end (?:trace|Kernel panic)")
 
-#: An oops has some 60 lines; one whose end is missing does not swallow the rest of the log.
+#: Limit for an oops without an end line; a complete oops has about 60 lines.
 MAX_LINES = 400
 
 _ERROR_CODE = re.compile(r"#PF: error_code\(0x([0-9a-f]{1,8})\)")
@@ -36,23 +36,23 @@ _TRACE_END = re.compile(r"\s*</TASK>|\s*RIP: 0033:|\s*Modules linked in:|\s*Code
 #: Bits of the x86 page fault error code.
 _PRESENT, _WRITE, _USER = 1, 2, 4
 _MAX_U16, _MAX_U32 = 0xFFFF, 0xFFFFFFFF
-#: Kernel addresses are those with the highest bit set.
+#: Kernel addresses have the highest bit set.
 _KERNEL_HALF = 1 << 63
 
 
-def parse(header: re.Match[str], lines: Sequence[str], blamed: str | None) -> Fault | Note:
-    """The oops that ``header`` begins: a fault if it can be one of an arena, else a note.
+def parse(header: re.Match[str], lines: Sequence[str], blamed: str | None) -> Fault | OtherReport:
+    """Parse the oops after ``header``; return a fault if it can be an arena fault.
 
-    It can if the page was not present, the address is the kernel's, and a BPF program is on
-    the stack. That it was the arena is certain only where the registers show it (``place``).
+    An oops can be an arena fault if the page was not present, the address is a kernel address and
+    a BPF program is on the stack. Only registers can prove the arena (``arena_address``).
     """
     kaddr = int(header["kaddr"], 16)
     frames, has_ip = _frames(lines)
     error_code = _error_code(lines)
     if error_code is not None and error_code & (_PRESENT | _USER):
-        return Note("a kernel oops that is no missing page")
+        return OtherReport("a kernel oops that is not a missing page")
     if kaddr < _KERNEL_HALF or not any(frame.bpf for frame in frames):
-        return Note("a kernel oops without a BPF program at fault")
+        return OtherReport("a kernel oops without a BPF program at fault")
     task, kernel = _task(lines)
     return Fault(
         kernel_side=True,
@@ -64,7 +64,7 @@ def parse(header: re.Match[str], lines: Sequence[str], blamed: str | None) -> Fa
         task=task,
         kaddr=kaddr,
         error_code=error_code,
-        place=arena_place(kaddr, _registers(lines)),
+        arena_address=arena_address(kaddr, _registers(lines)),
         blamed=blamed,
         kernel=kernel,
     )
@@ -87,7 +87,7 @@ def _task(lines: Sequence[str]) -> tuple[Task | None, str | None]:
 
 
 def _frames(lines: Sequence[str]) -> tuple[tuple[Frame, ...], bool]:
-    """The faulting instruction, if it is known, then the call trace; and whether it is."""
+    """Return the frames, faulting instruction first if known, and whether it is known."""
     frames: list[Frame] = []
     has_ip, in_trace = False, False
     for line in lines:
@@ -107,7 +107,7 @@ def _frames(lines: Sequence[str]) -> tuple[tuple[Frame, ...], bool]:
 
 
 def _registers(lines: Sequence[str]) -> dict[str, int]:
-    """The registers at the fault: those before the call trace, each for the first time."""
+    """Return the registers at the fault: the first value of each register before the call trace."""
     registers: dict[str, int] = {}
     for line in lines:
         if _TRACE.match(line):

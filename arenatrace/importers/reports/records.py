@@ -1,17 +1,17 @@
-"""What the text formats have in common: what a report says once it is understood."""
+"""Parsed reports, common to all text formats."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-#: How the kernel names JITed code in kallsyms (``bpf_get_prog_name``).
+#: Symbol of JITed code in kallsyms (``bpf_get_prog_name``).
 _BPF_SYMBOL = re.compile(r"bpf_prog_([0-9a-f]{16})(?:_(.+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source line the kernel printed below a frame of a BPF function."""
+    """Source line that the kernel prints below a frame of a BPF function."""
 
     file: str
     line: int
@@ -20,9 +20,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of a call trace: ``symbol+offset/size [module]``, all in bytes.
+    """One line of a call trace: ``symbol+offset/size [module]``, in bytes.
 
-    Where the kernel had no symbol it prints the bare ``address``, and ``symbol`` is empty.
+    Without a symbol the kernel prints the bare ``address``; ``symbol`` is empty then.
     """
 
     symbol: str
@@ -34,7 +34,7 @@ class Frame:
 
     @property
     def bpf(self) -> tuple[str, str] | None:
-        """Tag and function name if this is JITed BPF code; the name may be empty."""
+        """Tag and function name of JITed BPF code, else None; the name may be empty."""
         if not self.symbol.startswith("bpf_prog_"):
             return None
         found = _BPF_SYMBOL.fullmatch(self.symbol)
@@ -43,20 +43,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The time in front of a line, in ns since boot or, if ``wall``, since 1970."""
+    """Timestamp of a line, in ns since boot or, if ``wall``, since 1970."""
 
     ns: int
     wall: bool
 
 
 def stamp(ns: int, *, wall: bool) -> Stamp | None:
-    """The time, None for one that no column holds: a clock or a text that went wrong."""
+    """Return the timestamp, None if it is out of the column's range."""
     return Stamp(ns, wall) if 0 <= ns < 1 << 63 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The ``CPU: .. PID: .. Comm: ..`` line; what it calls PID is a thread id."""
+    """The ``CPU: .. PID: .. Comm: ..`` line; its PID is a thread id."""
 
     cpu: int
     tid: int
@@ -64,8 +64,8 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class ArenaPlace:
-    """What an oops' registers tell: the arena's kern_vm_start and the user address meant."""
+class ArenaAddress:
+    """kern_vm_start and user address derived from the registers of an oops."""
 
     kern_vm_start: int
     uaddr: int | None
@@ -73,11 +73,11 @@ class ArenaPlace:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One arena fault as a text tells it; None is what the text does not say.
+    """One arena fault from a text; a value that the text lacks is None.
 
-    ``frames`` begin with the faulting instruction if ``has_ip``. ``blamed`` is the program
-    the kernel reported to, where the text names it apart from the stack. ``complete`` is false
-    if the report breaks off.
+    ``frames`` begins with the faulting instruction if ``has_ip``. ``blamed`` is the name of the
+    blamed program if the text has it outside the stack. ``complete`` is False if the report is
+    truncated.
     """
 
     kernel_side: bool
@@ -90,18 +90,15 @@ class Fault:
     uaddr: int | None = None
     kaddr: int | None = None
     error_code: int | None = None
-    place: ArenaPlace | None = None
+    arena_address: ArenaAddress | None = None
     blamed: str | None = None
     kernel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A report that is no arena fault, or not a whole one.
+class OtherReport:
+    """Report that is not an arena fault, or an incomplete arena fault (``lost``)."""
 
-    ``lost`` says that it was an arena fault, but too little of it is left for a row.
-    """
-
-    what: str
+    description: str
     program: str | None = None
     lost: bool = False

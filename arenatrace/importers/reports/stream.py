@@ -1,4 +1,4 @@
-"""Text of a BPF program's stderr stream, as ``bpftool prog tracelog stderr`` prints it.
+"""Parser of a BPF program's stderr stream (``bpftool prog tracelog stderr``).
 
 The kernel writes it in ``__bpf_prog_report_arena_violation`` (``kernel/bpf/arena.c``),
 ``bpf_prog_report_may_goto_violation`` (``core.c``), ``bpf_prog_report_rqspinlock_violation``
@@ -15,7 +15,7 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from arenatrace.importers.reports.frames import ROOTS, base_name, parse_frame, parse_task
-from arenatrace.importers.reports.records import Fault, Frame, Note, Source, Task
+from arenatrace.importers.reports.records import Fault, Frame, OtherReport, Source, Task
 
 HEADER = re.compile(
     r"ERROR: Arena (?P<access>READ|WRITE) access at unmapped address 0x(?P<uaddr>[0-9a-f]{1,16})"
@@ -25,26 +25,26 @@ HEADER = re.compile(
     r"(?: for (?P<asan>read|write) of size (?P<size>-?\d+))?"
 )
 
-#: Characters of a line at most: the kernel prints a frame and its source line into 1024 bytes
-#: (MAX_BPRINTF_BUF).
+#: Maximum line length in characters. The kernel formats a frame and its source line into 1024
+#: bytes (MAX_BPRINTF_BUF).
 MAX_LINE = 4096
 
-#: The function that writes arena reports; it is on the stack it prints.
+#: Function that writes arena reports. It is on the stack that it prints.
 REPORTER = "__bpf_prog_report_arena_violation"
 
 _SOURCE = re.compile(r"\s*(.*?)\s* @ (.+):(\d{1,9})\s*", re.ASCII)
 _LOCK_LINE = re.compile(r"(?:Attempted lock|Total held locks|Held lock\[ ?\d+\]) += \w+\s*")
 _TRACE = re.compile(r"\s*Call trace:\s*")
 
-#: Functions that only a fault of this side runs through on the way to its report.
+#: Functions on the path from a fault to its report, for one side only.
 _KERNEL_SIDE = frozenset({"bpf_arena_handle_page_fault", "page_fault_oops", "__do_kernel_fault"})
 _PROG_SIDE = frozenset({"ex_handler_bpf", "bpf_prog_report_arena_violation", "fixup_exception"})
-#: Where an exception enters the kernel: the next frame is the instruction that faulted.
+#: Exception entry points: the next frame is the faulting instruction.
 _ENTRIES = frozenset({"asm_exc_page_fault", "el1h_64_sync"})
 
 
 class LineKind(Enum):
-    """What a line is within a report."""
+    """Kind of a line in a report."""
 
     HEADER = auto()
     LOCK = auto()
@@ -55,10 +55,10 @@ class LineKind(Enum):
 
 
 def line_kind(text: str, *, below_bpf_frame: bool) -> LineKind | None:
-    """What ``text`` can be in a report, None if nothing.
+    """Return the kind of a report line, None if it is not one.
 
-    A source line is text of the program's author: it is only believed where one can be, and
-    there it comes first, whatever it looks like.
+    The program's author controls source lines. A source line is accepted only below a BPF frame.
+    There it takes precedence over every other kind.
     """
     if len(text) > MAX_LINE:
         return None
@@ -79,21 +79,21 @@ def _plain_kind(text: str) -> LineKind | None:
 
 
 def parse_source(text: str) -> Source | None:
-    """The source line on this line."""
+    """Return the source line on this line, None if there is none."""
     found = _SOURCE.fullmatch(text)
     return Source(found[2], int(found[3]), found[1]) if found else None
 
 
 def parse(
     header: re.Match[str], lines: Sequence[tuple[LineKind, str]], blamed: str | None
-) -> Fault | Note:
-    """The report that ``header`` begins and ``lines`` continue."""
+) -> Fault | OtherReport:
+    """Parse the report with this header and these lines."""
     task, frames = _task(lines), _frames(lines)
     if header["access"] is None:
-        return Note(_other(header), blamed or _program(frames))
+        return OtherReport(_other(header), blamed or _program(frames))
     kernel_side = _kernel_side(frames, int(header["uaddr"], 16))
     if kernel_side is None:
-        return Note("a report is cut off before it says who faulted", blamed, lost=True)
+        return OtherReport("a report is truncated before the faulting frame", blamed, lost=True)
     stack, has_ip = _from_fault_on(frames, kernel_side=kernel_side)
     return Fault(
         kernel_side=kernel_side,
@@ -129,8 +129,8 @@ def _other(header: re.Match[str]) -> str:
     if header["goto"]:
         return "may_goto timeout"
     if header["lock"]:
-        what = "timeout" if header["lock"] == "Timeout" else "deadlock"
-        return f"bpf_res_spin_lock {what}"
+        event = "timeout" if header["lock"] == "Timeout" else "deadlock"
+        return f"bpf_res_spin_lock {event}"
     access = f", {header['asan']} of size {header['size']}" if header["asan"] else ""
     return f"arena ASAN memory violation{access}"
 
@@ -143,14 +143,14 @@ def _kernel_side(frames: list[Frame], uaddr: int) -> bool | None:
     names = {base_name(frame.symbol) for frame in frames}
     if names & _KERNEL_SIDE:
         return True
-    # The handler of kernel-side faults reports addresses rounded down to the page.
+    # The handler of kernel-side faults rounds addresses down to the page.
     if names & _PROG_SIDE or uaddr % 4096:
         return False
     return None
 
 
 def _from_fault_on(frames: list[Frame], *, kernel_side: bool) -> tuple[tuple[Frame, ...], bool]:
-    """The frames without those of the report itself, and whether the first is the fault."""
+    """Return the frames from the fault on, and whether the first is the faulting instruction."""
     for at, frame in enumerate(frames):
         if base_name(frame.symbol) in _ENTRIES:
             return tuple(frames[at + 1 :]), at + 1 < len(frames)

@@ -1,4 +1,4 @@
 """Line prefixes of loggers: dmesg, journal, syslog, the sched_ext watcher.
 
-One logger per file; `detect.py` chooses by looking at the lines.
+One logger per file; `detect.py` recognizes the form of each line.
 """

@@ -1,4 +1,4 @@
-"""Lines without what loggers put in front of them; which form is found by looking."""
+"""Detection and removal of logger prefixes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from arenatrace.importers.reports.records import Stamp
 from arenatrace.importers.wrappers import dmesg, journal, scx
 
-#: Colours, as dmesg --color and journalctl put them around a line's parts.
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+#: Color escapes of dmesg --color and journalctl.
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """A line as it was logged. ``writer`` tells apart those whose lines may be mixed."""
+    """A line without its prefixes. ``writer`` separates sources with interleaved lines."""
 
     text: str
     writer: tuple[str, ...]
@@ -25,9 +25,9 @@ class Unwrapped:
 
 
 def unwrap(text: str) -> Unwrapped:
-    """``text`` without the prefixes of the journal, the kernel log and scx, one in the other."""
+    """Strip the nested prefixes of the journal, the kernel log and sched_ext."""
     if text.startswith("\x1b["):
-        text = _COLOURS.sub("", text)
+        text = _COLORS.sub("", text)
     writer: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
     stamp = host = None

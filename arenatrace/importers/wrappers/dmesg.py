@@ -1,4 +1,4 @@
-"""Lines of the kernel log: what ``dmesg``, a serial console and /dev/kmsg readers put in front."""
+"""Prefixes of the kernel log: ``dmesg``, serial consoles and /dev/kmsg readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NS_PER_S = 1_000_000_000
 _LEVEL = r"(?:<\d{1,3}>|[a-z0-9]{2,8} *:[a-z]+ *: ?)?"
 _CALLER = r"(?:\[ *(?P<caller>[TC]\d+)\] ?)?"
 _SINCE_BOOT = re.compile(rf"{_LEVEL}\[ *(?P<s>\d{{1,10}})\.(?P<us>\d{{6}})\] ?{_CALLER}")
-# dmesg -T, --reltime: local time without a zone, or a distance.
+# dmesg -T, --reltime: local time without a zone, or a time difference.
 _CTIME = re.compile(
     rf"{_LEVEL}\[(?:[A-Z]\w\w [A-Z]\w\w [ \d]?\d \d\d:\d\d:\d\d \d{{4}}"
     rf"|[A-Z]\w\w[ \d]?\d \d\d:\d\d|[ <+\d]*\d\.\d{{6}}>?)\] ?{_CALLER}"
@@ -35,8 +35,8 @@ class Stripped:
 
 
 def strip(text: str) -> Stripped | None:
-    """``text`` without the prefix of the kernel log, None if it has none."""
-    # Most lines have no prefix, and this is far faster than to try all forms.
+    """Strip the prefix of the kernel log; return None if there is none."""
+    # Most lines have no prefix; this check is far faster than trying all forms.
     if not _MAY_BEGIN(text[:1]) and ":" not in text[:10]:
         return None
     if found := _SINCE_BOOT.match(text):
@@ -52,12 +52,12 @@ def strip(text: str) -> Stripped | None:
 
 
 def wall_stamp(iso: str) -> Stamp | None:
-    """The time an ISO 8601 date with a zone says; None if there is no such time."""
+    """Return the timestamp of an ISO 8601 date with a zone, None if it is invalid."""
     try:
-        moment = datetime.fromisoformat(iso.replace(",", "."))
+        parsed = datetime.fromisoformat(iso.replace(",", "."))
     except ValueError:
         return None
-    if moment.tzinfo is None:
+    if parsed.tzinfo is None:
         return None
-    ns = int(moment.replace(microsecond=0).timestamp()) * _NS_PER_S + moment.microsecond * 1000
+    ns = int(parsed.replace(microsecond=0).timestamp()) * _NS_PER_S + parsed.microsecond * 1000
     return stamp(ns, wall=True)

@@ -1,7 +1,7 @@
-"""Lines of ``journalctl`` and syslog files: time, host, who logged it, then the message.
+"""Prefixes of ``journalctl`` and syslog lines: time, host, identifier.
 
-Understood are journalctl's outputs short, short-precise, short-full, short-iso,
-short-iso-precise, short-monotonic and short-unix, and syslog's traditional and RFC 3339 form.
+Supported are the journalctl outputs short, short-precise, short-full, short-iso,
+short-iso-precise, short-monotonic and short-unix, and the traditional and RFC 3339 syslog forms.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class Stripped:
 
 
 def strip(text: str) -> Stripped | None:
-    """``text`` without the prefix of the journal, None if it has none."""
-    # Most lines have no prefix, and this is far faster than to try all forms.
+    """Strip the prefix of the journal; return None if there is none."""
+    # Most lines have no prefix; this check is far faster than trying all forms.
     if " " not in text[3:4] and text[:1] not in _DIGITS_AND_BRACKET:
         return None
     found = _PREFIX.match(text)
     if found is None:
         return None
-    # dmesg has the same time in front: "[ 5.000000] Hardware name: ..." is not of the journal.
+    # dmesg has the same time prefix: "[ 5.000000] Hardware name: ..." is not a journal line.
     if found["s"] and found["who"] != "kernel" and not found["who"].endswith("]"):
         return None
     return Stripped(text[found.end() :], _stamp(found), found["host"], found["who"])
 
 
 def _stamp(found: re.Match[str]) -> Stamp | None:
-    """The time, None for a form that lacks the year or names its zone by letters."""
+    """Return the timestamp, None for a form without a year or with a zone abbreviation."""
     if found["iso"]:
         return wall_stamp(_microseconds(found["iso"]))
     if found["s"]:
@@ -65,5 +65,5 @@ def _stamp(found: re.Match[str]) -> Stamp | None:
 
 
 def _microseconds(iso: str) -> str:
-    """``iso`` with at most six digits after the point, which is all Python takes."""
+    """Cut the fraction of ``iso`` to six digits, the most that Python parses."""
     return re.sub(r"(\.\d{6})\d+", r"\1", iso)

@@ -1,4 +1,4 @@
-"""Lines a sched_ext watcher prints again: ``BPF stderr of prog NAME: `` and the line."""
+"""Prefix of lines that a sched_ext watcher reprints: ``BPF stderr of prog NAME: ``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 MARK = "BPF stderr of prog "
 
-# Whatever the scheduler's logger puts in front goes as well.
+# The prefix of the scheduler's own logger is stripped too.
 _PREFIX = re.compile(r".*?BPF stderr of prog ([^\s:]{1,128}):(?: |$)")
 
 
 def strip(text: str) -> tuple[str, str] | None:
-    """Program name and the line itself, None if this is no line of a watcher."""
+    """Return program name and line, None for a line without the prefix."""
     if MARK not in text:
         return None
     found = _PREFIX.match(text)

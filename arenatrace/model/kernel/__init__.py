@@ -1,4 +1,5 @@
-"""The arena as `kernel/bpf/arena.c` and `range_tree.c` keep it: free set, page table, profiles.
+"""The arena of `kernel/bpf/arena.c` and `range_tree.c`: free set, page table and profiles.
 
-Each function names the kernel function it follows. `profiles.py` holds what differs by kernel.
+Each function names the kernel function that it follows. `profiles.py` has the differences
+between kernels.
 """

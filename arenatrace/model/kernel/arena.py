@@ -1,12 +1,12 @@
-"""One arena as the kernel keeps it (kernel/bpf/arena.c): free set, page table, deferred frees.
+"""State of one arena (kernel/bpf/arena.c): free set, page table entries and deferred frees.
 
-Pages are numbered as compute_pgoff() does: 0 to 2**20 - 1 around the 4 GiB band, starting at
-user_vm_start, and 2**20 on for the upper half-guard, which recovery covers too. The first
-``limit`` of them are the user range.
+Pages are numbered like compute_pgoff(): 0 to 2**20 - 1 around the 4 GiB band, starting at
+user_vm_start, and from 2**20 on in the upper half-guard, which fault recovery covers too. The
+first ``limit`` pages are the user range.
 
-What a trace has not shown yet is unknown, never assumed: a page table entry is Pte.UNKNOWN, a
-page is UNSURE in the free set, ``limit`` is None until the user range is known to be fixed,
-and only while ``free.ordered`` does ``find`` give the address the kernel must choose.
+State that no event has shown is unknown: a page table entry is Pte.UNKNOWN, a page is UNSURE
+in the free set, and ``limit`` is None until the user range is fixed. ``find`` predicts the
+kernel's choice only while ``free.ordered``.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _STATES = tuple(Pte)
 
 
 class Refusal(IntEnum):
-    """Why an allocation gives no page. Negative, so that it is never a page."""
+    """Why an allocation is refused. Values are negative, unlike page numbers."""
 
     NO_ROOM = -1
-    #: More pages than the user range has, a misaligned requested, or one outside the range.
+    #: More pages than the user range has, or a requested page outside of it.
     IMPOSSIBLE = -2
     TAKEN = -3
     #: A page of the range is scratched and this kernel does not replace scratch.
     SCRATCHED = -4
-    #: Not a refusal: the model cannot tell where the pages must come from.
+    #: Not a refusal: the model cannot predict the pages.
     UNKNOWN = -5
 
 
 class Freeness(IntEnum):
-    """Whether a range lies in the free set."""
+    """Whether a range is in the free set."""
 
     TAKEN = 0
     FREE = 1
@@ -48,11 +48,11 @@ class Freeness(IntEnum):
 
 
 class Arena:
-    """The state of one arena and the effect of every operation on it.
+    """State of one arena and the effect of every operation on it.
 
-    ``max_entries`` is in pages. A fresh arena is known whole; one that was there before the
-    trace is not. Operations take page numbers and counts above 0 that the caller has checked;
-    they raise nothing.
+    ``max_entries`` is in pages. The state of a fresh arena is known; the state of an arena
+    older than the trace is unknown. The caller checks page numbers and counts (above 0);
+    operations raise nothing.
     """
 
     __slots__ = (
@@ -86,38 +86,39 @@ class Arena:
         self.max_entries = max_entries
         self.map_flags = map_flags
         self.touch = profile.touch(map_flags)
-        #: What the entry of a page of the band holds that was never touched, or was freed.
+        #: Entry of a page of the band that was never accessed, or was freed.
         self.empty = _GARBAGE if self.touch == Touch.GARBAGE else _NONE
-        #: What a free makes of each state.
+        #: Translation table: the state of an entry after a free.
         self.freed = self._freed()
         self.limit: int | None = max_entries if user_range else None
         self.free: RangeTree = (LowestFit if profile.maple else RangeTree)(max_entries)
-        #: A Pte for each page of the user range up to the highest touched; ``tail`` above it.
+        #: A Pte for each page of the user range up to the highest one used; ``tail`` above.
         self.pte = bytearray()
         self.tail = self.empty
-        #: Pages of the band and the guard outside the user range that are not as they began.
+        #: Changed pages of the band and the upper guard outside the user range.
         self.outside: dict[int, Pte] = {}
         self.outside_known = True
         #: Deferred frees, (page, count), oldest first.
         self.queue: list[tuple[int, int]] = []
         self.queue_known = True
-        #: Frees that reached pages which were not mapped: the program's mistake.
+        #: Frees of pages that were not mapped: a bug of the program.
         self.stray_frees = 0
         if not fresh:
             self.forget()
         elif max_entries:
-            self.free.restart()
+            self.free.set_all()
 
     def _freed(self) -> bytes:
+        """Return the table for ``freed``."""
         table: dict[int, int] = dict.fromkeys(_STATES, self.empty)
         if self.touch == Touch.SCRATCH and not self.profile.free_clears_scratch:
             table[_SCRATCH] = _SCRATCH
-            # it may have been scratched before anyone looked
+            # The page may have been scratched before the trace began.
             table[_UNKNOWN] = _UNKNOWN
         return bytes(table.get(byte, byte) for byte in range(256))
 
     def copy(self) -> Arena:
-        """An independent copy."""
+        """Return an independent copy."""
         other = object.__new__(Arena)
         for name in ("profile", "max_entries", "map_flags", "touch", "empty", "freed", "limit"):
             setattr(other, name, getattr(self, name))
@@ -128,11 +129,11 @@ class Arena:
         return other
 
     def size(self) -> int:
-        """How much state there is, for comparison with a number of events."""
+        """Return the cost of a copy, in units comparable to a number of events."""
         return len(self.pte) // 64 + len(self.free) + len(self.outside) + len(self.queue)
 
     def forget(self) -> None:
-        """Events were lost: nothing is known any more but what the arena is."""
+        """Make all state unknown after a loss of events."""
         self.free.forget()
         self.pte.clear()
         self.tail = _UNKNOWN
@@ -141,7 +142,7 @@ class Arena:
         self.queue_known = self.outside_known = False
 
     def mark_unknown(self, page: int, count: int) -> None:
-        """The trace contradicts what is known of the pages: nothing is known of them now."""
+        """Make the state of the pages unknown after a contradiction."""
         inside = min(count, self.max_entries - page)
         if inside > 0:
             self.reach(page + inside)
@@ -153,25 +154,25 @@ class Arena:
                 self.outside[page] = _UNKNOWN
 
     def reach(self, end: int) -> None:
-        """Have a state for each page of the user range below ``end``."""
+        """Extend ``pte`` to at least ``end`` pages."""
         if end > len(self.pte):
             self.free.reach(end)
             self.pte += bytes([self.tail]) * (len(self.free.taken) - len(self.pte))
 
-    # ---- what is known of a page ----
+    # ---- state of pages ----
 
     def state(self, page: int) -> Pte:
-        """The page table entry of ``page``."""
+        """Return the page table entry of ``page``."""
         if page < len(self.pte):
             return _STATES[self.pte[page]]
         if page < self.max_entries:
             return self.tail
-        # The garbage page was put under the band only, not under the guard.
+        # The garbage page backs the band, not the guard.
         untouched = self.empty if page < BAND_PAGES else _NONE
         return self.outside.get(page, untouched if self.outside_known else _UNKNOWN)
 
     def set_pte(self, page: int, state: Pte) -> None:
-        """The entry of a page, anywhere, was found to hold or was given ``state``."""
+        """Set the page table entry of a page inside or outside the user range."""
         if page < self.max_entries:
             self.reach(page + 1)
             self.pte[page] = state
@@ -179,7 +180,7 @@ class Arena:
             self.outside[page] = state
 
     def freeness(self, page: int, count: int) -> Freeness:
-        """Whether all of the pages are in the free set, as is_range_tree_set() would find."""
+        """Return whether all of the pages are in the free set (is_range_tree_set())."""
         if page + count > self.max_entries:
             return Freeness.TAKEN
         self.reach(page + count)
@@ -189,16 +190,16 @@ class Arena:
         return Freeness.UNKNOWN if UNSURE in pages else Freeness.FREE
 
     def scratched(self, page: int, count: int) -> int:
-        """Pages before the first scratched one of the range, -1 if none is scratched."""
+        """Return the number of pages before the first scratched one, -1 without any."""
         found = self.pte.find(_SCRATCH, page, page + count)
         return found - page if found >= 0 else -1
 
     # ---- allocation: arena_alloc_pages() ----
 
     def find_pages(self, requested: int | None, count: int) -> int:
-        """The first page an allocation must get, or a Refusal. Changes nothing.
+        """Return the first page that an allocation must get, or a Refusal. Changes no state.
 
-        ``requested`` is the page asked for, None for anywhere.
+        ``requested`` is the page that the caller asks for, None for any page.
         """
         limit = self.limit
         if limit is None:
@@ -221,17 +222,17 @@ class Arena:
         return page
 
     def allocate(self, page: int, count: int) -> None:
-        """The pages were allocated: out of the free set, each backed by a page of its own."""
+        """Allocate the pages: remove them from the free set and map them."""
         self.reach(page + count)
         self.free.clear(page, count)
         self.pte[page : page + count] = bytearray([_REAL]) * count
 
     def refuse_scratched(self, page: int, count: int, mapped: int, *, sleepable: bool) -> None:
-        """An allocation of the range ran into scratch after ``mapped`` pages.
+        """Refuse an allocation that met a scratch page after ``mapped`` pages.
 
-        The range returns to the free set, the part that was mapped by way of
-        arena_free_pages(): at once, or through the worker if the caller could not sleep. That
-        inner call is an event of its own, so the queueing is left to it.
+        The range returns to the free set. The mapped part goes through arena_free_pages(): at
+        once, or through the worker if the caller cannot sleep. That inner call is an event of
+        its own, which queues the deferred free.
         """
         self.reach(page + count)
         self.free.clear(page, count)
@@ -244,9 +245,9 @@ class Arena:
             self.pte[page : page + mapped] = bytearray([_REAL]) * mapped
 
     def refuse_unseen(self, *, sleepable: bool) -> None:
-        """An allocation was refused that the model had no place for.
+        """Account for a refused allocation whose pages are unknown.
 
-        If it ran into scratch, what it had mapped waits for the worker by now.
+        If it met a scratch page, the pages it mapped before are deferred frees now.
         """
         if sleepable or self.profile.alloc_replaces_scratch or self.touch != Touch.SCRATCH:
             return
@@ -257,35 +258,35 @@ class Arena:
     # ---- free: arena_free_pages(), arena_free_worker() ----
 
     def clamp(self, page: int, count: int) -> int:
-        """How many of the pages a free reaches: it stops at the end of the user range."""
+        """Return how many of the pages a free covers: it stops at the end of the user range."""
         return max(0, min(count, (self.limit or 0) - page))
 
     def release(self, page: int, count: int) -> None:
-        """Pages inside the user range are freed, now."""
+        """Free pages inside the user range at once."""
         end = page + count
         self.reach(end)
         states = self.pte[page:end]
         real = states.count(_REAL)
         self.pte[page:end] = states.translate(self.freed)
         if real == count:
-            # a mapped page is never in the free set
+            # A mapped page is never in the free set.
             self.free.give(page, count)
         else:
             self.stray_frees += real + states.count(_UNKNOWN) < count
             self.free.set(page, count)
         if not self.free.ordered and count == self.max_entries and self.queue_known:
-            # one range is left: nothing about the free set is open any more
-            self.free.restart()
+            # The whole user range is one free range: the order is known again.
+            self.free.set_all()
 
     def defer(self, page: int, count: int) -> None:
-        """The free is queued for the worker; until then the pages stay as they are."""
+        """Queue a free for the worker. The pages do not change until then."""
         self.reach(page + count)
         self.queue.append((page, count))
 
     def drain(self) -> None:
-        """The worker runs: it takes the queue over, the latest first (an llist)."""
+        """Run the worker over the deferred frees, latest first (an llist)."""
         if not self.queue_known:
-            # anything may have been waiting since before the trace
+            # Any page may have been queued before the trace began.
             self.forget()
             self.queue_known = True
             return
@@ -296,16 +297,16 @@ class Arena:
     # ---- reserve: arena_reserve_pages() ----
 
     def reserve(self, page: int, count: int) -> None:
-        """The pages are taken out of the free set and left without a page."""
+        """Remove the pages from the free set without mapping them."""
         self.reach(page + count)
         self.free.clear(page, count)
 
     # ---- faults ----
 
     def user_fault(self, page: int) -> Pte | None:
-        """What arena_vm_fault() must answer: REAL (mapped), NONE (SIGSEGV), None if unknown.
+        """Return the result of arena_vm_fault(): REAL (mapped), NONE (SIGSEGV), None if unknown.
 
-        Changes nothing; ``allocate`` the page if the answer is REAL.
+        Changes no state. The caller allocates the page if the result is REAL.
         """
         state = self.state(page)
         if state == _REAL:
@@ -317,7 +318,7 @@ class Arena:
         if self.map_flags & BPF_F_SEGV_ON_FAULT:
             return _NONE
         if self.profile.maple:
-            # mtree_insert() refuses a taken page; range_tree_clear() does not mind
+            # mtree_insert() refuses a taken page; range_tree_clear() accepts it.
             freeness = self.freeness(page, 1)
             if freeness == Freeness.UNKNOWN:
                 return None

@@ -1,39 +1,39 @@
-"""Which NUMA nodes an allocation may name (arena_alloc_pages(), before anything else)."""
+"""NUMA nodes that an allocation may request (the first check in arena_alloc_pages())."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-#: Any node will do; what nearly every caller says.
+#: Any node. Nearly every caller passes this.
 NUMA_NO_NODE = -1
-#: No kernel is built for more nodes than this (CONFIG_NODES_SHIFT is at most 10).
+#: Most nodes of any kernel build (CONFIG_NODES_SHIFT is at most 10).
 MAX_NUMNODES = 1 << 10
 
 
 class NodeStatus(IntEnum):
-    """What is known of a node that was asked for."""
+    """Whether an allocation may request a node."""
 
     VALID = 0
-    #: The allocation must be refused: there cannot be such a node.
+    #: The node cannot exist: the allocation must be refused.
     IMPOSSIBLE = 1
-    #: Not recorded, or a node that may have been offline.
+    #: The node was not recorded, or may have been offline.
     UNKNOWN = 2
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes of the machine: how many there can be and which were online at the start.
+    """NUMA nodes of the machine: their possible number, and the nodes online at the start.
 
-    None where the trace does not say. Nodes come online and go offline, their possible number
-    is fixed at boot.
+    None where the trace lacks it. The possible number is fixed at boot; nodes come online and
+    go offline.
     """
 
     nr_node_ids: int | None = None
     online: frozenset[int] | None = None
 
     def classify(self, node: int | None) -> NodeStatus:
-        """What is known of ``node``, None where it was not recorded."""
+        """Return the status of ``node``. None means that the node was not recorded."""
         if node is None:
             return NodeStatus.UNKNOWN
         if node == NUMA_NO_NODE:
@@ -45,5 +45,5 @@ class Nodes:
         return NodeStatus.VALID if online else NodeStatus.UNKNOWN
 
 
-#: Of a machine nothing is known of.
+#: Nodes of an unknown machine.
 UNKNOWN_NODES = Nodes()

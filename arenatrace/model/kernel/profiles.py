@@ -1,8 +1,7 @@
-"""Four generations of arena semantics, as data.
+"""Profiles: the four variants of the kernel's arena behaviour, as data.
 
-The same trace means different things on different kernels: each field of a profile is one
-question on which the generations differ. The fields are what ``arena`` asks; nothing else in
-the model knows a profile by its name.
+Each field of a profile is one rule that differs between kernels. ``Arena`` reads these fields
+and never a profile's name.
 """
 
 from __future__ import annotations
@@ -13,40 +12,41 @@ from enum import IntEnum
 from arenatrace.errors import UsageError
 from arenatrace.schema import ProfileName
 
-#: Map flags (include/uapi/linux/bpf.h). The last was proposed and never merged.
+#: Map flags (include/uapi/linux/bpf.h). The last one was proposed and never merged.
 BPF_F_SEGV_ON_FAULT = 1 << 17
 BPF_F_NO_USER_CONV = 1 << 18
 BPF_F_ARENA_MAP_ALWAYS = 1 << 20
 
 
 class Touch(IntEnum):
-    """What a kernel-side touch of an empty page comes to."""
+    """Result of a kernel-side access to an empty page."""
 
     OOPS = 0
     SCRATCH = 1
-    #: Every empty page table entry points at the garbage page, so nothing faults.
+    #: Every empty page table entry points at the garbage page: no access faults.
     GARBAGE = 2
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One generation of kernel/bpf/arena.c."""
+    """One variant of kernel/bpf/arena.c."""
 
     name: str
-    where: str
-    #: Kernel-side touch of an empty page of an arena without BPF_F_ARENA_MAP_ALWAYS.
+    #: Kernel versions or patch series with this behaviour.
+    kernels: str
+    #: Kernel-side access to an empty page of an arena without BPF_F_ARENA_MAP_ALWAYS.
     empty_touch: Touch
-    #: BPF_F_ARENA_MAP_ALWAYS is a flag this kernel knows.
+    #: The kernel knows the flag BPF_F_ARENA_MAP_ALWAYS.
     has_map_always: bool = False
-    #: An allocation over a scratch page replaces it; otherwise it is refused (-EBUSY inside).
+    #: An allocation replaces a scratch page. If not, it is refused (-EBUSY inside).
     alloc_replaces_scratch: bool = False
-    #: A free over a scratch page empties the entry; otherwise it stays scratched.
+    #: A free removes a scratch page. If not, the page stays scratched.
     free_clears_scratch: bool = False
-    #: The free set is a maple tree: the lowest gap is taken, and a user fault needs a free page.
+    #: The free set is a maple tree: allocations take the lowest gap, user faults need a free page.
     maple: bool = False
 
     def touch(self, map_flags: int) -> Touch:
-        """What a kernel-side touch of an empty page comes to in an arena with ``map_flags``."""
+        """Return the result of a kernel-side access to an empty page, given ``map_flags``."""
         if self.has_map_always and map_flags & BPF_F_ARENA_MAP_ALWAYS:
             return Touch.GARBAGE
         return self.empty_touch
@@ -77,7 +77,11 @@ AUTO = "auto"
 
 
 def profile_named(name: str) -> Profile:
-    """The profile called ``name``; UsageError, listing them all, if there is none."""
+    """Return the profile called ``name``.
+
+    Raises:
+        UsageError: No profile has this name. The hint lists all names.
+    """
     try:
         return PROFILES[name]
     except KeyError:
@@ -87,5 +91,5 @@ def profile_named(name: str) -> Profile:
 
 
 def with_maple(profile: Profile) -> Profile:
-    """``profile`` on a kernel whose free set is still a maple tree (before 6.13)."""
+    """Return ``profile`` for kernels before 6.13, whose free set is a maple tree."""
     return replace(profile, maple=True)

@@ -1,4 +1,4 @@
-"""What a page table entry of an arena's kernel band can hold."""
+"""States of a page table entry in the arena band."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from enum import IntEnum
 
 
 class Pte(IntEnum):
-    """State of one page of the band, as the model knows it."""
+    """State of one page of the arena band."""
 
     NONE = 0
     REAL = 1
     SCRATCH = 2
     GARBAGE = 3
-    #: The trace has not said yet, or no longer can.
+    #: No event has shown the state yet, or a loss has made it unknown.
     UNKNOWN = 4
 
     @property
     def label(self) -> str:
-        """The state in a sentence about a page."""
+        """Return the state as text, after "page N is"."""
         return _LABELS[self]
 
 

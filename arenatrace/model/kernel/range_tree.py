@@ -1,37 +1,37 @@
 """The free set of an arena, with the kernel's best fit (kernel/bpf/range_tree.c).
 
-The kernel keeps free ranges in a tree ordered by descending size, where a range goes behind
-those of its own size, and takes the last one that is large enough. So the winner is the
-smallest range that fits and, among equals, the one inserted last. What counts as an insertion
-is therefore part of the behaviour: a range that is trimmed or merged is taken out and
-inserted again, and a range cut in two has its left part inserted before its right part.
+The kernel keeps free ranges in a tree ordered by descending size; a new range goes behind the
+ranges of its own size. An allocation takes the last range that is large enough: the smallest
+one that fits and, among ranges of equal size, the one inserted last. The order of insertions
+is therefore part of the behaviour. A range that is trimmed or merged is removed and inserted
+again. A range that is split has its left part inserted before its right part.
 
-Here a byte for each page says whether it is free, the ranges of one size are kept in the order
-of their insertion, and a byte for each size says whether there is a range of it: the smallest
-that fits is found by one search through bytes. Sizes that would make it long are in a list.
+This implementation has one byte per page (free or not), the ranges of each size in order of
+insertion, and one byte per size (any range or none). One byte search finds the smallest size
+that fits. Large sizes are in a sorted list, which keeps that search short.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-#: What ``find`` returns if nothing fits.
+#: Result of ``find`` if no range fits.
 NO_ROOM = -1
 
 #: Bytes of ``taken``.
 FREE, TAKEN, UNSURE = 0, 1, 2
 
-#: Sizes from here on are kept in a list.
+#: Smallest size, in pages, that is kept in the sorted list.
 LARGE = 4096
 
 _LEAST = 64
 
 
 class RangeTree:
-    """A set of pages below ``limit``. Starts and counts are pages; counts are above 0.
+    """Set of free pages below ``limit``. Starts are page numbers, counts are above 0.
 
-    A new one is empty. What is in the set may be in doubt (``doubt``); then the order of the
-    ranges is unknown and ``find`` has no meaning until all of it is free again (``restart``).
+    A new set is empty. Pages may become unknown (``mark_unknown``); the order of the ranges is
+    then unknown too, and ``find`` has no meaning until all pages are free again (``set_all``).
     """
 
     __slots__ = ("buckets", "large", "limit", "ordered", "size_at", "small", "tail", "taken")
@@ -40,26 +40,26 @@ class RangeTree:
         self.limit = limit
         #: The order of insertion is known.
         self.ordered = True
-        #: FREE, TAKEN or UNSURE for each page up to the highest ever looked at.
+        #: FREE, TAKEN or UNSURE for each page up to the highest page used so far.
         self.taken = bytearray()
-        #: The same for all the pages above.
+        #: FREE, TAKEN or UNSURE for all pages above.
         self.tail = TAKEN
         #: first page of each range -> pages in it
         self.size_at: dict[int, int] = {}
-        #: size -> first pages of the ranges of that size, the one inserted last behind; the
-        #: values mean nothing, and no bucket is empty
+        #: size -> first pages of the ranges of that size, in order of insertion. The values are
+        #: unused, and no bucket is empty.
         self.buckets: dict[int, dict[int, None]] = {}
-        #: 1 for each size below LARGE of which there is a range
+        #: 1 for each size below LARGE that has a range
         self.small = bytearray(LARGE)
-        #: the other sizes of which there is one, ascending
+        #: sizes from LARGE on that have a range, ascending
         self.large: list[int] = []
 
     def __len__(self) -> int:
-        """How many ranges there are, 0 if that is unknown."""
+        """Return the number of ranges, 0 if it is unknown."""
         return len(self.size_at)
 
     def copy(self) -> RangeTree:
-        """An independent copy."""
+        """Return an independent copy."""
         other = type(self)(self.limit)
         other.ordered, other.tail = self.ordered, self.tail
         other.taken = self.taken.copy()
@@ -69,21 +69,21 @@ class RangeTree:
         return other
 
     def ranges(self) -> list[tuple[int, int]]:
-        """(first page, pages) of every range by address."""
+        """Return (first page, pages) of every range by address."""
         return sorted(self.size_at.items())
 
     def by_size(self) -> list[tuple[int, int]]:
-        """(first page, pages) of every range in the order of the kernel's size tree."""
+        """Return (first page, pages) of every range in the order of the kernel's size tree."""
         return [
             (start, size)
             for size in sorted(self.buckets, reverse=True)
             for start in self.buckets[size]
         ]
 
-    # ---- the whole set ----
+    # ---- all pages ----
 
-    def restart(self) -> None:
-        """All pages are free, as range_tree_set() of everything leaves it."""
+    def set_all(self) -> None:
+        """Make all pages free, like range_tree_set() of the whole user range."""
         self.taken[:] = bytes(len(self.taken))
         self.tail = FREE
         self.lose_order()
@@ -91,13 +91,13 @@ class RangeTree:
         self.insert(0, self.limit)
 
     def forget(self) -> None:
-        """Nothing is known of any page."""
+        """Make the state of every page unknown."""
         self.taken.clear()
         self.tail = UNSURE
         self.lose_order()
 
     def lose_order(self) -> None:
-        """Which pages are free stays known, the order of the ranges does not."""
+        """Make the order of the ranges unknown. The free pages stay known."""
         self.ordered = False
         self.size_at.clear()
         self.buckets.clear()
@@ -105,13 +105,13 @@ class RangeTree:
         self.large.clear()
 
     def mark_unknown(self, start: int, count: int) -> None:
-        """Nothing is known of these pages any more."""
+        """Make the state of these pages unknown."""
         self.reach(start + count)
         self.taken[start : start + count] = b"\2" * count
         self.lose_order()
 
     def reach(self, end: int) -> None:
-        """Have a byte for each page below ``end``, and for none past the limit by itself."""
+        """Extend ``taken`` to at least ``end`` pages, growing ahead up to ``limit``."""
         have = len(self.taken)
         if end > have:
             more = max(end, min(max(2 * have, _LEAST), self.limit)) - have
@@ -120,12 +120,12 @@ class RangeTree:
     # ---- the kernel's operations ----
 
     def find(self, count: int) -> int:
-        """First page of the range that ``count`` pages are taken from (range_tree_find())."""
+        """Return the first page of the best fit for ``count`` pages (range_tree_find())."""
         size = self.smallest(count)
         return next(reversed(self.buckets[size])) if size else NO_ROOM
 
     def smallest(self, count: int) -> int:
-        """The size of the smallest ranges that have ``count`` pages, 0 if none has."""
+        """Return the smallest size of a range with at least ``count`` pages, 0 without any."""
         size = self.small.find(1, count)
         if size >= 0:
             return size
@@ -133,14 +133,15 @@ class RangeTree:
         return self.large[at] if at < len(self.large) else 0
 
     def clear(self, start: int, count: int) -> None:
-        """Take the pages out of the set, whether they are in it or not (range_tree_clear())."""
+        """Remove the pages from the set; some may not be in it (range_tree_clear())."""
         end = start + count
         self.reach(end)
         taken = self.taken
         if self.ordered:
             page = taken.find(FREE, start, end)
             while page >= 0:
-                # only the first range can begin before the pages, only the last end behind
+                # Only the first range can begin before the pages, and only the last one can end
+                # after them.
                 first = taken.rfind(TAKEN, 0, page) + 1
                 last_end = first + self.remove(first)
                 if first < start:
@@ -152,10 +153,10 @@ class RangeTree:
         taken[start:end] = bytearray(b"\1") * count
 
     def set(self, start: int, count: int) -> None:
-        """Put the pages into the set, whether they are in it or not (range_tree_set()).
+        """Add the pages to the set; some may already be in it (range_tree_set()).
 
-        The kernel clears them first and then merges with both neighbours: one new range is
-        left in the place of all that overlapped the pages or lay beside them.
+        The kernel clears the pages first and then merges with both neighbours: one new range
+        replaces every range that overlapped the pages or was adjacent to them.
         """
         end = start + count
         self.reach(end)
@@ -179,17 +180,17 @@ class RangeTree:
             end += self.remove(end)
         self.insert(first, end - first)
 
-    # ---- the same where more is known beforehand ----
+    # ---- shortcuts for pages in a known state ----
 
     def take(self, start: int, count: int) -> bool:
-        """``clear`` of the pages if ``find`` gives ``start``; otherwise nothing, and False."""
+        """``clear`` the pages if ``find`` returns ``start``. If not, return False."""
         if start < 0 or self.find(count) != start:
             return False
         self.clear(start, count)
         return True
 
     def give(self, start: int, count: int) -> None:
-        """``set`` for pages of which none is in the set."""
+        """``set`` pages, none of which is in the set."""
         end = start + count
         self.reach(end)
         taken = self.taken
@@ -206,7 +207,7 @@ class RangeTree:
     # ---- ranges ----
 
     def insert(self, start: int, size: int) -> None:
-        """Put a range into the trees (range_it_insert())."""
+        """Insert a range into the trees (range_it_insert())."""
         self.size_at[start] = size
         if size in self.buckets:
             self.buckets[size][start] = None
@@ -218,7 +219,7 @@ class RangeTree:
             insort(self.large, size)
 
     def remove(self, start: int) -> int:
-        """Take the range that begins at ``start`` out of them (range_it_remove()); its size."""
+        """Remove the range that begins at ``start`` (range_it_remove()) and return its size."""
         size = self.size_at.pop(start)
         bucket = self.buckets[size]
         if len(bucket) > 1:
@@ -233,15 +234,15 @@ class RangeTree:
 
 
 class LowestFit(RangeTree):
-    """The free set of kernels before 6.13: a maple tree, of which the lowest gap is taken.
+    """Free set of kernels before 6.13: a maple tree that gives out the lowest gap.
 
-    Follows mtree_alloc_range() as kernel/bpf/arena.c used it then.
+    Follows mtree_alloc_range() as those kernels use it in kernel/bpf/arena.c.
     """
 
     __slots__ = ()
 
     def find(self, count: int) -> int:
-        """First page of the lowest range that fits."""
+        """Return the first page of the lowest range that fits."""
         found = self.taken.find(bytes(count))
         if found < 0 and self.tail == FREE:
             found = self.taken.rfind(TAKEN) + 1

@@ -1,4 +1,4 @@
-"""page_alloc events: what arena_alloc_pages() gave, or that it refused."""
+"""Check page_alloc events: the result of arena_alloc_pages()."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from arenatrace.schema import ProfileName
 
 
 def page_alloc(state: State, op: int, page: int, count: int, at: int) -> Contradiction | None:
-    """A page_alloc: the address it gave or the refusal."""
+    """Check a page_alloc: its address, or its refusal."""
     if count == 0:
         return zero_length("arena_alloc_pages()")
     if page == BAD_PAGE:
@@ -43,25 +43,25 @@ def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradic
     limit = arena.max_entries
     observed = f"{page_range_text(page, count)} allocated"
     if op & BAD_NODE:
-        return Contradiction("refused", observed, "there can be no such NUMA node")
+        return Contradiction("refused", observed, "this NUMA node cannot exist")
     if op & MISALIGNED:
-        return Contradiction("refused", observed, "the address asked for is not that of a page")
+        return Contradiction("refused", observed, "the requested address is not page-aligned")
     if page + count > limit:
         return Contradiction(
             f"pages below {limit}", observed, "the allocation lies outside the user range"
         )
-    # pages are given only where there is a user range
+    # An allocation succeeds only after the user range is fixed.
     arena.limit = limit
     expected = arena.find_pages(page if op & FIXED else None, count)
     if expected == page:
         state.tally.predicted_addresses += 1
     elif expected != Refusal.UNKNOWN:
-        found = _wrong_place(state, expected, page, count, observed)
+        found = _check_other_pages(state, expected, page, count, observed)
         if found:
             return found
     else:
         if arena.freeness(page, count) == Freeness.TAKEN:
-            return _live(state, "", page, count, observed)
+            return _not_free(state, "", page, count, observed)
         if not arena.profile.alloc_replaces_scratch and arena.scratched(page, count) >= 0:
             return over_scratch(page, count, observed)
         state.tally.unknown += 1
@@ -75,7 +75,7 @@ def _granted(state: State, op: int, page: int, count: int, at: int) -> Contradic
     return None
 
 
-def _wrong_place(
+def _check_other_pages(
     state: State, expected: int, page: int, count: int, observed: str
 ) -> Contradiction | None:
     arena = state.arena
@@ -88,19 +88,19 @@ def _wrong_place(
         return None
     wanted = page_range_text(expected, count) if expected >= 0 else _REFUSED[expected]
     if taken:
-        return _live(state, wanted, page, count, observed)
+        return _not_free(state, wanted, page, count, observed)
     return Contradiction(
         wanted,
         observed,
-        "the pages were free, but best fit takes the smallest range that is large enough "
-        "and of equal ranges the one that came last"
+        "the pages were free, but best fit takes the smallest range that is large enough, "
+        "and among equal ranges the one inserted last"
         if not arena.profile.maple
-        else "the pages were free, but the lowest gap that is large enough is taken",
+        else "the pages were free, but this kernel takes the lowest gap that is large enough",
         pages=None,
     )
 
 
-def _live(state: State, wanted: str, page: int, count: int, observed: str) -> Contradiction:
+def _not_free(state: State, wanted: str, page: int, count: int, observed: str) -> Contradiction:
     arena = state.arena
     live = arena.pte.find(Pte.REAL, page, page + count)
     if live >= 0:
@@ -126,7 +126,8 @@ def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradic
     arena = state.arena
     if op & (MISALIGNED | BAD_NODE):
         return None
-    telling = op & SLEEPABLE and not op & UNSURE_NODE
+    # A caller that cannot sleep may have failed to take a lock, and a node may be offline.
+    is_proof = op & SLEEPABLE and not op & UNSURE_NODE
     requested = page if op & FIXED else None
     expected = arena.find_pages(requested, count)
     if expected == Refusal.UNKNOWN:
@@ -137,13 +138,13 @@ def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradic
         target = arena.free.find(count) if requested is None else requested
         mapped = arena.scratched(target, count)
         arena.refuse_scratched(target, count, mapped, sleepable=bool(op & SLEEPABLE))
-        if telling:
-            said = f"{page_range_text(target, count)} refused because of scratch"
-            state.prove(ProfileName.SCRATCH_STICKY, at, said)
+        if is_proof:
+            sentence = f"{page_range_text(target, count)} refused because of scratch"
+            state.prove(ProfileName.SCRATCH_STICKY, at, sentence)
         return None
     if expected < 0:
         return None
-    if telling and state.lenient and state.scratch_seen and arena.scratched(expected, count) >= 0:
+    if is_proof and state.lenient and state.scratch_seen and arena.scratched(expected, count) >= 0:
         state.prove(
             ProfileName.SCRATCH_STICKY,
             at,
@@ -159,7 +160,7 @@ def _refused(state: State, op: int, page: int, count: int, at: int) -> Contradic
 
 _REFUSED: dict[int, str] = {
     Refusal.NO_ROOM: "refused, no free range fits",
-    Refusal.IMPOSSIBLE: "refused, the user range is not as large",
+    Refusal.IMPOSSIBLE: "refused, the user range is too small",
     Refusal.TAKEN: "refused, the pages are not free",
     Refusal.SCRATCHED: "refused, the best fit is scratched (-EBUSY inside)",
 }

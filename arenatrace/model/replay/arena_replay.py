@@ -1,8 +1,8 @@
-"""The events of one arena, one after the other, at speed.
+"""Replay of the events of one arena.
 
-``ArenaReplay`` takes segments and keeps two chunks of past events: one to look back into when
-an event contradicts the state (see ``reorder``), and the one at hand. Memory follows the
-arena's live state, not the length of the trace.
+``ArenaReplay`` takes segments and keeps two chunks of events: the current one, and the one
+before it for the search for another order (see ``reorder``). Memory use follows the live state
+of the arena, not the length of the trace.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from arenatrace.model.replay.reorder import Budget, find_order, worker_overlaps
 from arenatrace.model.replay.tally import Tally
 from arenatrace.schema import Kind
 
-#: Events between two points to go back to, at least.
+#: Fewest events between two copies of the state.
 CHUNK = 2048
-_MOST_LOOKED_BACK = 4
-_LOOKED_FOR_GAP = 128
+#: Most chunks of past events kept after a contradiction.
+_MOST_CHUNKS_BACK = 4
+#: Events before a chunk's end among which the largest gap in time becomes the end.
+_GAP_SEARCH = 128
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """One event that cannot have happened as recorded."""
+    """One event that is impossible as recorded."""
 
     seq: int
     kind: str
@@ -39,12 +41,12 @@ class Divergence:
     explanation: str
     ts_ns: int
     arena: int
-    #: First arena page concerned, None where there is none.
+    #: First page of the event, None without one.
     page: int | None
 
 
 class ArenaReplay:
-    """Replays one arena under one profile. Divergences go to ``on_divergence`` as found."""
+    """Replays one arena under one profile, and calls ``on_divergence`` for each divergence."""
 
     def __init__(
         self, info: ArenaInfo, profile: Profile, on_divergence: Callable[[Divergence], None]
@@ -61,45 +63,45 @@ class ArenaReplay:
 
     @property
     def tally(self) -> Tally:
-        """The counts so far."""
+        """Counts so far."""
         return self.checker.tally
 
     @property
     def proofs(self) -> dict[str, tuple[int, str]]:
-        """What only one generation does, as seen so far: profile to (seq, sentence)."""
+        """Proofs so far: profile to (seq, sentence) of the first event that only it allows."""
         return self.checker.proofs
 
     def feed(self, segment: Segment, threads: Collection[int] | None = None) -> None:
-        """Replay ``segment``, all but a tail that is kept until more is known of what follows.
+        """Replay ``segment`` except for a tail, which waits for the next segment or ``finish``.
 
-        ``threads`` are those that occur in it, for who knows them.
+        ``threads`` are the thread ids of the segment, if the caller knows them.
         """
         self._threads.expect(set(segment.tid) if threads is None else threads)
         done, size = 0, self._chunk_size()
         if len(segment.op) <= size:
             segment = self._waiting.concat(segment)
         elif self._waiting.op:
-            done = _gap(segment, size)
-            self._chunk(self._waiting.concat(segment.part(0, done)))
+            done = _largest_gap(segment, size)
+            self._replay_chunk(self._waiting.concat(segment.part(0, done)))
         total = len(segment.op)
         while total - done >= 2 * (size := self._chunk_size()):
-            end = _gap(segment, done + size)
-            self._chunk(segment.part(done, end))
+            end = _largest_gap(segment, done + size)
+            self._replay_chunk(segment.part(done, end))
             done = end
         self._waiting = segment.part(done, total)
 
     def _chunk_size(self) -> int:
-        """A chunk costs a copy of the state: it must be worth it."""
+        """Return the events per chunk, so that copies of the state stay cheap in comparison."""
         return max(CHUNK, 2 * self.checker.arena.size())
 
     def finish(self) -> None:
-        """Replay what was still kept back."""
+        """Replay the waiting tail."""
         if self._waiting.op:
-            self._chunk(self._waiting)
+            self._replay_chunk(self._waiting)
         self._waiting = EMPTY
         self.checker.tally.stray_frees = self.checker.arena.stray_frees
 
-    def _chunk(self, chunk: Segment) -> None:
+    def _replay_chunk(self, chunk: Segment) -> None:
         """Replay ``chunk``; on a contradiction, together with the chunk before it."""
         checker = self.checker
         start = checker.copy()
@@ -107,20 +109,23 @@ class ArenaReplay:
         self._threads.look(chunk)
         done = run(checker, chunk, 0)
         if done < len(chunk.op):
-            whole = self._before.concat(chunk)
-            self.checker = self._careful(whole, len(self._before.op), done)
+            joined = self._before.concat(chunk)
+            self.checker = self._replay_reordering(joined, len(self._before.op), done)
             return
         self._before, self._at_before = chunk, start
 
-    def _careful(self, whole: Segment, offset: int, done: int) -> Checker:
-        """Go on from the contradiction after ``offset + done`` events of ``whole``."""
+    def _replay_reordering(self, joined: Segment, offset: int, done: int) -> Checker:
+        """Replay ``joined`` from the contradiction after ``offset + done`` events.
+
+        Each contradiction is resolved by another order of events, excused, or reported.
+        """
         start, checker = self._at_before, self.checker
-        start.segment = checker.segment = whole
-        order = list(range(len(whole.op)))
-        at, plain_from = offset + done, 0
+        start.segment = checker.segment = joined
+        order = list(range(len(joined.op)))
+        at, recorded_from = offset + done, 0
         while at < len(order):
-            if at >= plain_from:
-                at = run(checker, whole, at)
+            if at >= recorded_from:
+                at = run(checker, joined, at)
                 if at == len(order):
                     break
             index = order[at]
@@ -128,47 +133,47 @@ class ArenaReplay:
             if found is None:
                 at += 1
                 continue
-            other = self._find_order(start, whole, order, at, found)
+            other = self._find_order(start, joined, order, at, found)
             if other is not None:
                 checker, order, at = other
-                plain_from = _plain_from(order)
-                checker.tally.reordered = start.tally.reordered + _early(order)
+                recorded_from = _recorded_from(order)
+                checker.tally.reordered = start.tally.reordered + _count_early(order)
                 continue
             self._budget.failures -= found.pages != (0, 0)
             if found.excusable:
                 checker.excuse(index)
             else:
                 overlapped = self._threads.overlapped
-                settled = is_certain(whole, order, at, found, overlapped=overlapped)
+                settled = is_certain(joined, order, at, found, overlapped=overlapped)
                 if settled:
-                    self._diverge(whole, index, found)
+                    self._report(joined, index, found)
                 checker.adopt(index, settled=settled)
             at += 1
-            # what was decided stays so: nothing before it is looked at again
+            # The decision is final: no search goes back before this event.
             start = checker.copy()
-            whole, order, plain_from = _rest(whole, order, at)
-            start.segment = checker.segment = whole
+            joined, order, recorded_from = _rest(joined, order, at)
+            start.segment = checker.segment = joined
             at = 0
-        # A later contradiction may have its cause in here too, but not without end.
-        if len(order) <= _MOST_LOOKED_BACK * self._chunk_size():
-            self._before = Segment(*([column[index] for index in order] for column in whole))
+        # A later contradiction may have its cause in these events. The limit bounds memory.
+        if len(order) <= _MOST_CHUNKS_BACK * self._chunk_size():
+            self._before = Segment(*([column[index] for index in order] for column in joined))
             self._at_before = start
         else:
             self._before, self._at_before = EMPTY, checker.copy()
         return checker
 
     def _find_order(
-        self, start: Checker, whole: Segment, order: list[int], at: int, found: Contradiction
+        self, start: Checker, joined: Segment, order: list[int], at: int, found: Contradiction
     ) -> tuple[Checker, list[int], int] | None:
         if self._budget.failures <= 0 or found.pages == (0, 0):
             return None
-        other = find_order(start, whole, order, at)
+        other = find_order(start, joined, order, at)
         worth_more = self._budget.failures > 20 and not found.excusable
-        if other is None and worth_more and worker_overlaps(whole, order, at):
-            other = find_order(start, whole, order, at, thorough=True)
+        if other is None and worth_more and worker_overlaps(joined, order, at):
+            other = find_order(start, joined, order, at, thorough=True)
         return other
 
-    def _diverge(self, segment: Segment, index: int, found: Contradiction) -> None:
+    def _report(self, segment: Segment, index: int, found: Contradiction) -> None:
         page = segment.page[index]
         self._on_divergence(
             Divergence(
@@ -184,24 +189,24 @@ class ArenaReplay:
         )
 
 
-def _gap(segment: Segment, high: int) -> int:
-    """Where shortly before ``high`` the events are farthest apart: a good place to cut."""
-    low = high - _LOOKED_FOR_GAP
+def _largest_gap(segment: Segment, high: int) -> int:
+    """Return the position of the largest gap in time shortly before ``high``."""
+    low = high - _GAP_SEARCH
     times = list(segment.ts_ns[low - 1 : high])
     gaps = list(map(sub, times[1:], times))
     return low + gaps.index(max(gaps))
 
 
-def _plain_from(order: list[int]) -> int:
-    """The position from which ``order`` is the recorded one."""
+def _recorded_from(order: list[int]) -> int:
+    """Return the position from which ``order`` is the recorded order."""
     at = len(order)
     while at and order[at - 1] == at - 1:
         at -= 1
     return at
 
 
-def _early(order: list[int]) -> int:
-    """How many events take effect before one that was recorded earlier."""
+def _count_early(order: list[int]) -> int:
+    """Return how many events take effect before an event recorded earlier."""
     early, least = 0, len(order)
     for index in reversed(order):
         early += index > least
@@ -210,9 +215,12 @@ def _early(order: list[int]) -> int:
 
 
 def _rest(segment: Segment, order: list[int], at: int) -> tuple[Segment, list[int], int]:
-    """The events not yet replayed as a segment of their own, in recorded order, and the order."""
+    """Return the events not yet replayed, in recorded order, and their order of effect.
+
+    The third value is the position from which that order is the recorded one.
+    """
     left = sorted(order[at:])
     rest = Segment(*([column[index] for index in left] for column in segment))
-    place = {index: position for position, index in enumerate(left)}
-    remaining = [place[index] for index in order[at:]]
-    return rest, remaining, _plain_from(remaining)
+    position_of = {index: position for position, index in enumerate(left)}
+    remaining = [position_of[index] for index in order[at:]]
+    return rest, remaining, _recorded_from(remaining)

@@ -1,8 +1,8 @@
-"""Whether a contradiction proves anything, where threads overlap.
+"""Decide whether a contradiction is a divergence where threads overlap.
 
-An order of events that was wrong need not show at once: two threads that touched one page at
-the same time leave it in this state or in that, and nothing in the trace says which. Only what
-no order allowed by ``may_swap`` explains is called a divergence.
+Two threads that access one page at the same time leave it in one of two states, and the trace
+does not show which one. The contradiction may come much later. It is a divergence only if no
+order allowed by ``may_swap`` explains it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from arenatrace.model.replay.contradiction import Contradiction
 from arenatrace.model.replay.reorder import REORDER_WINDOW_NS, may_swap
 from arenatrace.schema import Kind
 
-#: Positions around a contradiction in which an event may belong behind or before it.
+#: Positions before and after a contradiction whose events may belong on its other side.
 _BEFORE, _AFTER = 96, 24
 
 _DRAIN = int(Kind.FREE_DRAIN)
 
 
 class Threads:
-    """Whether events of two threads, the worker apart, have overlapped in an arena."""
+    """Whether events of two threads other than the worker have overlapped in an arena."""
 
     def __init__(self) -> None:
         self.overlapped = False
@@ -42,11 +42,11 @@ class Threads:
         self._workers: set[int] = set()
 
     def expect(self, tids: Iterable[int]) -> None:
-        """Segments to ``look`` at may have events of these threads from now on."""
+        """Announce threads that later segments may contain."""
         self._seen.update(tids)
 
     def look(self, segment: Segment) -> None:
-        """Take ``segment`` into account."""
+        """Update ``overlapped`` from ``segment``."""
         if self.overlapped or len(self._seen - self._workers) < 2:
             return
         if len(set(segment.tid) - self._workers) < 2:
@@ -62,9 +62,9 @@ class Threads:
 def is_certain(
     segment: Segment, order: list[int], at: int, found: Contradiction, *, overlapped: bool
 ) -> bool:
-    """Whether ``found``, of the event at position ``at`` of ``order``, is a divergence.
+    """Return whether ``found`` at position ``at`` of ``order`` is a divergence.
 
-    ``overlapped``: threads have overlapped in this arena at some time.
+    ``overlapped`` says whether threads have overlapped in this arena so far.
     """
     if found.pages == (0, 0):
         return True
@@ -79,36 +79,43 @@ def is_certain(
     if any(_may_swap(segment, one, bad) for one in later):
         return False
     history = (one for one in reversed(order[:at]) if _touches(segment, one, first, count))
-    told: list[int] = []
-    certain = _has_one_order(segment, bad, history, found, told)
+    later_events: list[int] = []
+    certain = _has_one_order(segment, bad, history, found, later_events)
     if certain is None:
         certain = not overlapped
     return certain and not any(
-        _drain_matters(segment, order, at, one) for one in told if segment.op[one] == FREE_LATER
+        _drain_matters(segment, order, at, one)
+        for one in later_events
+        if segment.op[one] == FREE_LATER
     )
 
 
 def _has_one_order(
-    segment: Segment, bad: int, history: Iterable[int], found: Contradiction, told: list[int]
+    segment: Segment,
+    bad: int,
+    history: Iterable[int],
+    found: Contradiction,
+    later_events: list[int],
 ) -> bool | None:
-    """Whether the events on the pages, the latest first, can only have been in this order.
+    """Return whether the events on the pages have one possible order.
 
-    Nothing before the last event that determines the pages' state matters: ``told`` are those
-    behind it. None if that event is not to be seen.
+    ``history`` has these events, latest first. The last event that determines the state of the
+    pages makes earlier ones irrelevant; the events after it are appended to ``later_events``.
+    None if no event of ``history`` determines the state.
     """
     decided = None
     for one in history:
         if decided is None:
-            if any(_may_swap(segment, one, other) for other in (bad, *told)):
+            if any(_may_swap(segment, one, other) for other in (bad, *later_events)):
                 return False
             if _determines(segment, one, found):
                 decided = one
             else:
-                told.append(one)
+                later_events.append(one)
         elif segment.ts_ns[decided] - segment.ts_ns[one] > REORDER_WINDOW_NS:
             return True
         elif _may_swap(segment, one, decided) and not (
-            # of two that leave the same state behind it does not matter which was first
+            # The order of two events that leave the same state is irrelevant.
             segment.op[one] == segment.op[decided] and _determines(segment, one, found)
         ):
             return False
@@ -124,16 +131,16 @@ def _touches(segment: Segment, index: int, first: int, count: int) -> bool:
     return page < first + count and first < page + max(1, segment.pages[index]) and page >= 0
 
 
-#: Events after which it is known whether their pages are free, and what the entries hold.
-_TELL_FREE = frozenset({ALLOC_ANYWHERE, ALLOC_AT, FREE_NOW, RESERVED, USER_MAPPED})
-_TELL_ENTRY = frozenset(
+#: Ops after which the freeness of their pages is known, and ops after which the entries are.
+_SET_FREENESS = frozenset({ALLOC_ANYWHERE, ALLOC_AT, FREE_NOW, RESERVED, USER_MAPPED})
+_SET_ENTRY = frozenset(
     {ALLOC_ANYWHERE, ALLOC_AT, FREE_NOW, USER_MAPPED, SCRATCHED, PROG_LOAD, PROG_STORE}
 )
 
 
 def _determines(segment: Segment, index: int, found: Contradiction) -> bool:
-    """Whether what ``found`` is about does not depend on what was before the event."""
-    if segment.op[index] not in (_TELL_FREE if found.of_free_set else _TELL_ENTRY):
+    """Return whether the event fixes the state that ``found`` depends on."""
+    if segment.op[index] not in (_SET_FREENESS if found.of_free_set else _SET_ENTRY):
         return False
     first, count = found.pages or (0, 0)
     page = segment.page[index]
@@ -141,7 +148,7 @@ def _determines(segment: Segment, index: int, found: Contradiction) -> bool:
 
 
 def _drain_matters(segment: Segment, order: list[int], at: int, free: int) -> bool:
-    """Whether the worker may have run before as well as behind a deferred free that counts."""
+    """Return whether the worker may have run before or after a relevant deferred free."""
     return any(
         _may_swap(segment, one, free) or _may_swap(segment, one, order[at])
         for one in _drains(segment, order, at)

@@ -1,11 +1,11 @@
-"""Each event held against what the arena's state allows.
+"""Check each event against the state of its arena.
 
-A judgement either finds nothing wrong, and the event takes effect in the model, or returns a
-Contradiction, and nothing has changed: the caller may then try another order of events, or
-``adopt`` what was observed as a divergence.
+An event that the state allows takes effect in the model. An event that it excludes gives a
+Contradiction and changes nothing: the caller may try another order of events, or ``adopt`` the
+event as a divergence.
 
-Some refusals have causes that leave no event (no memory, a lock that could not be had). They
-are counted as unexplained, not as contradictions.
+Some refusals have causes that leave no event (no memory, a lock that was not acquired). They
+are counted as unexplained and are no contradictions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Checker(State):
         return other
 
     def check(self, at: int) -> Contradiction | None:
-        """Judge the event at position ``at`` of the segment."""
+        """Check the event at position ``at`` of the segment, and apply it if it is allowed."""
         segment = self.segment
-        assert segment is not None  # noqa: S101 -- set before any judging
+        assert segment is not None  # noqa: S101 -- set before any check
         op = segment.op[at]
         kind = op & KIND
         if op & LOSSY:
@@ -42,7 +42,7 @@ class Checker(State):
             return None
         if not self.alive and kind not in _AFTER_DESTROY:
             return Contradiction(
-                "no event", Kind(kind).label, "the arena had been destroyed before this event"
+                "no event", Kind(kind).label, "the arena was destroyed before this event"
             )
         handler = _HANDLERS[kind]
         if handler is None:
@@ -53,7 +53,7 @@ class Checker(State):
         return found
 
     def _lossy(self, kind: int, op: int, at: int) -> None:
-        """An event with others missing around it: what it did is soon undone or already was."""
+        """Apply an event from a stretch with missing events: all state becomes unknown."""
         if kind in _LIFE:
             _BY_KIND[Kind(kind)](self, op, NO_PAGE, 0, at)
         self.arena.forget()
@@ -64,15 +64,16 @@ class Checker(State):
     # ---- after a divergence ----
 
     def excuse(self, at: int) -> None:
-        """Judge the event at ``at``, whose contradiction is excusable, and excuse it."""
+        """Apply the event at ``at``, whose contradiction is excusable."""
         self.lenient = True
         self.check(at)
         self.lenient = False
 
     def adopt(self, at: int, *, settled: bool = True) -> None:
-        """Count the event at ``at`` as divergent; nothing is known of its pages any more.
+        """Count the event at ``at`` as divergent and make the state of its pages unknown.
 
-        Not ``settled``: the order of what happened could not be found out, it is unknown.
+        If not ``settled``, no order of overlapping events was found: the event counts as
+        unsettled and all state becomes unknown.
         """
         segment = self.segment
         if segment is None:
@@ -82,7 +83,7 @@ class Checker(State):
         if settled:
             self.tally.divergences += 1
         else:
-            # an order that was wrong without contradiction may have spoilt any page
+            # An earlier wrong order without a contradiction may concern any page.
             self.tally.unsettled += 1
             self.tally.unknown += 1
             self.arena.forget()
@@ -92,7 +93,8 @@ class Checker(State):
             return
         if kind == Kind.PAGE_ALLOC and op & OK:
             if arena.free.ordered and not op & FIXED and count > 0:
-                # the model thought these free and the kernel did not: it may be wrong of them
+                # The model predicted these pages and the kernel chose others: the model may be
+                # wrong about both.
                 expected = arena.free.find(count)
                 if expected >= 0:
                     arena.mark_unknown(expected, count)

@@ -1,8 +1,11 @@
-"""Judging many events at speed.
+"""Fast path of a replay: the common events, inlined into one loop.
 
-What most traces are made of has its effect written out here, in its plainest form only: no
-method is called and no object made for it. Everything else goes through ``Checker.checker``, whose
-answer is the definition; the tests hold the one against the other.
+The loop applies common events without a method call or a new object. ``Checker.check`` takes
+all other events and is the definition of every result.
+
+``release`` and ``take`` inline Arena.release() and RangeTree.clear() by hand, and the branch
+for ALLOC_ANYWHERE inlines RangeTree.find(). A change there needs the same change here;
+tests/unit/model/test_fast_path.py compares the complete state of both on random traces.
 """
 
 from __future__ import annotations
@@ -40,16 +43,16 @@ from arenatrace.model.ops import (
 from arenatrace.model.replay.checker import Checker
 from arenatrace.schema import Kind, ProfileName
 
-#: Runs of fewer pages than this are held ready.
+#: Slices below this length, in pages, are prepared.
 _LONGEST = 65
-#: Less than any count of pages.
+#: Below any page count.
 _NO_RANGE = -2
 
 
 def _runs(state: int) -> list[bytearray]:
-    """Runs of pages in ``state`` by their length, never changed.
+    """Return constant slices of pages in ``state``, by length.
 
-    A slice is assigned in one step, from a bytearray twice as fast as from bytes.
+    Slice assignment from a bytearray is twice as fast as from bytes.
     """
     return [bytearray([state]) * count for count in range(_LONGEST)]
 
@@ -62,7 +65,7 @@ _REFUSED = frozenset({REFUSED, REFUSED | SLEEPABLE})
 _REFUSED_AT = frozenset({REFUSED_AT, REFUSED_AT | SLEEPABLE})
 _RESERVES = frozenset({RESERVED, RESERVE_BUSY, RESERVE_OUTSIDE})
 _PROG = frozenset({PROG_LOAD, PROG_STORE})
-#: Refused for what was asked for, before the state of the arena is looked at.
+#: Refused because of an argument, in any state of the arena.
 _INVALID_REQUESTS = frozenset(
     {
         *(op | MISALIGNED for op in _REFUSED_AT),
@@ -70,14 +73,14 @@ _INVALID_REQUESTS = frozenset(
         *(op | MISALIGNED | BAD_NODE for op in _REFUSED_AT),
     }
 )
-#: Kinds after which the loop must look anew at what it works on.
+#: Kinds after which the loop must load its local variables again.
 _RELOAD_KINDS = frozenset(
     {int(k) for k in (Kind.ARENA_CREATE, Kind.ARENA_MMAP, Kind.ARENA_DESTROY, Kind.LOST)}
 )
 
 
 def run(checker: Checker, segment: Segment, start: int) -> int:
-    """Replay from position ``start``; the position of the first contradiction, or the end."""
+    """Replay from position ``start`` to the first contradiction or the end; return its position."""
     at = start
     while at < len(segment.op):
         at = _run_fast(checker, segment, at)
@@ -89,29 +92,30 @@ def run(checker: Checker, segment: Segment, start: int) -> int:
 
 
 def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C901 -- the hot loop
-    """``run`` up to a reload_kinds point or a contradiction, whose position is returned."""
-    arena, slow, reload_kinds = checker.arena, checker.check, _RELOAD_KINDS
+    """``run`` up to a contradiction or a kind of _RELOAD_KINDS; return its position."""
+    arena, check, reload_kinds = checker.arena, checker.check, _RELOAD_KINDS
     tree, pte, queue = arena.free, arena.pte, arena.queue
     taken, size_at, buckets, small = tree.taken, tree.size_at, tree.buckets, tree.small
     none, real, scratch = int(Pte.NONE), int(Pte.REAL), int(Pte.SCRATCH)
-    empty, has, holds = int(arena.empty), size_at.get, pte.startswith
+    empty, range_size, pte_starts = int(arena.empty), size_at.get, pte.startswith
     smallest, insert, remove, large = tree.smallest, tree.insert, tree.remove, tree.large
-    emptied = _STATES[empty]
-    # a free leaves nothing behind, and with the order of the free set all pages are known
+    empty_slices = _STATES[empty]
+    # A free leaves no scratch page, and all pages are known while the order is known.
     wipes = arena.freed[scratch] == empty
     limit, ordered, predictable, fills, scratches = _conditions(checker)
     top = len(pte)
     total, checked, predicted = len(segment.op), 0, 0
 
     def swallow(page: int, end: int) -> int:
-        """Take out the ranges that begin in the pages.
+        """Remove the ranges that begin in the pages.
 
-        Where the last of them ends, but at least ``end``; 0, and nothing done, if all is free.
+        Return the end of the last range, at least ``end``. If all pages are free, change
+        nothing and return 0.
         """
         inside = taken.find(TAKEN, page, end)
         if inside < 0:
             return 0
-        # what is free before that belongs to the range on the left, if none begins here
+        # Free pages before that belong to the range on the left, unless a range begins here.
         inside = taken.find(FREE, page if page in size_at else inside, end)
         past = end
         while inside >= 0:
@@ -120,23 +124,23 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
         return max(past, end)
 
     def release(page: int, count: int) -> None:
-        """``Arena.release`` of pages below ``top``, where the order of the set is known."""
+        """Arena.release() of pages below ``top``, inlined; the order of the set is known."""
         end = past = page + count
         if count == 1 and pte[page] == real:
             pte[page] = empty
             taken[page] = FREE
         else:
-            if not holds(_REAL[count], page):
+            if not pte_starts(_REAL[count], page):
                 if not wipes:
                     arena.release(page, count)
                     return
                 arena.stray_frees += 1
-                # range_tree_set() leaves alone what is set already
+                # range_tree_set() leaves a range that is already set unchanged.
                 past = swallow(page, end)
                 if not past:
-                    pte[page:end] = emptied[count]
+                    pte[page:end] = empty_slices[count]
                     return
-            pte[page:end] = emptied[count]
+            pte[page:end] = empty_slices[count]
             taken[page:end] = _FREE[count]
             end = past
         if page and not taken[page - 1]:
@@ -155,7 +159,7 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
             insert(page, size)
 
     def take(page: int, end: int) -> None:
-        """``RangeTree.clear`` of pages all of which are in the set."""
+        """RangeTree.clear() of pages that are all in the set, inlined."""
         first = page if page in size_at else taken.rfind(TAKEN, 0, page) + 1
         past = first + remove(first)
         if first < page:
@@ -168,14 +172,14 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
     rows = zip(left, segment.page, segment.pages, strict=True)
     for op, page, count in islice(rows, start, None) if start else rows:
         if op == ALLOC_ANYWHERE:
-            size = has(page, _NO_RANGE)
-            # range_tree_find(): the smallest size that fits
+            size = range_size(page, _NO_RANGE)
+            # range_tree_find(): the smallest size that fits, ...
             fits = size == count or (
                 size > count > 0
                 and (small.find(1, count, size) < 0 if size < LARGE else smallest(count) == size)
             )
             if fits and predictable and count < _LONGEST:
-                # and of those the range inserted last
+                # ... and among ranges of that size the one inserted last
                 bucket = buckets[size]
                 latest, _ = bucket.popitem()
                 if latest != page:
@@ -267,17 +271,17 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
             if ordered and page >= 0 and count > 0:
                 end = page + count
                 if end > limit:
-                    plain = op == RESERVE_OUTSIDE
+                    matches = op == RESERVE_OUTSIDE
                 elif taken.find(TAKEN, page, end) >= 0:
-                    plain = op == RESERVE_BUSY
+                    matches = op == RESERVE_BUSY
                 else:
-                    plain = op == RESERVED
-                    if plain:
+                    matches = op == RESERVED
+                    if matches:
                         if end > top:
                             arena.reach(end)
                             top = len(pte)
                         take(page, end)
-                if plain:
+                if matches:
                     continue
         elif op == USER_SIGSEGV:
             if limit and 0 <= page < top:
@@ -299,7 +303,7 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
         ):
             continue
         at = total - length_hint(left) - 1
-        if op & KIND in reload_kinds or slow(at) is not None:
+        if op & KIND in reload_kinds or check(at) is not None:
             break
         checked += 1
         limit, ordered, predictable, fills, scratches = _conditions(checker)
@@ -313,18 +317,19 @@ def _run_fast(checker: Checker, segment: Segment, start: int) -> int:  # noqa: C
 
 
 def _conditions(checker: Checker) -> tuple[int, bool, bool, bool, bool]:
-    """What the plain forms rest on.
+    """Return the conditions of the fast path: (limit, ordered, predictable, fills, scratches).
 
-    Pages of the user range, 0 while that is open. Whether the order of the free ranges is
-    known, the place of an allocation follows from it with nothing to learn, a user fault fills
-    an empty page, a kernel fault scratches one.
+    ``limit``: pages of the user range, 0 while it is not fixed. ``ordered``: the order of the
+    free ranges is known. ``predictable``: it predicts allocations, and no proof of a profile
+    can be missed. ``fills``: a user fault maps an empty page. ``scratches``: a kernel-side
+    fault installs a scratch page.
     """
     arena = checker.arena
     if not checker.alive or arena.limit is None or arena.profile.maple:
         return 0, False, False, False, False
     ordered = arena.free.ordered
-    # until it has been shown once that scratch is replaced, it is worth looking
-    settled = arena.profile.alloc_replaces_scratch and ProfileName.SCRATCH_REPLACE in checker.proofs
-    predictable = ordered and (settled or not checker.scratch_seen)
+    # Before the first proof that scratch is replaced, the checker must see each allocation.
+    proven = arena.profile.alloc_replaces_scratch and ProfileName.SCRATCH_REPLACE in checker.proofs
+    predictable = ordered and (proven or not checker.scratch_seen)
     fills = not arena.map_flags & BPF_F_SEGV_ON_FAULT
     return arena.limit, ordered, predictable, fills, arena.touch == Touch.SCRATCH

@@ -1,4 +1,4 @@
-"""Faults: arena_vm_fault(), bpf_arena_handle_page_fault() and the program side."""
+"""Check faults: arena_vm_fault(), bpf_arena_handle_page_fault() and program-side faults."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from arenatrace.model.ops import (
     WRITE,
 )
 from arenatrace.model.replay.contradiction import Contradiction, bad_page, excusable
+from arenatrace.model.replay.profile_evidence import ANY_SCRATCH
 from arenatrace.model.replay.state import State
 from arenatrace.schema import Kind, Outcome, ProfileName
 
-#: A lost compare-and-swap is believed if the winner was seen this many ns before, or less.
+#: Most ns between a lost compare-and-swap and the event that won it.
 RACE_WINDOW_NS = 10_000_000
 
 _REAL, _SCRATCH, _NONE, _UNKNOWN = Pte.REAL, Pte.SCRATCH, Pte.NONE, Pte.UNKNOWN
@@ -30,7 +31,7 @@ _FILLING = (Kind.PAGE_ALLOC, Kind.USER_FAULT, Kind.KERNEL_FAULT)
 
 
 def user_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contradiction | None:  # noqa: C901
-    """A user_fault: mapped, SIGSEGV or SIGBUS."""
+    """Check a user_fault: mapped, SIGSEGV or SIGBUS."""
     if page == BAD_PAGE:
         return bad_page("a user fault")
     arena = state.arena
@@ -72,7 +73,7 @@ def user_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contr
 
 
 def kernel_fault(state: State, op: int, page: int, _count: int, at: int) -> Contradiction | None:
-    """A kernel_fault: recovered by a scratch page, or on its way to an oops."""
+    """Check a kernel_fault: recovered by a scratch page, or an oops."""
     if page == BAD_PAGE:
         return bad_page("a kernel fault")
     outcome = op >> RESULT_SHIFT & RESULT
@@ -80,9 +81,9 @@ def kernel_fault(state: State, op: int, page: int, _count: int, at: int) -> Cont
     observed = Outcome(outcome).label if outcome else "recovered"
     touch = state.arena.touch
     if touch == Touch.SCRATCH:
-        return _recovering(state, op, page, outcome, recovered, observed, at)
+        return _check_handler(state, op, page, outcome, recovered, observed, at)
     if recovered:
-        state.prove("scratch", at, "a kernel-side fault was recovered")
+        state.prove(ANY_SCRATCH, at, "a kernel-side fault was recovered")
         return Contradiction(
             "oops", observed, "a kernel without scratch pages must have oopsed here"
         )
@@ -95,10 +96,10 @@ def kernel_fault(state: State, op: int, page: int, _count: int, at: int) -> Cont
     return None
 
 
-def _recovering(  # noqa: C901 -- one branch for each answer of the handler
+def _check_handler(  # noqa: C901 -- one branch for each answer of the handler
     state: State, op: int, page: int, outcome: int, recovered: bool, observed: str, at: int
 ) -> Contradiction | None:
-    """A kernel fault where bpf_arena_handle_page_fault() exists."""
+    """Check a kernel fault on a kernel with bpf_arena_handle_page_fault()."""
     arena = state.arena
     covered = 0 <= page < RECOVERY_PAGES
     if not recovered:
@@ -118,15 +119,15 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
         if arena.limit is None or page == UNPLACED:
             state.tally.unknown += 1
             return None
-        return Contradiction("oops", observed, "the address lies outside the range of recovery")
+        return Contradiction("oops", observed, "the address is outside the range of fault recovery")
     entry = arena.state(page)
     if entry == _UNKNOWN:
         state.tally.unknown += 1
         if outcome == Outcome.SCRATCH_INSTALLED:
-            _scratch(state, page)
+            _install_scratch(state, page)
         return None
     if outcome == Outcome.SCRATCH_INSTALLED and entry != _NONE:
-        if not _raced(state, page, at):
+        if not _lost_race(state, page, at):
             what = "a mapped" if entry == _REAL else "an already scratched"
             if entry == _SCRATCH and not arena.profile.free_clears_scratch:
                 state.prove(
@@ -145,19 +146,19 @@ def _recovering(  # noqa: C901 -- one branch for each answer of the handler
             "scratch-installed", observed, f"page {page} was {entry.label}", pages=(page, 1)
         )
     if entry == _NONE:
-        _scratch(state, page)
+        _install_scratch(state, page)
     return None
 
 
-def _scratch(state: State, page: int) -> None:
+def _install_scratch(state: State, page: int) -> None:
     state.arena.set_pte(page, _SCRATCH)
     state.scratch_seen = True
 
 
-def _raced(state: State, page: int, at: int) -> bool:
-    """Whether another thread filled the entry just before: the compare-and-swap lost.
+def _lost_race(state: State, page: int, at: int) -> bool:
+    """Return whether another thread filled the entry just before and won the compare-and-swap.
 
-    The probe looks at the entry before the swap, so both then say it was empty.
+    The probe reads the entry before the swap, so the events of both threads say it was empty.
     """
     segment = state.segment
     if segment is None:
@@ -174,14 +175,14 @@ def _raced(state: State, page: int, at: int) -> bool:
 
 
 def prog_fault(state: State, op: int, page: int, _count: int, _at: int) -> Contradiction | None:
-    """A prog_fault: the page must have been empty, and the access had no effect."""
+    """Check a prog_fault: an access without effect to an empty page."""
     if page == BAD_PAGE:
         return bad_page("a program fault")
     outcome = op >> RESULT_SHIFT & RESULT
-    due = Outcome.IGNORED if op & WRITE else Outcome.ZEROED
-    if outcome not in (0, due):
+    expected = Outcome.IGNORED if op & WRITE else Outcome.ZEROED
+    if outcome not in (0, expected):
         return Contradiction(
-            due.label, Outcome(outcome).label, "a load gives 0 and a store is ignored"
+            expected.label, Outcome(outcome).label, "a load reads 0 and a store is ignored"
         )
     if page == NO_PAGE:
         return None

@@ -1,4 +1,7 @@
-"""page_free, free_drain and page_reserve events: arena_free_pages(), its worker, reservations."""
+"""Check page_free, free_drain and page_reserve events.
+
+They record arena_free_pages(), arena_free_worker() and arena_reserve_pages().
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _ERRORS = {EINVAL: "-EINVAL", EBUSY: "-EBUSY"}
 
 
 def page_free(state: State, op: int, page: int, count: int, _at: int) -> Contradiction | None:
-    """A page_free: nothing to compare, but it must be possible."""
+    """Check a page_free: it has no result, but its pages must be possible."""
     if count == 0:
         return zero_length("arena_free_pages()")
     if page == BAD_PAGE:
@@ -46,22 +49,22 @@ def page_free(state: State, op: int, page: int, count: int, _at: int) -> Contrad
 
 
 def free_drain(state: State, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
-    """The worker ran."""
+    """Run the worker over the deferred frees."""
     state.arena.drain()
     return None
 
 
 def page_reserve(state: State, op: int, page: int, count: int, _at: int) -> Contradiction | None:  # noqa: C901
-    """A page_reserve: 0, -EINVAL or -EBUSY."""
+    """Check a page_reserve: 0, -EINVAL or -EBUSY."""
     if page == BAD_PAGE:
         return bad_page("a reservation")
     done, error = bool(op & OK), op >> RESULT_SHIFT & RESULT
     observed = "0" if done else _ERRORS.get(error, "another error")
     if count == 0 or op & MISALIGNED:
-        # arena_reserve_pages() and its caller return 0 here and do nothing
+        # arena_reserve_pages() and its caller return 0 here and change nothing.
         if done:
             return None
-        return Contradiction("0", observed, "there was nothing to reserve")
+        return Contradiction("0", observed, "the request covers no page")
     if count < 0 or page == NO_PAGE:
         state.tally.unknown += 1
         return None
@@ -74,9 +77,9 @@ def page_reserve(state: State, op: int, page: int, count: int, _at: int) -> Cont
     if page + count > arena.limit:
         if error == EINVAL:
             return None
-        return Contradiction("-EINVAL", observed, "the pages lie outside the user range")
+        return Contradiction("-EINVAL", observed, "the pages are outside the user range")
     if error == EINVAL:
-        return Contradiction("0 or -EBUSY", observed, "the pages lie inside the user range")
+        return Contradiction("0 or -EBUSY", observed, "the pages are inside the user range")
     freeness = arena.freeness(page, count)
     if done:
         if freeness == Freeness.TAKEN:

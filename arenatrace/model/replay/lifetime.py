@@ -1,4 +1,7 @@
-"""The life of an arena: arena_map_alloc(), arena_map_mmap(), arena_map_free(), and losses."""
+"""Apply the lifetime of an arena and losses of events.
+
+The events record arena_map_alloc(), arena_map_mmap() and arena_map_free().
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from arenatrace.model.replay.state import State
 
 
 def arena_create(state: State, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
-    """The arena came to be: everything is known of it."""
+    """Create the arena: all of its state is known."""
     old = state.arena
     state.arena = Arena(old.profile, old.max_entries, old.map_flags, user_range=False)
     state.arena.stray_frees = old.stray_frees
@@ -19,7 +22,7 @@ def arena_create(state: State, _op: int, _page: int, _count: int, _at: int) -> C
 
 
 def arena_mmap(state: State, op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
-    """User space mapped the arena: its user range is fixed from here on."""
+    """Fix the user range: user space mapped the arena."""
     if op & OK:
         state.arena.limit = state.arena.max_entries
     return None
@@ -28,12 +31,12 @@ def arena_mmap(state: State, op: int, _page: int, _count: int, _at: int) -> Cont
 def arena_destroy(
     state: State, _op: int, _page: int, _count: int, _at: int
 ) -> Contradiction | None:
-    """The arena ends; only the worker may still run."""
+    """Destroy the arena. Only the worker may still run."""
     state.alive = False
     return None
 
 
 def lost(state: State, _op: int, _page: int, _count: int, _at: int) -> Contradiction | None:
-    """Events were lost: nothing is known any more."""
+    """Make all state unknown after a loss of events."""
     state.arena.forget()
     return None

@@ -1,38 +1,35 @@
-"""Another order of events, when the recorded one cannot have happened.
+"""Search for another order of events when the recorded order is impossible.
 
-An event has one time: that of its function's entry (page_free, free_drain) or of its exit
-(all others). It took effect after its entry or before its exit, so two events of different
-threads may have taken effect the other way round. Events of one thread never did, nor did an
-exit followed by an entry: the first was over before the second began.
+An event has one timestamp: the entry of its function (page_free, free_drain) or the exit (all
+others). The effect comes after the entry or before the exit, so two events of different threads
+may take effect in the opposite order. Events of one thread never do. Neither do an exit and a
+later entry: the first function returned before the second one began.
 
-The search is local and bounded: it moves single events near the contradiction, a few at most,
-and only within the window.
+The search is local and bounded. It moves a few single events near the contradiction, within
+REORDER_WINDOW_NS.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS, KIND, LOSSY, Segment
+from arenatrace.model.replay.checker import Checker
 from arenatrace.schema import Kind
 
-if TYPE_CHECKING:
-    from arenatrace.model.replay.checker import Checker
-
-#: Two events may have taken effect the other way round if they are at most this far apart, ns.
+#: Most ns between two events that may take effect in the opposite order.
 REORDER_WINDOW_NS = 10_000_000
 
-#: Positions looked at behind the contradiction and ahead of it.
-_BEHIND = (24, 96, 512)
-_AHEAD = 24
-#: How far one event is moved at most, in positions.
+#: Positions searched before the contradiction, in three steps, and after it.
+_BEFORE = (24, 96, 512)
+_AFTER = 24
+#: Most positions that one event moves, and most events that move.
 _REACH = 8
 _DEPTH = 3
-#: Trial orders in all, and how many of them are built upon: at first, and before giving up.
+#: Most trial orders, and how many of them are extended: first search, and thorough search.
 _QUICK = (300, 6)
 _THOROUGH = (2500, 40)
-#: A trial order is followed this many events past the contradiction, to choose among several.
+#: Events checked after the contradiction, to choose between trial orders.
 _FOLLOW = 24
 
 _ENTRY = frozenset(int(kind) for kind in ENTRY_KINDS)
@@ -40,7 +37,7 @@ _FIXED = frozenset(int(kind) for kind in FIXED_KINDS)
 
 
 def may_swap(segment: Segment, first: int, second: int) -> bool:
-    """Whether the event recorded ``second`` may have taken effect before the one ``first``."""
+    """Return whether the event ``second`` may take effect before the earlier event ``first``."""
     if segment.tid[first] == segment.tid[second]:
         return False
     if segment.ts_ns[second] - segment.ts_ns[first] > REORDER_WINDOW_NS:
@@ -53,7 +50,7 @@ def may_swap(segment: Segment, first: int, second: int) -> bool:
 
 
 class Budget:
-    """How many searches an arena may still lose: a trace of another kernel must not take hours."""
+    """Failed searches left for an arena. It bounds the time for a trace of another kernel."""
 
     def __init__(self, failures: int = 40) -> None:
         self.failures = failures
@@ -62,34 +59,35 @@ class Budget:
 def find_order(
     start: Checker, segment: Segment, order: list[int], bad: int, *, thorough: bool = False
 ) -> tuple[Checker, list[int], int] | None:
-    """An order in which the event at position ``bad`` of ``order`` is no contradiction.
+    """Search for an order in which the event at position ``bad`` is no contradiction.
 
-    ``start`` is the state before the first event. Returns the state, the new order and how
-    many of its events have taken effect, more than ``bad``; None if there is none to be found.
+    ``start`` is the state before the first event of ``order``. Returns the new state, the new
+    order and the number of its events applied to that state, above ``bad``; None if the search
+    fails.
     """
     reached = 0
     checker = start.copy()
     checkers: list[tuple[int, Checker]] = []
-    for behind in sorted({max(0, bad - back) for back in _BEHIND}):
-        for position in range(reached, behind):
+    for base_at in sorted({max(0, bad - back) for back in _BEFORE}):
+        for position in range(reached, base_at):
             checker.check(order[position])
-        reached = behind
-        checkers.append((behind, checker.copy()))
-    end = min(len(order), bad + _AHEAD)
+        reached = base_at
+        checkers.append((base_at, checker.copy()))
+    end = min(len(order), bad + _AFTER)
     tried_from = len(order)
-    for behind, base in reversed(checkers):
-        local = order[behind:end]
+    for base_at, base in reversed(checkers):
+        local = order[base_at:end]
         effort = _THOROUGH if thorough else _QUICK
-        found = _search(base, segment, local, bad - behind, tried_from - behind, effort)
-        # in depth, two moves may be needed of which only one lies farther back
-        tried_from = len(order) if thorough else behind
+        found = _search(base, segment, local, bad - base_at, tried_from - base_at, effort)
+        # A thorough search may need two moves, with only one of them farther back.
+        tried_from = len(order) if thorough else base_at
         if found is not None:
             local, survived = found
-            new = order[:behind] + local + order[end:]
+            new = order[:base_at] + local + order[end:]
             for index in local[:survived]:
                 base.check(index)
-            return base, new, behind + survived
-        if behind == 0:
+            return base, new, base_at + survived
+        if base_at == 0:
             break
     return None
 
@@ -102,9 +100,9 @@ def _search(
     tried_from: int,
     effort: tuple[int, int],
 ) -> tuple[list[int], int] | None:
-    """The best order of ``local`` and how many of its events it explains.
+    """Return the best order of ``local`` and how many of its events it explains.
 
-    Moves that lie wholly at or behind the position ``tried_from`` have been tried already.
+    Moves wholly at or after the position ``tried_from`` have been tried before.
     """
     beam = [(bad, local)]
     seen = {tuple(local)}
@@ -128,7 +126,7 @@ def _search(
             break
         candidates.sort(key=lambda found: -found[0])
         if candidates[0][0] > bad:
-            # It explains the contradiction; what comes later may need a move of its own.
+            # It explains the contradiction; a later event may need a move of its own.
             survived, moved = candidates[0]
             return moved, survived
         beam = candidates[:width]
@@ -138,7 +136,7 @@ def _search(
 
 
 def _survives(base: Checker, order: list[int], bad: int) -> int:
-    """How many events of ``order`` can have happened, counted to just past ``bad``."""
+    """Return how many events of ``order`` are possible, up to _FOLLOW events after ``bad``."""
     checker = base.copy()
     for position in range(min(len(order), bad + _FOLLOW)):
         if checker.check(order[position]) is not None:
@@ -147,14 +145,14 @@ def _survives(base: Checker, order: list[int], bad: int) -> int:
 
 
 def worker_overlaps(segment: Segment, order: list[int], at: int) -> bool:
-    """Whether the event at position ``at`` overlaps with others, but no two threads besides."""
-    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    """Return whether the event at ``at`` overlaps, while no two other threads do."""
+    near = order[max(0, at - _BEFORE[1]) : at + _AFTER]
     return _overlaps(segment, near, order[at]) and not threads_overlap(segment, order, at)
 
 
 def threads_overlap(segment: Segment, order: list[int], at: int) -> bool:
-    """Whether around position ``at`` more overlaps than one thread and the worker."""
-    near = order[max(0, at - _BEHIND[1]) : at + _AHEAD]
+    """Return whether two threads other than the worker overlap near position ``at``."""
+    near = order[max(0, at - _BEFORE[1]) : at + _AFTER]
     others = [index for index in near if segment.op[index] & KIND != Kind.FREE_DRAIN]
     return any(
         may_swap(segment, first, second) for first, second in pairwise(others) if first < second
@@ -162,16 +160,16 @@ def threads_overlap(segment: Segment, order: list[int], at: int) -> bool:
 
 
 def _overlaps(segment: Segment, near: list[int], bad: int) -> bool:
-    """Whether any event of ``near`` may have changed places with the event ``bad`` itself."""
+    """Return whether any event of ``near`` may swap with the event ``bad``."""
     return any(
         may_swap(segment, min(index, bad), max(index, bad)) for index in near if index != bad
     )
 
 
 def _moves(segment: Segment, order: list[int], stuck: int, tried_from: int) -> list[list[int]]:
-    """Orders that differ from ``order`` by one event moved, the nearest to ``stuck`` first.
+    """Return the orders with one event of ``order`` moved, nearest to ``stuck`` first.
 
-    Left out are moves that begin at or behind ``tried_from``, unless that is 0.
+    Moves that begin at or after ``tried_from`` are left out, unless ``tried_from`` is 0.
     """
     found: list[tuple[int, list[int]]] = []
     last = min(len(order) - 1, stuck + _REACH)
@@ -202,5 +200,5 @@ def _moves(segment: Segment, order: list[int], stuck: int, tried_from: int) -> l
 
 
 def _inverts(segment: Segment, before: int, after: int) -> bool:
-    """Whether ``after`` may come before ``before``: back into recorded order always."""
+    """Return whether ``after`` may move before ``before``; back to recorded order always."""
     return after < before or may_swap(segment, before, after)

@@ -1,4 +1,4 @@
-"""The state that an event is checked against, and what the checks found so far."""
+"""State of an arena during a replay, with the counts and proofs so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arenatrace.model.replay.tally import Tally
 
 
 class State:
-    """One arena during a replay. ``segment`` has the events that are checked, by position."""
+    """One arena during a replay. ``segment`` has the events by position."""
 
     def __init__(self, arena: Arena, *, alive: bool = True) -> None:
         self.arena = arena

@@ -61,7 +61,7 @@ def merge_results(groups: Iterable[GroupResult]) -> GroupResult:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Verdict on a trace, with the counts and the evidence behind it."""
+    """Verdict on a trace, with its counts and evidence."""
 
     profile: str
     profile_evidence: Sequence[str]
@@ -72,14 +72,14 @@ class ReplayResult:
 
     @property
     def verdict(self) -> str:
-        """consistent, divergent or inconclusive."""
+        """The verdict: consistent, divergent or inconclusive."""
         if self.divergences:
             return DIVERGENT
         return INCONCLUSIVE if self.reasons else CONSISTENT
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if consistent, 1 if divergent, 4 if inconclusive."""
+        """The exit code: 0 if consistent, 1 if divergent, 4 if inconclusive."""
         return {
             DIVERGENT: ExitCode.FINDINGS,
             INCONCLUSIVE: ExitCode.INCONCLUSIVE,
@@ -88,7 +88,7 @@ class ReplayResult:
 
     @property
     def checked(self) -> int:
-        """Number of events checked against a known state, divergent ones included."""
+        """The number of events checked against a known state, including divergent ones."""
         return self.tally.events - self.tally.unknown
 
     def to_dict(self) -> dict[str, Any]:

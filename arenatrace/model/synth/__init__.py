@@ -1,4 +1,4 @@
-"""Synthetic traces: random requests, answered as a kernel would, and known defects.
+"""Synthetic traces: random requests with the results of a kernel, and known defects.
 
 Every defect class in `page_defects.py` and `fault_defects.py` must make a replay diverge.
 """

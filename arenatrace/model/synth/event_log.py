@@ -1,4 +1,4 @@
-"""Synthetic events, and the times and the order in which probes would have recorded them."""
+"""Synthetic events, with the timestamps that probes would record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arenatrace.model.ops import ENTRY_KINDS, FIXED_KINDS
 from arenatrace.schema import Kind, Outcome, ProfileName
 
 FIRST_TID = 1000
-#: A thread of the workqueue, apart from those that run programs.
+#: Thread of the workqueue. It runs no program.
 WORKER_TID = 77
 _START_NS = 1_000_000_000
 _STEP_NS = 1_000
@@ -17,7 +17,7 @@ _STEP_NS = 1_000
 
 @dataclass(frozen=True)
 class SynthEvent:
-    """One row of the table ``events``; members are its columns, None where it has none."""
+    """One row of the table ``events``. Members are columns; None is a null."""
 
     kind: Kind
     arena: int
@@ -31,14 +31,18 @@ class SynthEvent:
     write: bool | None = None
     sleepable: bool | None = None
     outcome: Outcome | None = None
-    #: Index of the program blamed: each arena has one, of the same index.
+    #: Index of the blamed program. Each arena has one program, with the index of the arena.
     prog: int | None = None
     node: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make: about ``events`` events in ``arenas`` arenas, decided by ``seed``."""
+    """Parameters of a synthetic trace. The same plan gives the same trace.
+
+    ``events`` is approximate. ``jitter_ns`` is the largest distance in ns between the effect of
+    an event and its timestamp.
+    """
 
     seed: int
     events: int = 10_000
@@ -51,7 +55,7 @@ class Plan:
 
 
 class EventLog:
-    """Puts events in the order and at the times in which probes would have recorded them."""
+    """Events with the thread ids and timestamps that probes would record."""
 
     def __init__(self, plan: Plan, rng: random.Random) -> None:
         self._plan = plan
@@ -62,12 +66,12 @@ class EventLog:
         self._events: list[SynthEvent] = []
 
     def record(self, event: SynthEvent) -> None:
-        """An event takes effect now."""
+        """Add an event that takes effect now."""
         self._now += self._rng.randrange(_STEP_NS // 2, _STEP_NS * 2)
         jitter = self._plan.jitter_ns
         tid = event.tid
         if not jitter or event.kind in FIXED_KINDS:
-            # nothing overlaps the life of an arena
+            # No event overlaps the creation or the destruction of an arena.
             self._now = max(self._now, *self._busy_until.values(), 0) if jitter else self._now
             self._events.append(replace(event, ts_ns=self._now, tid=tid))
             self._now += 1
@@ -86,10 +90,10 @@ class EventLog:
         self._events.append(replace(event, ts_ns=at, tid=tid))
 
     def pause(self, length_ns: int) -> None:
-        """Nothing happens for a while."""
+        """Advance the clock by ``length_ns``."""
         self._now += length_ns
 
     def take_events(self) -> list[SynthEvent]:
-        """The events recorded since the last call, without seq."""
+        """Return the events since the last call. Their ``seq`` is not set yet."""
         events, self._events = self._events, []
         return events

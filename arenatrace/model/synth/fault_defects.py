@@ -1,6 +1,6 @@
-"""Faults that no kernel of the generation can have had: each emits its wrong event last.
+"""Impossible faults. Each function emits its wrong event last and returns True.
 
-False, where there is no place for the defect yet.
+A function returns False if the arena is not in a suitable state yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from arenatrace.schema import PAGE_SIZE, Kind, Outcome
 
 
 def other_page(work: Workload) -> bool:
-    """A page number that is not that of the address."""
+    """The page number differs from the page of the address."""
     page = work.some_page()
     work.event(
         Kind.USER_FAULT, pgoff=page ^ 1, addr=work.uaddr(page), ret=0, outcome=Outcome.MAPPED
@@ -37,7 +37,7 @@ def mapped_nowhere(work: Workload) -> bool:
 
 
 def oops_recoverable(work: Workload) -> bool:
-    """A kernel fault oopses that the handler must recover."""
+    """A kernel fault oopses although the handler must recover it."""
     page = _empty_page(work)
     if page is not None:
         work.kernel_event(page, Outcome.OOPS)
@@ -102,7 +102,7 @@ def prog_on_page(work: Workload) -> bool:
 
 
 def prog_store_zeroed(work: Workload) -> bool:
-    """A program's store gives 0, or its load is ignored."""
+    """A program's store is zeroed, or its load is ignored."""
     page = _empty_page(work)
     if page is not None:
         work.prog_event(page, right=False)
@@ -110,7 +110,7 @@ def prog_store_zeroed(work: Workload) -> bool:
 
 
 def sticky_replaced(work: Workload) -> bool:
-    """An allocation replaces scratch on a kernel that refuses to."""
+    """An allocation replaces scratch on a kernel that refuses it."""
     page = work.arena.find_pages(None, 1)
     if page < 0 or work.arena.state(page) != Pte.NONE:
         return False
@@ -120,11 +120,11 @@ def sticky_replaced(work: Workload) -> bool:
 
 
 def _empty_page(work: Workload, *states: Pte) -> int | None:
-    """A page that is empty outside doubt: freed once more, whenever the worker ran before."""
-    wanted = states or (Pte.NONE,)
+    """Return an empty page, freed again so that its state does not depend on the worker."""
+    empty = states or (Pte.NONE,)
     for _ in range(200):
         page = work.rng.randrange(work.arena.max_entries)
-        if work.arena.state(page) in wanted:
+        if work.arena.state(page) in empty:
             work.free(page, 1)
             return page
     return None

@@ -1,7 +1,7 @@
-"""Traces with one known defect: what a kernel of the given generation cannot have done.
+"""Synthetic traces with one known defect: an event that is impossible under the profile.
 
-Each class is a request whose record is wrong in one way, put into an otherwise valid trace
-after a pause longer than the reordering window, so that no other order of events explains it.
+The defect is one wrong event in an otherwise valid trace. It comes after a pause longer than
+the reorder window, so that no other order of events explains it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PAUSE_NS = 3 * REORDER_WINDOW_NS
 _ANY = frozenset(PROFILES)
 _SCRATCH = frozenset(name for name, one in PROFILES.items() if one.empty_touch == Touch.SCRATCH)
 
-#: A defect: emits its wrong event last and returns True, or emits nothing it cannot take back.
+#: A defect: emits its wrong event last and returns True, or emits only valid events.
 Defect = Callable[[Workload], bool]
 
 
 _NO_SCRATCH = _ANY - _SCRATCH
-#: Class -> (profiles it is a defect under, what it does).
+#: Class -> (profiles under which it is a defect, the defect).
 MUTATIONS: dict[str, tuple[frozenset[str], Defect]] = {
     "live-page": (_ANY, pages.live_page),
     "worse-fit": (_ANY, pages.worse_fit),
@@ -63,8 +63,12 @@ MUTATIONS: dict[str, tuple[frozenset[str], Defect]] = {
 }
 
 
-def mutation(name: str, profile: str) -> Defect:
-    """The defect of class ``name``; UsageError if there is none or it is none under ``profile``."""
+def defect_named(name: str, profile: str) -> Defect:
+    """Return the defect of class ``name``.
+
+    Raises:
+        UsageError: No class has this name, or it is valid behaviour under ``profile``.
+    """
     if name not in MUTATIONS:
         raise UsageError(f"unknown mutation {name!r}", f"the classes are {', '.join(MUTATIONS)}")
     profiles, defect = MUTATIONS[name]
@@ -76,11 +80,13 @@ def mutation(name: str, profile: str) -> Defect:
 
 
 def make_mutated(plan: Plan, name: str) -> tuple[list[ArenaInfo], list[SynthEvent], int]:
-    """The arenas of ``plan``, its events with one defect of class ``name``, and the seq of that.
+    """Return the arenas of ``plan``, its events with one defect, and the defect's seq.
 
-    Raises UsageError for a class that does not exist or is no defect under the plan's profile.
+    Raises:
+        UsageError: No class is called ``name``, it is no defect under the plan's profile, or
+            the trace is too short for it.
     """
-    defect = mutation(name, plan.profile)
+    defect = defect_named(name, plan.profile)
     rng = random.Random(plan.seed)  # noqa: S311 -- traces must be the same for the same seed
     log = EventLog(plan, rng)
     arenas = workloads(plan, rng, log.record)
@@ -97,7 +103,7 @@ def make_mutated(plan: Plan, name: str) -> tuple[list[ArenaInfo], list[SynthEven
 def _defective(
     plan: Plan, rng: random.Random, log: EventLog, arenas: list[Workload], defect: Defect
 ) -> Iterator[SynthEvent]:
-    """The events in order; the wrong one has seq 1, the others 0."""
+    """Yield the events in order. The wrong event has seq 1, the others 0."""
     for work in arenas:
         work.begin()
     made = 0
@@ -122,7 +128,7 @@ def _defective(
         made += len(fresh)
         yield from fresh
     if not done:
-        raise UsageError("no place was found for the defect", "ask for more events")
+        raise UsageError("the trace has no suitable state for the defect", "ask for more events")
     for work in alive:
         work.end()
     yield from log.take_events()

@@ -1,6 +1,6 @@
-"""Allocations, frees and reservations that cannot have been: each emits its wrong event last.
+"""Impossible allocations, frees and reservations. Each function emits its wrong event last.
 
-False, where there is no place for the defect yet.
+A function returns False if the arena is not in a suitable state yet.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ def live_page(work: Workload) -> bool:
 
 
 def worse_fit(work: Workload) -> bool:
-    """An allocation returns free pages, but not those of the best fit."""
+    """An allocation returns free pages that are not the best fit."""
     by_size = work.arena.free.by_size()
     if not by_size or by_size[0][1] < 4 * by_size[-1][1]:
         return False
-    # another order among equals would not explain this one
+    # The range is larger than the best fit, so the order of equal ranges cannot explain it.
     work.alloc_event(by_size[0][0], 1, 0, work.uaddr(by_size[0][0]))
     return True
 
 
 def outside(work: Workload) -> bool:
-    """An allocation returns pages behind the user range."""
+    """An allocation returns pages above the user range."""
     page = work.arena.max_entries
     work.alloc_event(page, 1, 0, work.uaddr(page))
     return True
@@ -57,7 +57,7 @@ def deferred_page(work: Workload) -> bool:
 
 def lost_alloc(work: Workload) -> bool:
     """An allocation is missing, and the next one does not get its page."""
-    # with one range left, no other order of earlier events explains it
+    # With one free range, no other order of earlier events explains it.
     work.free(0, work.arena.max_entries)
     work.live.clear()
     page = work.arena.find_pages(None, 1)
@@ -77,7 +77,7 @@ def lost_free(work: Workload) -> bool:
 
 
 def misaligned_alloc(work: Workload) -> bool:
-    """An allocation at an address that is no page's is granted."""
+    """An allocation succeeds at an address that is not page-aligned."""
     page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
@@ -86,7 +86,7 @@ def misaligned_alloc(work: Workload) -> bool:
 
 
 def bad_node(work: Workload) -> bool:
-    """An allocation on a NUMA node that cannot be is granted."""
+    """An allocation succeeds on an impossible NUMA node."""
     page = work.arena.find_pages(None, 1)
     if page < 0:
         return False
@@ -103,7 +103,7 @@ def reserve_live(work: Workload) -> bool:
 
 
 def reserve_inside(work: Workload) -> bool:
-    """A reservation inside the user range is called out of range."""
+    """A reservation inside the user range fails as out of range."""
     work.reserve_event(work.some_page(), 1, -22)
     return True
 
@@ -127,14 +127,14 @@ def zero_free(work: Workload) -> bool:
 
 
 def bad_page(work: Workload) -> bool:
-    """A page number that no arena has."""
+    """A free has a page number above that of any arena."""
     page = work.some_page()
     work.event(Kind.PAGE_FREE, pgoff=BAND_PAGES + 5, pages=1, addr=work.uaddr(page), sleepable=True)
     return True
 
 
 def after_destroy(work: Workload) -> bool:
-    """An allocation in an arena that was destroyed."""
+    """An allocation in a destroyed arena."""
     page = work.arena.find_pages(None, 1)
     if page < 0:
         return False

@@ -1,4 +1,4 @@
-"""What the kernel answers to each request, by the model, and the event that records it."""
+"""Simulated arena: the kernel's result for each request, and the event that records it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOW32 = 0xFFFFFFFF
 
 @dataclass
 class SimulatedArena:
-    """One arena and every request to it. ``emit`` gets each event, in order of effect."""
+    """One arena and its requests. ``emit`` gets each event, in order of effect."""
 
     info: ArenaInfo
     arena: Arena
@@ -37,7 +37,7 @@ class SimulatedArena:
         self.event(Kind.ARENA_MMAP, ret=0)
 
     def end(self) -> None:
-        """Let the worker run a last time and destroy the arena."""
+        """Run the worker a last time and destroy the arena."""
         self.drain()
         self.event(Kind.ARENA_DESTROY, tid=WORKER_TID)
 
@@ -46,11 +46,11 @@ class SimulatedArena:
         self.emit(SynthEvent(kind, self.info.arena, **columns))  # type: ignore[arg-type]
 
     def uaddr(self, page: int) -> int:
-        """User address of an arena page."""
+        """Return the user address of a page."""
         return (self.info.user_vm_start or 0) + page * PAGE_SIZE
 
     def kaddr(self, page: int) -> int:
-        """Kernel address somewhere in an arena page."""
+        """Return a random kernel address in a page."""
         start = self.info.kern_vm_start or 0
         inside = self.rng.randrange(PAGE_SIZE // 8) * 8
         if page >= BAND_PAGES:
@@ -58,7 +58,7 @@ class SimulatedArena:
         return start + ((self.uaddr(page)) & _LOW32) + inside
 
     def alloc(self, count: int, requested: int | None = None, *, sleepable: bool = True) -> int:
-        """An allocation; its first page, or a Refusal."""
+        """Allocate ``count`` pages; return the first page, or a Refusal."""
         page = self.arena.find_pages(requested, count)
         requested_addr = 0 if requested is None else self.uaddr(requested)
         if page == Refusal.SCRATCHED:
@@ -99,13 +99,13 @@ class SimulatedArena:
         )
 
     def free(self, page: int, count: int, *, sleepable: bool = True) -> None:
-        """A free of any pages."""
+        """Free any pages."""
         self.free_event(page, count, sleepable=sleepable)
-        reached = self.arena.clamp(page, count)
-        if reached and sleepable:
-            self.arena.release(page, reached)
-        elif reached:
-            self.arena.defer(page, reached)
+        covered = self.arena.clamp(page, count)
+        if covered and sleepable:
+            self.arena.release(page, covered)
+        elif covered:
+            self.arena.defer(page, covered)
 
     def free_event(self, page: int, count: int, *, sleepable: bool = True) -> None:
         """Record a page_free."""
@@ -114,12 +114,12 @@ class SimulatedArena:
         )
 
     def drain(self) -> None:
-        """The worker runs."""
+        """Run the worker."""
         self.event(Kind.FREE_DRAIN, tid=WORKER_TID)
         self.arena.drain()
 
     def reserve(self, page: int, count: int, shift: int = 0) -> None:
-        """A reservation, ``shift`` bytes off the page."""
+        """Reserve pages, at an address ``shift`` bytes past the page."""
         if shift:
             ret = 0
         elif page + count > self.arena.max_entries:
@@ -139,12 +139,12 @@ class SimulatedArena:
         )
 
     def user_touch(self, page: int) -> None:
-        """User space touches a page it has not mapped yet."""
-        answer = self.arena.user_fault(page)
-        if answer == Pte.REAL and self.arena.state(page) != Pte.REAL:
+        """Access a page from user space that has not mapped it."""
+        result = self.arena.user_fault(page)
+        if result == Pte.REAL and self.arena.state(page) != Pte.REAL:
             self.arena.allocate(page, 1)
             self.live.append((page, 1))
-        self.user_event(page, Outcome.MAPPED if answer == Pte.REAL else Outcome.SIGSEGV)
+        self.user_event(page, Outcome.MAPPED if result == Pte.REAL else Outcome.SIGSEGV)
 
     def user_event(self, page: int, outcome: Outcome) -> None:
         """Record a user_fault."""
@@ -158,7 +158,7 @@ class SimulatedArena:
         )
 
     def kernel_touch(self, page: int) -> None:
-        """The kernel touches a page; no event if nothing faults."""
+        """Access a page from the kernel. An access that does not fault gives no event."""
         arena = self.arena
         if arena.state(page) != Pte.NONE:
             return
@@ -177,17 +177,17 @@ class SimulatedArena:
             addr=self.kaddr(page) if addr is None else addr,
             write=self.rng.random() < 0.5,
             outcome=outcome,
-            # kernels without scratch pages do not ask whose fault it is
+            # Kernels without scratch pages do not blame a program.
             prog=self.info.arena if self.arena.touch == Touch.SCRATCH else None,
         )
 
     def prog_touch(self, page: int) -> None:
-        """A program touches a page; no event if nothing faults."""
+        """Access a page from a program. An access that does not fault gives no event."""
         if self.arena.state(page) == Pte.NONE:
             self.prog_event(page)
 
     def prog_event(self, page: int, *, right: bool = True) -> None:
-        """Record a prog_fault; not ``right``: with the other access's outcome."""
+        """Record a prog_fault. Unless ``right``, a load gets a store's outcome or vice versa."""
         write = self.rng.random() < 0.5
         self.event(
             Kind.PROG_FAULT,

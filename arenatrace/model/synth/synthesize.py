@@ -1,8 +1,8 @@
-"""Traces that the model makes: random requests, answered as a kernel would.
+"""Make synthetic traces: random requests with the results of a kernel.
 
-Every event is what the probes would have recorded. With ``jitter_ns`` the threads of a trace
-overlap: events are recorded at their function's entry or exit, some time before or after they
-took effect, so the recorded order is not the order of the effects.
+Every event is as the probes would record it. With ``jitter_ns`` the threads of a trace overlap:
+the timestamp of an event is the entry or the exit of its function, before or after its effect,
+so the recorded order differs from the order of effects.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from arenatrace.model.synth.event_log import EventLog, Plan, SynthEvent
 from arenatrace.model.synth.workload import Workload
 from arenatrace.schema import BAND_SZ, GUARD_SZ, PAGE_SIZE
 
-#: The machine of a synthetic trace has one node.
+#: The machine of a synthetic trace has one NUMA node.
 SYNTH_NODES = Nodes(1, frozenset({0}))
 
 _BPF_F_MMAPABLE = 1 << 10
 
 
 def random_arena(plan: Plan, index: int, rng: random.Random) -> ArenaInfo:
-    """An arena of random size, place and flags."""
+    """Return an arena with random size, address and flags."""
     profile = PROFILES[plan.profile]
     flags = _BPF_F_MMAPABLE
     if profile.has_map_always and rng.random() < 0.8:
@@ -52,7 +52,7 @@ def random_arena(plan: Plan, index: int, rng: random.Random) -> ArenaInfo:
 
 
 def workloads(plan: Plan, rng: random.Random, emit: Callable[[SynthEvent], None]) -> list[Workload]:
-    """The arenas of ``plan``, not yet begun."""
+    """Return the arenas of ``plan`` before their creation."""
     profile: Profile = PROFILES[plan.profile]
     made = []
     for index in range(plan.arenas):
@@ -64,7 +64,7 @@ def workloads(plan: Plan, rng: random.Random, emit: Callable[[SynthEvent], None]
 
 
 def make(plan: Plan) -> tuple[list[ArenaInfo], Iterator[SynthEvent]]:
-    """The arenas of ``plan`` and its events in recorded order, seq from 0."""
+    """Return the arenas of ``plan`` and its events in recorded order, seq from 0."""
     rng = random.Random(plan.seed)  # noqa: S311 -- traces must be the same for the same seed
     log = EventLog(plan, rng)
     arenas = workloads(plan, rng, log.record)

@@ -1,4 +1,4 @@
-"""Random requests to an arena: what programs, the kernel and user space do with one."""
+"""Random requests of programs, the kernel and user space to an arena."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Workload(SimulatedArena):
     """One arena under random requests."""
 
     def step(self) -> None:
-        """One random request."""
+        """Make one random request."""
         self.rng.choices(_REQUESTS, _WEIGHTS)[0](self)
 
     def some_count(self) -> int:
-        """A number of pages: mostly few."""
+        """Return a random number of pages, usually small."""
         return self.rng.choice((1, 1, 1, 1, 2, 2, 3, 4, 7, 8, 16, 33, 64))
 
     def some_page(self) -> int:
-        """A page of the user range, as often as not one that was used before."""
+        """Return a page of the user range, often one that was used before."""
         known = self.rng.choice((self.live, self.reserved, ()))
         if known:
             first, count = self.rng.choice(known[-64:])
@@ -32,7 +32,7 @@ class Workload(SimulatedArena):
         return self.rng.randrange(self.arena.max_entries)
 
     def take_live(self) -> tuple[int, int] | None:
-        """An allocation to free, or part of one."""
+        """Remove a random allocation from ``live`` and return it."""
         if not self.live:
             return None
         at = self.rng.randrange(len(self.live))
@@ -40,14 +40,14 @@ class Workload(SimulatedArena):
         return self.live.pop()
 
     def try_alloc(self) -> None:
-        """Allocate anywhere; make room when there is too much in use."""
+        """Allocate any pages; free some instead if too many are in use."""
         if len(self.live) > 40 and self.rng.random() < len(self.live) / 400:
             self.try_free()
             return
         self.alloc(self.some_count(), sleepable=self.rng.random() < 0.7)
 
     def try_alloc_at(self) -> None:
-        """Allocate at an address, possible or not."""
+        """Allocate at an address, valid or not."""
         if self.rng.random() < 0.1:
             page, count = self.some_page(), self.some_count()
             self.alloc_event(page, count, self.uaddr(page) + 8, 0)
@@ -57,15 +57,15 @@ class Workload(SimulatedArena):
             self.alloc(self.some_count(), page)
 
     def try_too_many(self) -> None:
-        """Allocate more than the arena can ever give."""
+        """Allocate more pages than the arena has."""
         self.alloc(self.arena.max_entries + self.rng.randrange(1, 5))
 
     def try_bad_node(self) -> None:
-        """Allocate on a NUMA node that cannot be."""
+        """Allocate on an impossible NUMA node."""
         self.alloc_event(None, self.some_count(), 0, 0, node=self.rng.choice((-2, 1, 1000)))
 
     def try_free(self) -> None:
-        """Free an allocation, all of it or a part, and possibly more than it."""
+        """Free an allocation, a part of one, or more than one."""
         found = self.take_live()
         if found is None:
             return
@@ -80,16 +80,16 @@ class Workload(SimulatedArena):
         self.free(page, count, sleepable=self.rng.random() < 0.7)
 
     def try_free_any(self) -> None:
-        """Free pages whoever they belong to."""
+        """Free any pages, allocated or not."""
         self.free(self.some_page(), self.some_count(), sleepable=self.rng.random() < 0.7)
 
     def try_drain(self) -> None:
-        """The worker runs, mostly because there is something to do."""
+        """Run the worker if frees are queued, and sometimes without any."""
         if self.arena.queue or self.rng.random() < 0.05:
             self.drain()
 
     def try_reserve(self) -> None:
-        """Reserve pages, possible or not."""
+        """Reserve pages, valid or not."""
         kind = self.rng.random()
         if kind < 0.1:
             self.reserve(self.some_page(), 1, shift=16)
@@ -99,15 +99,15 @@ class Workload(SimulatedArena):
             self.reserve(self.some_page(), self.rng.choice((1, 1, 2, 5)))
 
     def try_user_touch(self) -> None:
-        """User space touches any page."""
+        """Access any page of the user range from user space."""
         self.user_touch(self.some_page())
 
     def try_kernel_touch(self) -> None:
-        """The kernel touches any page, of the user range or not."""
+        """Access any page from the kernel, inside or outside the user range."""
         self.kernel_touch(self._anywhere())
 
     def try_prog_touch(self) -> None:
-        """A program touches any page, of the user range or not."""
+        """Access any page from a program, inside or outside the user range."""
         self.prog_touch(self._anywhere())
 
     def _anywhere(self) -> int:

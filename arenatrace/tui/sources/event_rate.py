@@ -1,4 +1,4 @@
-"""How fast something comes."""
+"""Events per second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _OVER_S = 1.0
 
 
 class EventRate:
-    """Events a second, over the last second or so."""
+    """Events per second over about the last second."""
 
     def __init__(self, now: float) -> None:
         self.per_s = 0.0
@@ -14,7 +14,7 @@ class EventRate:
         self._before = 0
 
     def count(self, events: int, now: float) -> None:
-        """``events`` have come by ``now``, s."""
+        """Add ``events`` that had arrived by ``now``, s."""
         passed = now - self._since
         if passed >= _OVER_S:
             self.per_s = (events - self._before) / passed

@@ -11,7 +11,7 @@ _NAMES = {"arenas": "arena", "programs": "program", "stacks": "call stack"}
 def evicted_rows(recent: LiveWindow) -> list[str]:
     """Return one warning per table with evicted rows. Counts and the trace still have them."""
     return [
-        f"{count(number, _NAMES[table])} of long ago not listed until the recording ends"
+        f"{count(number, _NAMES[table])} evicted: listed when the recording ends"
         for table, number in recent.evicted.items()
         if number
     ]

@@ -1,4 +1,4 @@
-"""A trace that may still grow: followed while it does, worked through once it does not."""
+"""Source for a trace that may still grow: followed while it does, analysed when it does not."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from arenatrace.tui.sources.record_process import Recorder
 from arenatrace.tui.sources.recorded import Replay, TraceSource
 from arenatrace.tui.sources.source import Publish, Source
 
-#: A recorder flushes every second: a trace untouched for so long, s, has none, or an idle one.
+#: A recorder flushes every second. A trace unchanged for this long, s, has an idle one or none.
 _QUIET_S = 5.0
 _POLL_S = 0.25
 
 
 class LiveSource:
-    """The trace at ``path``, recorded by ``recorder`` or by somebody else, or by nobody any more.
+    """The trace at ``path``, recorded by ``recorder``, by another process, or no longer.
 
-    A trace that nobody writes to is opened as a whole; when it grows it is followed from its
-    beginning, and opened as a whole again once it is sealed, or has been quiet for long.
-    ``replay`` makes a replay for each time it is opened.
+    A trace without writer is opened as a whole. When it grows it is followed from its beginning,
+    and opened as a whole again when it is sealed or quiet for long. ``replay`` makes a replay each
+    time it is opened.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LiveSource:
         self._sealed = threading.Event()
 
     def start(self, publish: Publish) -> None:
-        """Start the recorder if there is one, and to look at what it writes."""
+        """Start the recorder if there is one, and start watching the trace."""
         self._publish = publish
         if self._recorder is not None:
             publish(self._waiting("starting the recorder"))
@@ -58,7 +58,7 @@ class LiveSource:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; the recorder is ended by whoever started the program."""
+        """Stop watching; the owner of the recorder ends it."""
         self._stopped.set()
         if self._inner is not None:
             self._inner.stop()
@@ -82,7 +82,7 @@ class LiveSource:
                 self._open()
 
     def _await_trace(self) -> bool:
-        """Wait for the recorder to make the trace; False if it never will."""
+        """Wait until the recorder has created the trace; return False if it never will."""
         while not (self._path / META_NAME).exists():
             if self._recorder is None or self._stopped.wait(_POLL_S):
                 return self._recorder is None
@@ -104,7 +104,7 @@ class LiveSource:
             return False
 
     def _quiet_s(self) -> float:
-        """How long ago anybody wrote to the trace, s."""
+        """Return the time since the last write to the trace, s."""
         newest = 0.0
         for path in self._path.glob("*.arrows"):
             try:
@@ -115,7 +115,7 @@ class LiveSource:
 
     def _follow(self) -> None:
         self._sealed.clear()
-        source = FollowSource(self._path, ended=self._sealed.set, told=self._told)
+        source = FollowSource(self._path, ended=self._sealed.set, status=self._recorder_messages)
         self._begin(source)
         while not self._stopped.is_set() and not self._sealed.wait(_POLL_S):
             recording = self._recorder is not None and self._recorder.running
@@ -124,7 +124,7 @@ class LiveSource:
         source.stop()
 
     def _open(self) -> None:
-        """Show the whole trace, until it grows."""
+        """Show the whole trace until it grows."""
         try:
             trace = open_trace(self._path)
             source = TraceSource(trace, self._replay and self._replay())
@@ -136,7 +136,7 @@ class LiveSource:
         size = self._size()
         while not self._stopped.wait(_POLL_S):
             if trace.meta.sealed:
-                continue  # nobody writes to it any more
+                continue  # no process writes to it any more
             if self._size() > size or self._is_sealed():
                 break
         source.stop()
@@ -156,8 +156,8 @@ class LiveSource:
             before.stop()
         source.start(self._relay)
 
-    def _told(self) -> str:
-        """What the recorder says of itself, where it is ours."""
+    def _recorder_messages(self) -> str:
+        """Return the recorder's own messages, if it is our child."""
         return "following" if self._recorder is None else self._recorder.status
 
     def _relay(self, snapshot: Snapshot) -> None:
@@ -173,7 +173,7 @@ class LiveSource:
                 )
         self._publish(snapshot)
 
-    # questions
+    # queries
 
     def _asked(self) -> Source:
         if self._inner is None:
@@ -181,25 +181,25 @@ class LiveSource:
         return self._inner
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
-        """One fault."""
+        """Explain one fault."""
         return self._asked().explain(number)
 
     def moment_of(self, number: int) -> Position | None:
-        """Just before a fault."""
+        """Return the moment just before a fault."""
         return self._asked().moment_of(number)
 
     def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """One event on, or back."""
+        """Return the moment one event later or earlier."""
         return self._asked().moment_near(arena, at, steps)
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """The pages of an arena."""
+        """Return the pages of an arena at a moment."""
         return self._asked().picture(arena, at)
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
-        """Every program."""
+        """Return every program."""
         return self._asked().programs()
 
     def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
-        """What happened to a page."""
+        """Return the history of a page."""
         return self._asked().page_timeline(arena, page)

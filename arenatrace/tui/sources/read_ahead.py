@@ -1,4 +1,4 @@
-"""Frames that have been read and not yet been taken: so many rows at most, whatever comes."""
+"""Bounded queue of frames that were read and not yet taken."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import deque
 
 import polars as pl
 
-#: Rows read ahead, beyond which reading waits; the disk holds the rest.
+#: Rows read ahead, at most; the rest stays on the disk.
 ROWS = 100_000
-#: Seconds between two looks whether reading is over while there is no room.
+#: Interval at which a waiting reader checks whether to stop, s.
 _LOOK_S = 0.2
 
 
 class ReadAhead:
-    """A queue of frames between one thread that reads and one that takes.
+    """A queue of frames between one reader thread and one consumer.
 
-    It holds ``ROWS`` rows, and one frame more. How large a frame is the recorder decides.
+    It has room for ``ROWS`` rows plus one frame, whose size the recorder decides.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class ReadAhead:
         self._changed = threading.Condition()
 
     def put(self, frame: pl.DataFrame, stopped: threading.Event) -> None:
-        """Add ``frame`` once there is room; drops it if ``stopped`` is set before there is."""
+        """Add ``frame`` when there is room; drop it if ``stopped`` is set before."""
         with self._changed:
             while self._rows >= ROWS:
                 if stopped.is_set():
@@ -36,7 +36,7 @@ class ReadAhead:
             self._changed.notify_all()
 
     def take(self, most_rows: int, timeout_s: float = 0.0) -> list[pl.DataFrame]:
-        """The first frames, until they have ``most_rows``; waits so long for the first, s."""
+        """Remove and return frames up to ``most_rows``; wait ``timeout_s`` for the first."""
         with self._changed:
             if timeout_s:
                 self._changed.wait_for(lambda: bool(self._frames), timeout_s)
@@ -51,5 +51,5 @@ class ReadAhead:
 
     @property
     def empty(self) -> bool:
-        """Whether all that was put has been taken."""
+        """Return whether every frame has been taken."""
         return not self._frames

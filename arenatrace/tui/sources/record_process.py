@@ -1,4 +1,4 @@
-"""The recorder of a live view: `arenatrace record` as a child, and what becomes of its trace."""
+"""The recorder of a live view, `arenatrace record` as a child process, and its trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from arenatrace.errors import ArenatraceError, ExitCode
 
-#: Lines of what the child said that are held.
+#: Lines of the child's stderr that are retained.
 _LINES = 200
 _PREFIX = "arenatrace: "
 _ERROR = "arenatrace: error: "
@@ -20,7 +20,7 @@ _HINT = "hint: "
 
 
 class RecorderError(ArenatraceError):
-    """The recorder gave up; message, hint and exit code are its own."""
+    """The recorder failed; message, hint and exit code are its own."""
 
     def __init__(self, message: str, hint: str, code: int) -> None:
         super().__init__(message, hint)
@@ -31,8 +31,8 @@ class RecorderError(ArenatraceError):
 class Recorder:
     """Runs ``command``, which records into ``path``.
 
-    The trace stays if it was asked for (``-o``: ``asked``), if ``keep`` was set, or if there
-    was a fault (``faulted``); else ``finish`` deletes it.
+    ``finish`` deletes the trace unless it was requested (``-o``: ``asked``), ``keep`` is set, or a
+    fault occurred (``faulted``).
     """
 
     def __init__(self, command: Sequence[str], path: Path, *, asked: bool) -> None:
@@ -47,24 +47,24 @@ class Recorder:
 
     @property
     def stays(self) -> bool:
-        """Whether the trace will be there afterwards."""
+        """Return whether the trace will be kept."""
         return self.asked or self.keep or self.faulted
 
     @property
     def running(self) -> bool:
-        """Whether the child lives."""
+        """Return whether the child is running."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def returncode(self) -> int | None:
-        """The child's exit code, None while it runs."""
+        """The child's exit code; None while it runs."""
         return None if self._child is None else self._child.poll()
 
     def start(self) -> None:
-        """Start the child; call it from a thread that stays until the end (the main thread).
+        """Start the child; call it from a thread that lives until the end (the main thread).
 
-        The child dies with us (``PR_SET_PDEATHSIG``) where setpriv is there to see to it: a
-        recorder that nobody looks at would record on for good.
+        If setpriv is installed, the child gets SIGTERM when we die (``PR_SET_PDEATHSIG``):
+        otherwise it would record on unnoticed.
         """
         setpriv = shutil.which("setpriv")
         leash = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
@@ -89,12 +89,12 @@ class Recorder:
 
     @property
     def status(self) -> str:
-        """What the recorder said last of what it does."""
+        """The recorder's last status line."""
         said = [line for line in list(self._said) if line.startswith(_PREFIX)]
         return said[-1].removeprefix(_PREFIX) if said else "starting the recorder"
 
     def failure(self) -> RecorderError | None:
-        """Why the child ended without recording, or before its time; None if it did not."""
+        """Return why the child ended early; None if it did not."""
         code = self.returncode
         if code in (None, ExitCode.OK):
             return None
@@ -104,17 +104,17 @@ class Recorder:
         errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
         hints = [line.removeprefix(_HINT) for line in said if line.startswith(_HINT)]
         if code == ExitCode.INCONCLUSIVE and not errors:
-            return None  # something was lost, which the trace says
+            return None  # events were lost, which the trace says
         message = errors[-1] if errors else f"the recorder ended with status {code}"
         return RecorderError(message, hints[-1] if hints else "", code or 0)
 
     def stop(self) -> None:
-        """Ask the child to end its recording and seal the trace."""
+        """Ask the child to end the recording and seal the trace."""
         if self._child is not None and self.running:
             self._child.send_signal(signal.SIGINT)
 
     def finish(self) -> None:
-        """End the recording, wait for the seal, and delete the trace if it is not to stay."""
+        """End the recording, wait for the seal, and delete the trace unless it is kept."""
         if self._child is None:
             return
         self.stop()

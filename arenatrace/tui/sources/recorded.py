@@ -1,4 +1,4 @@
-"""A trace on disk as a source of the screen."""
+"""Source for a sealed trace on disk."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Replay(Protocol):
     """Replays traces."""
 
     def __call__(self, trace: Path, /) -> Mapping[str, Any]:
-        """The object of ``replay --json``. Raises ArenatraceError."""
+        """Return the object of ``replay --json``. Raises ArenatraceError."""
 
     def stop(self) -> None:
-        """End a replay that is under way, and begin none any more."""
+        """End a running replay, and start no more."""
 
 
 class TraceSource:
-    """Works through ``trace`` once, in a thread, and then answers questions about it.
+    """Analyses ``trace`` once in a thread, then answers queries about it.
 
-    ``replay`` is run in another thread; it must not hold the interpreter for long.
+    ``replay`` runs in another thread; it must not hold the interpreter lock for long.
     """
 
     def __init__(self, trace: Trace, replay: Replay | None = None) -> None:
@@ -49,7 +49,7 @@ class TraceSource:
         self._explained = threading.Event()
 
     def start(self, publish: Publish) -> None:
-        """Publish the head at once and the rest as it is worked out."""
+        """Publish the head at once and the rest when it is computed."""
         self._publish = publish
         publish(self._latest)
         threading.Thread(target=self._work, name="trace", daemon=True).start()
@@ -60,50 +60,50 @@ class TraceSource:
             ).start()
 
     def stop(self) -> None:
-        """Publish no more; a thread that is in the middle of a query ends after it."""
+        """Stop publishing; a thread inside a query ends after it."""
         self._stopped.set()
         self._explained.set()
         if self._replay is not None:
             self._replay.stop()
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
-        """One fault; waits until the faults have been worked out."""
-        rows = self._worked_out()
+        """Explain one fault; wait until the faults are computed."""
+        rows = self._await_faults()
         with self._trace.reading():
             return explain_fault(self._trace, rows, number)
 
     def moment_of(self, number: int) -> Position | None:
-        """Just before a fault."""
-        return queries.moment_of(self._worked_out(), number)
+        """Return the moment just before a fault."""
+        return queries.moment_of(self._await_faults(), number)
 
     def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """One event on, or back."""
+        """Return the moment one event later or earlier."""
         with self._trace.reading():
             near = position_after if steps > 0 else position_before
             return near(self._trace, arena, at)
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """The pages of an arena at a moment."""
-        rows = self._worked_out()
+        """Return the pages of an arena at a moment."""
+        rows = self._await_faults()
         with self._trace.reading():
             return queries.picture(self._trace, rows, arena, at)
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
-        """Every program."""
+        """Return every program."""
         with self._trace.reading():
             return queries.programs(self._trace)
 
     def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
-        """What happened to a page."""
-        rows = self._worked_out()
+        """Return the history of a page."""
+        rows = self._await_faults()
         with self._trace.reading():
             return page_timeline(self._trace, rows, arena, page, 0)
 
-    def _worked_out(self) -> pl.DataFrame:
-        """The faults, once they are known; ArenatraceError if they never will be."""
+    def _await_faults(self) -> pl.DataFrame:
+        """Return the faults when they are computed. Raises ArenatraceError if that failed."""
         self._explained.wait()
         if self._rows is None:
-            raise ArenatraceError(self._latest.error or "ended before the faults were known")
+            raise ArenatraceError(self._latest.error or "ended before the faults were computed")
         return self._rows
 
     def _change(self, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""Where a screen gets its data from. The real sources read traces; tests bring their own."""
+"""Interface of the screen's data source. Real sources read traces; tests have their own."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ Publish = Callable[[Snapshot], None]
 class Source(Protocol):
     """Computes in threads of its own and publishes snapshots.
 
-    ``start`` and ``stop`` return at once. The other methods may take long and are called off
-    the UI thread; they raise ArenatraceError for a trace that turns out to be damaged.
+    ``start`` and ``stop`` return at once. The other methods may take long and are called off the UI
+    thread. They raise ArenatraceError for a damaged trace.
     """
 
     def start(self, publish: Publish) -> None:
-        """Begin to publish; ``publish`` may be called from any thread."""
+        """Start publishing; ``publish`` is called from any thread."""
 
     def stop(self) -> None:
-        """Publish no more, and end what was started."""
+        """Stop publishing and end all threads."""
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
-        """The object of ``analysis.explanation`` for one fault, None if it is not there."""
+        """Return the object of ``analysis.explanation`` for one fault; None if there is none."""
 
     def moment_of(self, number: int) -> Position | None:
-        """Just before fault ``number``, None if it is not there."""
+        """Return the moment just before fault ``number``; None if there is none."""
 
     def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """One event of ``arena`` after ``at``, or before it if ``steps`` is below 0."""
+        """Return the moment one event of ``arena`` after ``at``; before it if ``steps`` < 0."""
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """The pages of ``arena`` at a moment."""
+        """Return the pages of ``arena`` at a moment."""
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
-        """Every program, with ``lines`` the number of lines known instead of the lines."""
+        """Return every program, with the number of its lines as ``lines``."""
 
     def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
-        """What happened to a page, as ``analysis.page_timeline`` tells it."""
+        """Return the history of a page, as ``analysis.page_timeline`` makes it."""

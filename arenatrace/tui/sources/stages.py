@@ -1,4 +1,4 @@
-"""The steps from an open trace to a full snapshot, the quick answers first."""
+"""Stages from an open trace to a full snapshot, cheap ones first."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from arenatrace.analysis.totals import event_totals
 from arenatrace.trace.reader import Trace
 from arenatrace.tui.snapshot import Snapshot
 
-#: Events counted between two looks at the screen.
+#: Events counted between two snapshots.
 CHUNK = 2_000_000
 
-#: Shares of the progress bar: counting, finding who and where, finding why.
+#: Shares of the progress bar: counting, attribution, causes.
 _COUNTED, _LOCATED = 0.2, 0.4
 
 _NOT_SUMMED = ("last_ts_ns",)
 
 
 def head(trace: Trace) -> Snapshot:
-    """What can be said without reading any event."""
+    """Return a snapshot of what is known without reading events."""
     events = None
     file = trace.path / "events.parquet"
     if trace.meta.sealed and file.exists():
@@ -34,7 +34,7 @@ def head(trace: Trace) -> Snapshot:
     return Snapshot(
         path=trace.path,
         meta=trace.meta,
-        notices=tuple(trace.notices),
+        notices=tuple(trace.warnings),
         events=events,
         totals={"lost": sum(trace.lost.values())},
         stage="counting events",
@@ -43,7 +43,7 @@ def head(trace: Trace) -> Snapshot:
 
 
 def counted(trace: Trace, first: Snapshot) -> Iterator[Snapshot]:
-    """``first`` with counts that grow, chunk by chunk."""
+    """Yield ``first`` with growing counts, chunk by chunk."""
     events = trace.scan("events")
     total = first.events
     if total is None:
@@ -63,7 +63,7 @@ def counted(trace: Trace, first: Snapshot) -> Iterator[Snapshot]:
 
 
 def located(trace: Trace, before: Snapshot) -> Snapshot:
-    """``before`` with the faults and who and where, not yet why."""
+    """Return ``before`` with the faults and their attribution, without causes."""
     unknown = pl.lit(None, pl.String)
     nothing = pl.lit([], pl.List(pl.String))
     rows = located_faults(trace).with_columns(
@@ -89,7 +89,7 @@ def located(trace: Trace, before: Snapshot) -> Snapshot:
 
 
 def explained(trace: Trace, before: Snapshot) -> tuple[Snapshot, pl.DataFrame]:
-    """``before`` with everything, and the rows of ``diagnosed_faults`` it rests on."""
+    """Return the complete ``before``, and the rows of ``diagnosed_faults`` behind it."""
     rows = diagnosed_faults(trace)
     faults = fault_contract(rows.lazy()).collect()
     found = summary_of(trace, faults.lazy())

@@ -1,4 +1,4 @@
-"""Reads the tables of a trace that is being written, a thread each, no faster than is taken."""
+"""Readers of the tables of a growing trace, one thread each, with backpressure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from arenatrace.tui.sources.read_ahead import ReadAhead
 
 #: Rows of events taken at once.
 _AT_ONCE = 50_000
-#: Bytes that stay unfinished for so long, s, are said to be.
+#: Time after which incomplete bytes at the end are reported, s.
 _TORN_S = 3.0
-#: A reader that has not seen the end for so long, s, is behind: batches come many times a second.
+#: Time without reaching the end after which a reader is behind, s; batches come many times a
+#: second.
 _BEHIND_S = 1.0
-#: Seconds between two looks for what else has been read.
+#: Interval of polls for further rows, s.
 _LOOK_S = 0.01
-#: Seconds that the readers are given to end.
+#: Time that readers have to end, s.
 _END_S = 1.0
 
 Batches = list[tuple[str, pl.DataFrame]]
@@ -33,9 +34,9 @@ _OTHERS = tuple(name for name in TABLES if name != "events")
 
 
 class Inflow:
-    """The batches of the unsealed trace at ``path``, in an order in which they make sense.
+    """Batches of the unsealed trace at ``path``, tables before the events that refer to them.
 
-    ``error`` says why a table is not read any more; ``clock`` is monotonic, in s.
+    ``error`` says why a table is no longer read; ``clock`` is monotonic, in s.
     """
 
     def __init__(
@@ -47,19 +48,19 @@ class Inflow:
         self._clock = clock
         self._torn = (0, 0.0)
         self._queues = {table: ReadAhead() for table in TABLES}
-        #: Looks are numbered: the one that is asked for, the one that each table's reader is at,
-        #: and the last one that found the end of the table.
+        #: Polls are numbered: the requested one, the one each reader is at, and the last one that
+        #: found the end of the table.
         self._asked = 0
         self._looking = dict.fromkeys(TABLES, 0)
         self._tips = dict.fromkeys(TABLES, -1)
         self._end_seen = -math.inf
-        #: Events that wait for the rows of other tables that they point at.
+        #: Events that wait for rows of other tables.
         self._events: list[pl.DataFrame] = []
         self._over: set[str] = set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         for table in TABLES:
             name = f"read {table}"
             thread = threading.Thread(target=self._read, args=(table,), name=name, daemon=True)
@@ -67,9 +68,9 @@ class Inflow:
             self._threads.append(thread)
 
     def join(self) -> None:
-        """Wait for the readers, which were told to end; one that takes long is left behind.
+        """Wait for the readers, which were asked to end; abandon a slow one.
 
-        A thread that is inside Arrow when the interpreter goes would take the process along.
+        A thread inside Arrow at interpreter exit would crash the process.
         """
         end = time.monotonic() + _END_S
         for thread in self._threads:
@@ -77,11 +78,11 @@ class Inflow:
 
     @property
     def behind(self) -> bool:
-        """Whether the end of the events on the disk has not been seen for longer than usual."""
+        """Return whether the end of the events on disk was not reached for longer than usual."""
         return "events" not in self._over and self._clock() - self._end_seen > _BEHIND_S
 
     def torn(self) -> str:
-        """What to say of an end of the events that stays unfinished; empty if none does."""
+        """Return the warning about an incomplete end of the events; empty if there is none."""
         pending, since = self._torn
         if not pending or self._clock() - since <= _TORN_S:
             return ""
@@ -89,11 +90,11 @@ class Inflow:
         return f"{torn}: the recorder was killed while it wrote them, or is stuck"
 
     def take(self, timeout_s: float) -> Batches:
-        """What has been read, at most so much, tables before the events that point at them.
+        """Return rows read so far, at most this many, tables before the events that refer to them.
 
-        Waits for the first batch of events. A recorder writes those tables before the events. So
-        a table whose end is seen by a look that began after the events were read has all that
-        they point at.
+        Waits for the first batch of events. The recorder writes the other tables before the events.
+        So a table whose end was reached by a poll that began after the events were read has every
+        row they refer to.
         """
         if not self._events:
             self._events = self._queues["events"].take(_AT_ONCE, timeout_s)
@@ -133,7 +134,7 @@ class Inflow:
                     self._torn = (pending, self._clock())
 
         try:
-            for batch in follow(self._path, table, self._stopped, looks=looks, waits=waits):
+            for batch in follow(self._path, table, self._stopped, on_poll=looks, on_wait=waits):
                 self._queues[table].put(frame_of(batch), self._stopped)
         except ArenatraceError as error:
             self.error = error.message

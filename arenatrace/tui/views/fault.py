@@ -1,4 +1,4 @@
-"""One fault: this line, because of that, and everything behind it."""
+"""View of one fault: banner, then the report."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from arenatrace.tui.saved_report import write_new
 from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.views.fault_sections import RIGHT, banner, joined, parts, place, preliminary
 
-#: Columns from which on there is room for two of text.
+#: Width from which the text has two columns.
 _WIDE = 116
-#: Columns that a row of the map needs.
+#: Width of a row of the map.
 _MAP_COLUMNS = 68
 
 Explain = Callable[[int], Mapping[str, Any] | None]
 
 
 class FaultView(Vertical):
-    """The report of one fault, filled in as it is worked out."""
+    """The report of one fault, completed while it is computed."""
 
     BINDINGS = [
         Binding("n", "same(1)", "Next alike"),
@@ -45,7 +45,7 @@ class FaultView(Vertical):
     ]
 
     class MapWanted(Message):
-        """Show the fault on the map of its arena."""
+        """Request to show the fault on the map of its arena."""
 
         def __init__(self, row: Mapping[str, Any]) -> None:
             super().__init__()
@@ -57,11 +57,11 @@ class FaultView(Vertical):
         self._snapshot: Snapshot | None = None
         self._number: int | None = None
         self._list: pl.Series = pl.Series([], dtype=pl.UInt32)
-        self._told: Mapping[str, Any] | None = None
+        self._report: Mapping[str, Any] | None = None
         self._failed = ""
 
     def compose(self) -> ComposeResult:
-        """The banner stays, the rest scrolls."""
+        """Compose the fixed banner and the scrolling report."""
         yield Static(id="banner")
         with VerticalScroll(id="story"), Container(id="columns"):
             yield Static(id="left")
@@ -69,11 +69,11 @@ class FaultView(Vertical):
 
     @property
     def number(self) -> int | None:
-        """The fault on the screen."""
+        """Number of the fault on the screen."""
         return self._number
 
     def show(self, snapshot: Snapshot) -> None:
-        """Take over ``snapshot``; a fault that is open is told anew once causes are known."""
+        """Update from ``snapshot``; reload the open fault when causes become known."""
         before = self._snapshot
         self._snapshot = snapshot
         if self._number is None or before is None:
@@ -84,9 +84,9 @@ class FaultView(Vertical):
             self._draw()
 
     def open(self, number: int, listed: pl.Series) -> None:
-        """Show fault ``number``, which stands in ``listed``."""
+        """Show fault ``number`` of the list ``listed``."""
         self._number, self._list = number, listed
-        self._told = None
+        self._report = None
         self._failed = ""
         self.query_one("#story", VerticalScroll).scroll_home(animate=False)
         self._draw()
@@ -94,18 +94,18 @@ class FaultView(Vertical):
         self.run_worker(lambda: (number, _try(explain, number)), thread=True, exclusive=True)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """The report is there."""
+        """Draw the finished report."""
         event.stop()
         if event.state is not WorkerState.SUCCESS:
             return
         result: Any = event.worker.result
-        number, (told, failed) = result
+        number, (report, failed) = result
         if number == self._number:
-            self._told, self._failed = told, failed
+            self._report, self._failed = report, failed
             self._draw()
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Fold the text anew."""
+        """Wrap the text again."""
         self._draw()
 
     def _row(self) -> dict[str, Any] | None:
@@ -123,14 +123,14 @@ class FaultView(Vertical):
         wide = width >= _WIDE
         rest = max(_MAP_COLUMNS, width // 2)
         now = preliminary(self._snapshot, row)
-        # more of them may have come since it was told
+        # faults may have been added since the report was made
         counts = {name: now[name] for name in ("total", "same_signature")}
-        told = {**(self._told or now), **counts}
-        self.query_one("#banner", Static).update(banner(told, width))
+        report = {**(self._report or now), **counts}
+        self.query_one("#banner", Static).update(banner(report, width))
         self.query_one("#columns").set_class(wide, "-two")
         left_columns = width - rest - 3 if wide else width - 4
         right_columns = rest - 4 if wide else width - 4
-        texts = dict(parts(told, left_columns, right_columns, self._told is None, self._failed))
+        texts = dict(parts(report, left_columns, right_columns, self._report is None, self._failed))
         self.query_one("#right").styles.width = rest if wide else "1fr"
         order = sorted(texts, key=lambda title: place(title, list(texts)))
         right = [title for title in order if wide and title in RIGHT]
@@ -140,7 +140,7 @@ class FaultView(Vertical):
         self.query_one("#right").display = bool(right)
 
     def action_same(self, step: int) -> None:
-        """The next or previous fault of the same signature."""
+        """Go to the next or previous fault of the same signature."""
         row = self._row()
         if row is None or self._snapshot is None or self._snapshot.faults is None:
             return
@@ -148,7 +148,7 @@ class FaultView(Vertical):
         self._step(alike["fault"], step, "of this signature")
 
     def action_listed(self, step: int) -> None:
-        """The next or previous fault of the list it was opened from."""
+        """Go to the next or previous fault of the list."""
         self._step(self._list, step, "in the list")
 
     def _step(self, numbers: pl.Series, step: int, where: str) -> None:
@@ -160,33 +160,33 @@ class FaultView(Vertical):
         self.open(numbers[after], self._list)
 
     def action_map(self) -> None:
-        """To the map."""
+        """Show the fault on the map."""
         row = self._row()
         if row is None or row["arena"] is None or row["page"] is None:
-            self.notify("its address lies in no arena that is known", severity="warning")
+            self.notify("its address is in no known arena", severity="warning")
             return
         self.post_message(self.MapWanted(row))
 
     def report(self) -> str | None:
-        """The text of ``arenatrace explain``; None while it is being worked out."""
-        if self._told is None:
+        """The text of ``arenatrace explain``; None while it is computed."""
+        if self._report is None:
             return None
-        return "".join(f"{line.plain}\n" for line in explanation_lines(self._told))
+        return "".join(f"{line.plain}\n" for line in explanation_lines(self._report))
 
     def action_copy(self) -> None:
-        """Give the report to the terminal's clipboard."""
+        """Copy the report to the terminal's clipboard."""
         report = self.report()
         if report is None:
-            self.notify("still being worked out", severity="warning")
+            self.notify("still being computed", severity="warning")
             return
         self.app.copy_to_clipboard(report)
-        self.notify("the report is in the clipboard, if the terminal takes it (OSC 52)")
+        self.notify("copied to the clipboard, if the terminal supports OSC 52")
 
     def action_write(self) -> None:
-        """Write the report to a new file in the working directory."""
+        """Save the report to a new file in the working directory."""
         report = self.report()
         if report is None or self._snapshot is None:
-            self.notify("still being worked out", severity="warning")
+            self.notify("still being computed", severity="warning")
             return
         stem = f"{self._snapshot.path.name.removesuffix('.atrace')}-fault-{self._number}"
         try:

@@ -1,4 +1,4 @@
-"""Columns of the list of faults, and what stands in them."""
+"""Columns and cells of the fault list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arenatrace.report.units import since
 from arenatrace.tui import labels
 from arenatrace.tui.widgets.row_table import Cell, Column
 
-#: Of single faults, and of signatures.
+#: Columns of single faults, and of signatures.
 FAULTS = (
     Column("fault", "#", 10, right=True, rank=9),
     Column("time", "time", 16, right=True, rank=4),
@@ -28,12 +28,12 @@ GROUPS = (
     Column("cause", "cause", 18, rank=8),
     Column("first", "first", 16, right=True, rank=2),
     Column("last", "last", 16, right=True, rank=2),
-    Column("title", "what and where", 48, flexible=True, rank=10),
+    Column("title", "access", 48, flexible=True, rank=10),
 )
 
 
 def fault_cells(row: Mapping[str, Any], start_ns: int) -> list[Cell]:
-    """Cells of one fault; the recording began at ``start_ns``."""
+    """Return the cells of one fault; the recording began at ``start_ns``."""
     task = row["task"]
     return [
         (str(row["fault"]), "dim"),
@@ -50,7 +50,7 @@ def fault_cells(row: Mapping[str, Any], start_ns: int) -> list[Cell]:
 
 
 def group_cells(row: Mapping[str, Any], start_ns: int) -> list[Cell]:
-    """Cells of one signature; the recording began at ``start_ns``."""
+    """Return the cells of one signature; the recording began at ``start_ns``."""
     oopses = row["oopses"]
     return [
         (f"{row['count']:,}", "bold"),

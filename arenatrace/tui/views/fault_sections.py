@@ -1,4 +1,4 @@
-"""The report of a fault in parts: a banner, and sections in the order they are read in."""
+"""Parts of a fault's report: a banner, and sections in reading order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from arenatrace.tui import labels
 from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.widgets.timeline import timeline
 
-#: Sections of the report that stand on the right where there is room for two columns.
-RIGHT = ("History of the page", "Pages around it, just before", "Consequences", "What is not seen")
-#: In one column what explains comes before the stack.
-_FIRST = ("", "Why", "Freed by", "Allocated by")
+#: Sections in the right column where there are two.
+RIGHT = ("History of the page", "Neighboring pages just before the fault", "Consequences", "Limits")
+#: In one column the evidence comes before the stack.
+_FIRST = ("", "Evidence", "Freed by", "Allocated by")
 
 
 def preliminary(snapshot: Snapshot, row: dict[str, Any]) -> dict[str, Any]:
-    """What the list knows of the fault, in the form of a full report."""
+    """Return what the list knows of the fault, in the form of a full report."""
     same = next(
         (one["count"] for one in snapshot.signatures if one["signature"] == row["signature"]),
         1,
@@ -52,14 +52,14 @@ def _height(snapshot: Snapshot) -> int:
 
 
 def place(title: str, titles: list[str]) -> int:
-    """Where a section stands: what explains first, the rest as in the report."""
+    """Return the position of a section: explanation first, the rest as in the report."""
     if title in _FIRST:
         return _FIRST.index(title) - len(_FIRST)
     return titles.index(title)
 
 
 def banner(told: Mapping[str, Any], width: int) -> Text:
-    """Three lines: what, this line, because of that."""
+    """Return three lines: the cause, the line, the evidence."""
     fault = told["fault"]
     cause, sure = fault["cause"], fault["confidence"]
     first = Text.assemble(
@@ -79,7 +79,7 @@ def banner(told: Mapping[str, Any], width: int) -> Text:
         (harmless(where), "bold cyan"),
         (f"  {harmless(labels.source_text(fault))}", ""),
     )
-    third = Text.assemble(("because  ", "dim"), harmless(_because(fault)))
+    third = Text.assemble(("because  ", "dim"), harmless(_main_evidence(fault)))
     lines = []
     for line in (first, second, third):
         line.truncate(width - 2, overflow="ellipsis")
@@ -87,19 +87,19 @@ def banner(told: Mapping[str, Any], width: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _because(fault: Mapping[str, Any]) -> str:
-    """The sentence of the evidence that says most: a free before anything else."""
+def _main_evidence(fault: Mapping[str, Any]) -> str:
+    """Return the most important sentence of the evidence: a free if there is one."""
     evidence: list[str] = list(fault["evidence"] or ())
     freed = [sentence for sentence in evidence if " freed " in f" {sentence} "]
-    return (freed or evidence or ["nothing in the trace says why"])[0]
+    return (freed or evidence or ["the trace has no evidence of the cause"])[0]
 
 
 def parts(
     told: Mapping[str, Any], left: int, right: int, preliminary: bool, failed: str
 ) -> Iterator[tuple[str, list[Text]]]:
-    """Sections with their titles, folded for columns ``left`` and ``right`` cells wide.
+    """Return titled sections, wrapped for columns of ``left`` and ``right`` cells.
 
-    ``preliminary``: the rest is being worked out, or is ``failed`` to be.
+    ``preliminary``: the rest is being computed, or ``failed``.
     """
     narrow, wide = dict(sections(told, left)), dict(sections(told, right))
     for title in narrow:
@@ -109,15 +109,15 @@ def parts(
             yield title, list(timeline(told["history"], told["earlier"], here))
         elif not title:
             yield title, lines[1:]  # the banner has the cause
-        elif not preliminary or title == "Why":
+        elif not preliminary or title == "Evidence":
             yield title, lines
     if preliminary:
-        text = f"not to be had: {harmless(failed)}" if failed else "working out the rest …"
+        text = f"not available: {harmless(failed)}" if failed else "computing the rest …"
         yield "Call stack, innermost first", [Text(f"  {text}", "dim")]
 
 
 def joined(parts: Mapping[str, list[Text]], titles: list[str]) -> Text:
-    """Some sections, one below the other."""
+    """Join sections below each other."""
     text = Text()
     for title in titles:
         if title:

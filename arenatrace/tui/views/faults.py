@@ -1,4 +1,4 @@
-"""The list of faults: sorted, filtered, or grouped by signature."""
+"""The fault list: sorted, filtered, or grouped by signature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from arenatrace.tui.widgets.row_table import Grid
 
 
 class FaultsView(Vertical):
-    """Faults as rows; Enter opens one, or lists those of a signature."""
+    """Table of faults; Enter opens one, or lists those of a signature."""
 
     BINDINGS = [
         Binding("slash", "search", "Search"),
@@ -41,7 +41,7 @@ class FaultsView(Vertical):
     ]
 
     class Chosen(Message):
-        """A fault was opened: its number, and the numbers of the list it stands in."""
+        """A fault was opened: its number, and the numbers of its list."""
 
         def __init__(self, number: int) -> None:
             super().__init__()
@@ -58,29 +58,29 @@ class FaultsView(Vertical):
         self._drawn: tuple[Any, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """What is selected, the search, the table."""
+        """Compose the selection line, the search and the table."""
         yield Static(id="selection")
         yield Input(placeholder="search in titles, lines, tasks, causes", compact=True, id="search")
         yield Grid(FAULTS, id="faults-grid", empty="no fault matches; x shows all")
 
     def on_mount(self) -> None:
-        """The search shows when it is asked for."""
+        """Hide the search until it is used."""
         self.query_one(Input).display = False
 
     @property
     def numbers(self) -> pl.Series:
-        """Numbers of the listed faults, in their order."""
+        """Numbers of the listed faults, in order."""
         if self._rows is None:
             return pl.Series([], dtype=pl.UInt32)
         return self._rows["fault"]
 
     @property
     def selection(self) -> Selection:
-        """What is asked for."""
+        """The current selection."""
         return self._selection
 
     def show(self, snapshot: Snapshot) -> None:
-        """Take over ``snapshot``; the list follows when it has been worked out."""
+        """Update from ``snapshot``; the list follows when it is computed."""
         before = self._snapshot
         self._snapshot = snapshot
         if before is None or before.faults is not snapshot.faults:
@@ -95,7 +95,7 @@ class FaultsView(Vertical):
         self._select_again()
 
     def _follow_signature(self, before: Snapshot | None, now: Snapshot) -> None:
-        """Signatures change when the cause becomes known: stay with the same fault's."""
+        """Follow the fault: its signature changes when its cause becomes known."""
         wanted = self._selection.signature
         if wanted is None or before is None or before.faults is None or now.faults is None:
             return
@@ -121,19 +121,19 @@ class FaultsView(Vertical):
         self.run_worker(work, thread=True, exclusive=True, group="select")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Draw what was worked out, unless something else is asked for by now."""
+        """Draw the result, unless the selection has changed meanwhile."""
         event.stop()
         if event.state is not WorkerState.SUCCESS:
             return
         result: Any = event.worker.result
         selection, grouped, rows, groups = result
         if (selection, grouped) == (self._selection, self._grouped):
-            self._keep_fault(rows)
+            self._keep_cursor(rows)
             self._rows, self._groups = rows, groups
             self._draw()
 
-    def _keep_fault(self, rows: pl.DataFrame) -> None:
-        """Let the cursor stay on its fault when the list grows or is sorted anew."""
+    def _keep_cursor(self, rows: pl.DataFrame) -> None:
+        """Keep the cursor on its fault when the list grows or is sorted."""
         if self._wanted is not None or self._grouped or self._rows is None or self._rows.is_empty():
             return
         grid = self.query_one(Grid)
@@ -164,11 +164,11 @@ class FaultsView(Vertical):
                 lambda index: fault_cells(rows.row(index, named=True), start_ns),
                 cursor=self._wanted,
                 sorted_by=(selection.order, selection.descending),
-                empty=self._nothing(),
+                empty=self._empty_text(),
             )
         self._wanted = None
 
-    def _nothing(self) -> str:
+    def _empty_text(self) -> str:
         if self._selection.restricts():
             return "no fault matches; x shows all"
         if self._snapshot is not None and self._snapshot.recording is not None:
@@ -208,7 +208,7 @@ class FaultsView(Vertical):
         return str(index)
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
-        """Open a fault, or what a signature stands for."""
+        """Open a fault, or list the faults of a signature."""
         message.stop()
         if self._grouped:
             signature = self._groups[message.index]["signature"]
@@ -217,23 +217,23 @@ class FaultsView(Vertical):
             self.post_message(self.Chosen(self._rows["fault"][message.index]))
 
     def on_grid_heading_clicked(self, message: Grid.HeadingClicked) -> None:
-        """Sort by a column."""
+        """Sort by the clicked column."""
         message.stop()
         if message.key in ORDERS and not self._grouped:
             self.select(self._selection.sorted_by(message.key))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search while it is being typed."""
+        """Search while typing."""
         event.stop()
         self.select(replace(self._selection, text=event.value), grouped=self._grouped)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the table."""
+        """Go back to the table."""
         event.stop()
         self.end_search()
 
     def end_search(self) -> bool:
-        """Leave the search; whether it was open."""
+        """Close the search; return whether it was open."""
         search = self.query_one(Input)
         was_open = search.has_focus
         search.display = bool(search.value)
@@ -248,11 +248,11 @@ class FaultsView(Vertical):
         search.focus()
 
     def action_group(self) -> None:
-        """Group by signature, or list single faults again."""
+        """Group by signature, or list single faults."""
         self.select(replace(self._selection, signature=None), grouped=not self._grouped)
 
     def action_cycle(self, what: str) -> None:
-        """The next value of one restriction, and after the last none."""
+        """Go to the next value of one filter; after the last, remove the filter."""
         if self._snapshot is None:
             return
         values: dict[str, list[Any]] = {
@@ -274,11 +274,11 @@ class FaultsView(Vertical):
         self.select(replace(self._selection, order=after, descending=False))
 
     def action_reverse(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         self.select(self._selection.sorted_by(self._selection.order))
 
     def action_clear(self) -> None:
-        """Show all faults again."""
+        """Remove all filters."""
         self.query_one(Input).value = ""
         self.query_one(Input).display = False
         self.select(Selection())

@@ -16,35 +16,35 @@ from arenatrace.tui.picture import GLYPHS
 #: How to read each view.
 READING = {
     "overview": (
-        "How bad it is, why, and how far the numbers can be relied on; then when, and who. "
+        "How bad it is, why, and how far the numbers are complete; then when, and who. "
         "A signature is one bug: the same program, function, line, kernel function and cause. "
         "Enter on a signature or a program lists its faults, on an arena it opens the map. "
         "Tab goes from table to table."
     ),
     "faults": (
-        "Every fault, in the order of time unless sorted otherwise; a click on a heading sorts. "
+        "Every fault, in time order unless sorted otherwise; a click on a heading sorts. "
         "c, p, a and s step through causes, programs, arenas and sides, and after the last "
         "through none; / searches titles, source lines, tasks and causes; g groups by signature; "
         "x shows everything again."
     ),
     "fault": (
-        "On top the source line, and what explains the fault best: a free if there is one. "
+        "The top shows the source line and the most important evidence: a free if there is one. "
         "The line down the history is time; the fault is marked. Save writes the report of "
         "arenatrace explain to a file in the working directory, Copy gives it to the terminal's "
         "clipboard."
     ),
     "map": (
-        "One glyph is one page or, from farther away, several; a cell in which any page holds "
+        "One glyph is one page or, zoomed out, several; a cell in which any page holds "
         "the scratch page or has faulted shows that. + and - zoom, [ and ] move through time, "
         "n and p go to the moment just before a fault, . and , step event by event. Single "
-        "pages tell their history. What lies before the recording is unknown, not free."
+        "pages tell their history. The state before the recording is unknown, not free."
     ),
     "programs": (
-        "Every program that was loaded, also those that came or went during the recording. "
+        "Every program that was loaded, also those loaded or unloaded during the recording. "
         "Below or beside: its functions with the addresses of their code. Enter lists its faults."
     ),
     "replay": (
-        "The replayer predicts every allocation and fault from the events before. A divergence "
+        "The model predicts every allocation and fault from the events before. A divergence "
         "is an event that cannot have happened as it was recorded. Enter shows the arena just "
         "before it."
     ),
@@ -65,7 +65,7 @@ class HelpScreen(ModalScreen[None]):
         self._lines = list(keys)
 
     def compose(self) -> ComposeResult:
-        """One text, that scrolls where it must."""
+        """Compose one scrolling text."""
         text = Text(f"{self._view.capitalize()}\n\n", "bold")
         text.append(READING.get(self._view, ""), "not bold")
         text.append("\n\nKeys\n")

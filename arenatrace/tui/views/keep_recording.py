@@ -1,4 +1,4 @@
-"""The question what is to become of a recording without a fault."""
+"""Question whether to keep a recording without faults."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from textual.widgets import Static
 from arenatrace.report.sanitize import harmless
 
 
-class KeepScreen(ModalScreen[bool | None]):
-    """Gives True to keep the trace, False to delete it, None to go on."""
+class KeepRecordingScreen(ModalScreen[bool | None]):
+    """Return True to keep the trace, False to delete it, None to continue."""
 
     BINDINGS = [
         Binding("k,y", "answer(True)", "Keep"),
@@ -27,7 +27,7 @@ class KeepScreen(ModalScreen[bool | None]):
         self._path = path
 
     def compose(self) -> ComposeResult:
-        """The question."""
+        """Compose the question."""
         text = Text("No fault was recorded. Keep the trace?\n\n", "bold")
         text.append(f"{harmless(str(self._path))}\n\n", "not bold")
         for key, what in (("k", "keep it"), ("d", "delete it"), ("esc", "go on recording")):
@@ -35,5 +35,5 @@ class KeepScreen(ModalScreen[bool | None]):
         yield Static(text, id="question")
 
     def action_answer(self, answer: bool | None) -> None:
-        """Give the answer."""
+        """Return the answer."""
         self.dismiss(answer)

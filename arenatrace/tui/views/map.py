@@ -1,4 +1,4 @@
-"""The map of an arena: its pages at any moment, from any distance."""
+"""The map of an arena: its pages at any moment, at any scale."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from textual.worker import Worker, WorkerState
 
 from arenatrace.analysis.pages.positions import END, Position
 from arenatrace.errors import ArenatraceError
-from arenatrace.report.sanitize import harmless
-from arenatrace.report.units import size
 from arenatrace.schema import BAND_SZ, PAGE_SIZE
-from arenatrace.tui import labels
 from arenatrace.tui.picture import GLYPHS, STATES, Picture
 from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.sources.source import Source
-from arenatrace.tui.views.map_text import cell_text, page_text
+from arenatrace.tui.views.map_text import arena_line, cell_text, page_text
 from arenatrace.tui.widgets.page_grid import PageGrid
 from arenatrace.tui.widgets.time_slider import Slider
 from arenatrace.tui.widgets.time_span import TimeSpan
 
-#: Steps from one end of the time to the other.
+#: Number of steps over the whole time.
 _STEPS = 50
-#: How long the cursor must rest before the page's history is looked up, s.
+#: Time that the cursor must rest before the page's history is queried, s.
 _REST_S = 0.15
-#: Entries of a page's history around the moment of the map.
+#: Entries of a page's history shown around the moment of the map.
 _ENTRIES = 40
 
 
 class MapView(Vertical):
-    """An arena's pages, the moment they are shown at, and the history of one page."""
+    """Pages of an arena, the moment shown, and the history of one page."""
 
     BINDINGS = [
         Binding("right_square_bracket", "step(1)", "Later", key_display="]"),
@@ -68,12 +65,12 @@ class MapView(Vertical):
         self._moment: Position = END
         self._picture: Picture | None = None
         self._busy = ""
-        self._story: tuple[int, list[dict[str, Any]]] | None = None
+        self._history: tuple[int, list[dict[str, Any]]] | None = None
         self._rest: Timer | None = None
         self._page: int | None = None
 
     def compose(self) -> ComposeResult:
-        """Name of the arena, the time, the pages, the page under the cursor."""
+        """Compose the arena's name, the time, the pages, and the page under the cursor."""
         yield Static(id="map-name")
         yield Slider(id="slider")
         with Container(id="map-parts"):
@@ -83,7 +80,7 @@ class MapView(Vertical):
             yield Static(id="page")
 
     def on_mount(self) -> None:
-        """The legend never changes."""
+        """Draw the legend, which never changes."""
         legend = Text(no_wrap=True, overflow="ellipsis")
         for look in (*STATES, "fault"):
             glyph, style = GLYPHS[look]
@@ -93,20 +90,20 @@ class MapView(Vertical):
 
     @property
     def moment(self) -> Position:
-        """The moment that is shown."""
+        """The moment shown."""
         return self._moment
 
     @property
     def picture(self) -> Picture | None:
-        """What is shown."""
+        """The picture shown."""
         return self._picture
 
     def show(self, snapshot: Snapshot) -> None:
-        """Take over ``snapshot``; the first arena is the one with most faults."""
+        """Update from ``snapshot``; start with the arena that has most faults."""
         before = self._snapshot
         self._snapshot = snapshot
         if self._arena is None:
-            # pictures are not worked out while another view is on the screen
+            # pictures are not computed while another view is visible
             if snapshot.arenas and self.display:
                 self.visit(snapshot.arenas[0])
         else:
@@ -117,7 +114,7 @@ class MapView(Vertical):
         self._draw()
 
     def begin(self) -> None:
-        """The view comes onto the screen."""
+        """Prepare the view when it becomes visible."""
         if self._arena is None and self._snapshot is not None and self._snapshot.arenas:
             self.visit(self._snapshot.arenas[0])
 
@@ -127,19 +124,19 @@ class MapView(Vertical):
         self._look()
 
     def visit_page(self, page: int) -> bool:
-        """Put the cursor on a page of the arena that is shown; false if it has no such page."""
+        """Put the cursor on a page of the arena; return False if it has no such page."""
         if self._arena is None or page >= (self._arena["max_entries"] or BAND_SZ // PAGE_SIZE):
             return False
         self.visit(self._arena, self._moment, page)
         return True
 
     def visit_fault(self, row: Mapping[str, Any]) -> None:
-        """Show the arena as it was just before a fault, with the cursor on its page."""
+        """Show the arena just before a fault, with the cursor on its page."""
         number, source = row["fault"], self._source
         arena = self._row_of(row["arena"])
         if arena is not None:
             if row["ts_ns"] is not None and self._time.is_before(row["ts_ns"]):
-                self._say_gone()
+                self._notify_evicted()
             self._arena, self._page = arena, row["page"]
             self._ask(lambda: source.moment_of(number) or END)
 
@@ -154,7 +151,7 @@ class MapView(Vertical):
         return next((row for row in rows if row["arena"] == arena), None)
 
     def _ask(self, moment: Callable[[], Position]) -> None:
-        """Work out a moment and the picture at it."""
+        """Compute a moment and the picture at it."""
         if self._arena is None:
             return
         source, arena = self._source, self._arena["arena"]
@@ -174,7 +171,7 @@ class MapView(Vertical):
         self._ask(lambda: moment)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A picture or the history of a page is there."""
+        """Draw a finished picture or page history."""
         event.stop()
         if event.state is not WorkerState.SUCCESS:
             return
@@ -184,7 +181,7 @@ class MapView(Vertical):
             if isinstance(result, Picture) and self._arena is not None:
                 self._take(result)
         elif self._arena is not None and result[0] == self._arena["arena"]:
-            self._story = result[1:]
+            self._history = result[1:]
         self._draw()
 
     def _take(self, picture: Picture) -> None:
@@ -193,7 +190,7 @@ class MapView(Vertical):
         self._page = None
 
     def on_page_grid_moved(self, message: PageGrid.Moved) -> None:
-        """Look up the page's history once the cursor rests."""
+        """Query the page's history when the cursor rests."""
         message.stop()
         self._draw()
         if self._rest is not None:
@@ -203,7 +200,7 @@ class MapView(Vertical):
     def _look_up(self) -> None:
         grid, arena, source = self.query_one(PageGrid), self._arena, self._source
         if arena is None or grid.scale != 1:
-            self._story = None
+            self._history = None
             self._draw()
             return
         index, page = arena["arena"], grid.page
@@ -214,47 +211,33 @@ class MapView(Vertical):
             except ArenatraceError:
                 return index, page, []
 
-        self.run_worker(work, thread=True, exclusive=True, group="story")
+        self.run_worker(work, thread=True, exclusive=True, group="history")
 
     # drawing
 
     def _draw(self) -> None:
-        self.query_one("#map-name", Static).update(self._named())
+        scale, moment = self.query_one(PageGrid).scale, self._time.words(self._moment)
+        name = arena_line(self._arena, scale, moment, self._busy)
+        self.query_one("#map-name", Static).update(name)
         faults = self._faults()
         begin, _end = self._time.ends_ns
         shares = [self._time.share(ts_ns) for ts_ns in faults if ts_ns >= begin]
         self.query_one(Slider).show(self._time.share(self._moment[0]), shares, self._time.before)
         self.query_one("#page", Static).update(self._page_text())
 
-    def _named(self) -> Text:
-        arena = self._arena
-        if arena is None:
-            return Text("no arena in this trace", "dim")
-        grid = self.query_one(PageGrid)
-        cell = "1 page" if grid.scale == 1 else f"{grid.scale:,} pages"
-        parts = [
-            Text(harmless(arena["name"] or "unnamed"), "bold"),
-            Text(size(arena["max_entries"], PAGE_SIZE)),
-            Text(self._time.words(self._moment)),
-            Text(f"a cell is {cell}"),
-        ]
-        if self._busy:
-            parts.append(Text(harmless(self._busy), "bold"))
-        return labels.joined(parts)
-
     @property
     def _time(self) -> TimeSpan:
         return TimeSpan(self._snapshot)
 
-    def _say_gone(self) -> None:
-        """What to do to see what is not held."""
+    def _notify_evicted(self) -> None:
+        """Return how to see events that were evicted."""
         stops = self.app.check_action("stop", ())
         key = "S ends the recording, keeps the trace and opens all of it"
         later = "the whole trace opens when its recording has ended"
         self.notify(f"earlier states are on the disk: {key if stops else later}")
 
     def _own_faults(self) -> pl.DataFrame | None:
-        """Faults of the arena at known times."""
+        """Return the faults of the arena with known times."""
         if self._snapshot is None or self._snapshot.faults is None or self._arena is None:
             return None
         return self._snapshot.faults.filter(
@@ -271,18 +254,18 @@ class MapView(Vertical):
             return Text(self._busy, "dim")
         if not picture.pages:
             known = arena["max_entries"] is not None
-            why = "this arena was not there then" if known else "its size is not known"
+            why = "this arena did not exist then" if known else "its size is unknown"
             return Text(why, "dim")
         if grid.scale != 1:
             return cell_text(picture, grid)
-        story = self._story[1] if self._story and self._story[0] == grid.page else None
+        history = self._history[1] if self._history and self._history[0] == grid.page else None
         room = max(6, self.query_one("#page").size.height - 5)
-        return page_text(picture, arena, grid.page, story, room)
+        return page_text(picture, arena, grid.page, history, room)
 
     # time
 
     def on_slider_picked(self, message: Slider.Picked) -> None:
-        """Go to the moment that was clicked."""
+        """Go to the clicked moment."""
         message.stop()
         self._go(message.share)
 
@@ -291,32 +274,32 @@ class MapView(Vertical):
         self._look()
 
     def action_step(self, steps: int) -> None:
-        """A fiftieth of the time on, or back."""
+        """Go forward or back by a fiftieth of the time."""
         share = self._time.share(self._moment[0])
         if steps < 0 and not share and self._time.before:
-            self._say_gone()
+            self._notify_evicted()
         self._go(max(0.0, share + steps / _STEPS))
 
     def action_begin(self) -> None:
-        """To the begin of the recording, or of what is held of it."""
+        """Go to the beginning of the recording or of the window."""
         if self._time.before:
-            self._say_gone()
+            self._notify_evicted()
         self._go(0.0)
 
     def action_end(self) -> None:
-        """To the end."""
+        """Go to the end."""
         self._go(1.0)
 
     def action_event(self, steps: int) -> None:
-        """One event of the arena on, or back."""
+        """Go to the next or previous event of the arena."""
         if self._arena is not None:
             source, arena, at = self._source, self._arena["arena"], self._moment
             if steps < 0 and self._time.before and at[0] <= self._time.ends_ns[0]:
-                self._say_gone()
+                self._notify_evicted()
             self._ask(lambda: source.moment_near(arena, at, steps))
 
     def action_fault(self, steps: int) -> None:
-        """To the next or previous fault of the arena, and its page."""
+        """Go to the next or previous fault of the arena, and its page."""
         rows = self._own_faults()
         if rows is None or rows.is_empty():
             self.notify("this arena has no fault")
@@ -329,14 +312,14 @@ class MapView(Vertical):
         self.visit_fault(left.row(0 if steps > 0 else -1, named=True))
 
     def action_arena(self) -> None:
-        """The next arena."""
+        """Show the next arena."""
         rows = [] if self._snapshot is None else list(self._snapshot.arenas)
         if self._arena is None or len(rows) < 2:
             self.notify("there is no other arena")
             return
         indices = [row["arena"] for row in rows]
         here = indices.index(self._arena["arena"])
-        self._story = None
+        self._history = None
         self.visit(rows[(here + 1) % len(rows)])
 
     def action_open(self) -> None:

@@ -1,4 +1,4 @@
-"""What the map says of the cell under its cursor."""
+"""Texts of the map: the arena, and the cell under the cursor."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ from typing import Any
 from rich.text import Text
 
 from arenatrace.analysis.pages.positions import END, Position
-from arenatrace.report.units import address
+from arenatrace.report.sanitize import harmless
+from arenatrace.report.units import address, size
 from arenatrace.schema import PAGE_SIZE
+from arenatrace.tui import labels
 from arenatrace.tui.picture import GLYPHS, Picture
 from arenatrace.tui.snapshot import Row
 from arenatrace.tui.widgets.page_grid import PageGrid
 from arenatrace.tui.widgets.timeline import timeline
 
 
+def arena_line(arena: Row | None, scale: int, moment: str, busy: str) -> Text:
+    """Return name and size of an arena, the moment, the scale, and what is being computed."""
+    if arena is None:
+        return Text("no arena in this trace", "dim")
+    cell = "1 page" if scale == 1 else f"{scale:,} pages"
+    parts = [
+        Text(harmless(arena["name"] or "unnamed"), "bold"),
+        Text(size(arena["max_entries"], PAGE_SIZE)),
+        Text(moment),
+        Text(f"a cell is {cell}"),
+    ]
+    if busy:
+        parts.append(Text(harmless(busy), "bold"))
+    return labels.joined(parts)
+
+
 def cell_text(picture: Picture, grid: PageGrid) -> Text:
-    """What is in the cell under the cursor, and beside it what is in the whole arena."""
+    """Return the content of the cell under the cursor, and the totals of the arena."""
     first, last = grid.page, min(grid.page + grid.scale, picture.pages) - 1
     text = Text.assemble((f"pages {first:,}-{last:,}", "bold"))
     text.append(f" of {picture.pages:,}\n\n{'':2}{'here':>9} {'in all':>9}\n", "dim")
@@ -30,9 +48,9 @@ def cell_text(picture: Picture, grid: PageGrid) -> Text:
 
 
 def page_text(
-    picture: Picture, arena: Row, page: int, story: Sequence[dict[str, Any]] | None, room: int
+    picture: Picture, arena: Row, page: int, history: Sequence[dict[str, Any]] | None, room: int
 ) -> Text:
-    """State, address and ``room`` lines of the history of ``page``; None: being looked up."""
+    """Return state, address and ``room`` lines of the page's hihistory; None: still queried."""
     glyph, style = GLYPHS[picture.state(page)]
     text = Text.assemble(
         (f"page {page:,}", "bold"), "  ", (glyph, style), f" {picture.state(page)}"
@@ -41,28 +59,28 @@ def page_text(
         place = address(int(arena["user_vm_start"], 16) + page * PAGE_SIZE)
         text.append(f"\n{place}", "dim")
     text.append("\n\n")
-    if story is None:
+    if history is None:
         return text.append("…", "dim")
-    for line in _story_lines(story, picture.moment, room):
+    for line in _hihistory_lines(history, picture.moment, room):
         text.append_text(line).append("\n")
     return text
 
 
-def _story_lines(story: Sequence[dict[str, Any]], moment: Position, room: int) -> list[Text]:
-    """``room`` lines of a page's history, with ``moment`` marked."""
-    if not story:
+def _hihistory_lines(history: Sequence[dict[str, Any]], moment: Position, room: int) -> list[Text]:
+    """Return ``room`` lines of a page's hihistory, with ``moment`` marked."""
+    if not history:
         return [Text("nothing recorded about this page", "dim")]
-    # times are told from the moment of the map, where one is chosen
-    zero = moment[0] if moment != END else (story[-1]["ts_ns"] or 0)
-    done = sum((entry["ts_ns"], entry["seq"]) < moment for entry in story)
-    start = max(0, min(done - room * 2 // 3, len(story) - room))
+    # times are relative to the moment of the map, if one is chosen
+    zero = moment[0] if moment != END else (history[-1]["ts_ns"] or 0)
+    done = sum((entry["ts_ns"], entry["seq"]) < moment for entry in history)
+    start = max(0, min(done - room * 2 // 3, len(history) - room))
     shown = [
         {**entry, "at_ns": None if entry["at_ns"] is None else entry["ts_ns"] - zero}
-        for entry in story[start : start + room]
+        for entry in history[start : start + room]
     ]
     lines = list(timeline(shown, 0, None))
     if moment != END:
         lines.insert(done - start, Text("──────── the moment shown ────────", "bold"))
-    if len(story) > room:
-        lines.append(Text(f"{len(story) - room:,} more entries", "dim"))
+    if len(history) > room:
+        lines.append(Text(f"{len(history) - room:,} more entries", "dim"))
     return lines

@@ -1,4 +1,4 @@
-"""How bad, who, why, when, what else: the first screen."""
+"""The first screen: number of faults, programs, causes, time, warnings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.widgets.histogram import Histogram
 from arenatrace.tui.widgets.row_table import Cell, Column, Grid
 
-#: Notices shown; the rest are counted.
+#: Warnings shown; the rest are counted.
 _NOTICES = 3
 
 _SIGNATURES = (
     Column("count", "faults", 11, right=True, rank=5),
     Column("oopses", "oopses", 8, right=True, rank=2),
     Column("cause", "cause", 18, rank=4),
-    Column("title", "what and where", 40, flexible=True, rank=6),
+    Column("title", "access", 40, flexible=True, rank=6),
 )
 _PROGRAMS = (
     Column("faults", "faults", 11, right=True, rank=5),
@@ -43,10 +43,10 @@ _ARENAS = (
 
 
 class Overview(Vertical):
-    """The overview; its tables lead to the faults behind a row, an arena's row to the map."""
+    """Tables of signatures, programs and arenas; Enter shows the faults, or the map of an arena."""
 
     class Chosen(Message):
-        """A row was opened. ``what`` is signature, program or arena; ``row`` the row."""
+        """A row was opened. ``what`` is signature, program or arena."""
 
         def __init__(self, what: str, row: Row) -> None:
             super().__init__()
@@ -58,7 +58,7 @@ class Overview(Vertical):
         self._shown: dict[str, Sequence[Row]] = {"signature": (), "program": (), "arena": ()}
 
     def compose(self) -> ComposeResult:
-        """Lines of text, the bars, and three tables."""
+        """Compose lines of text, the histogram, and three tables."""
         yield Static(id="headline")
         yield Static(id="why")
         yield Static(id="health")
@@ -87,7 +87,7 @@ class Overview(Vertical):
             "program": snapshot.programs,
             "arena": snapshot.arenas,
         }
-        self._table("signatures", snapshot.signatures, _signature, _nothing(snapshot))
+        self._table("signatures", snapshot.signatures, _signature, _empty_text(snapshot))
         self._table("programs-small", snapshot.programs, _program)
         self._table("arenas-small", snapshot.arenas, _arena)
 
@@ -98,7 +98,7 @@ class Overview(Vertical):
         cells: Callable[[Row], list[Cell]],
         empty: str | None = None,
     ) -> None:
-        # there may be thousands: only those on the screen are drawn
+        # there may be thousands of rows; only visible ones are drawn
         self.query_one(f"#{name}", Grid).show(
             len(rows), lambda index: cells(rows[index]), empty=empty
         )
@@ -114,7 +114,7 @@ class Overview(Vertical):
         notices.display = bool(lines)
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
-        """Lead on from a row."""
+        """Open what the row stands for."""
         message.stop()
         what = {"signatures": "signature", "programs-small": "program"}.get(
             message.grid.id or "", "arena"
@@ -152,8 +152,8 @@ def _arena(row: Row) -> list[Cell]:
     ]
 
 
-def _nothing(snapshot: Snapshot) -> str:
-    """What to say, and what to do, where there is no fault to list."""
+def _empty_text(snapshot: Snapshot) -> str:
+    """Return the text for a trace without faults, and what to do."""
     if snapshot.recording is not None and snapshot.recording.running:
         return f"{snapshot.recording.state}; faults appear here as they happen"
     if snapshot.stage:

@@ -31,17 +31,17 @@ _COLUMNS = (
     Column("unload", "unloaded", 16, right=True, rank=2),
     Column("tag", "tag", 16, rank=1),
 )
-#: Functions told of one program.
+#: Functions shown of one program, at most.
 _FUNCTIONS = 200
 
 
 class ProgramsView(Vertical):
-    """All programs that were there; Enter lists a program's faults."""
+    """All programs of the trace; Enter lists a program's faults."""
 
     BINDINGS = [Binding("o", "own", "Also its own")]
 
     class Chosen(Message):
-        """The faults of a program are wanted."""
+        """Request to list the faults of a program."""
 
         def __init__(self, prog: int) -> None:
             super().__init__()
@@ -54,17 +54,17 @@ class ProgramsView(Vertical):
         self._all: Sequence[Mapping[str, Any]] = ()
         self._shown: Sequence[Mapping[str, Any]] = ()
         self._with_own = False
-        self._told: tuple[int, str] = (-1, "")
+        self._shown_lines: tuple[int, str] = (-1, "")
 
     def compose(self) -> ComposeResult:
-        """The table, and what is known of the program under the cursor."""
+        """Compose the table, and the details of the program under the cursor."""
         with Container(id="programs-parts"):
             yield Grid(_COLUMNS, id="programs-grid", empty="no program in this trace")
             with VerticalScroll(id="program-box", can_focus=False):
                 yield Static(id="program")
 
     def show(self, snapshot: Snapshot) -> None:
-        """Take over ``snapshot``; the table is read anew when the faults are."""
+        """Update from ``snapshot``; the table is reloaded when the faults change."""
         before = self._snapshot
         self._snapshot = snapshot
         if before is None or before.programs is not snapshot.programs:
@@ -72,7 +72,7 @@ class ProgramsView(Vertical):
             self.run_worker(lambda: _try(source), thread=True, exclusive=True)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """The programs are there."""
+        """Draw the loaded programs."""
         event.stop()
         if event.state is WorkerState.SUCCESS:
             result: Any = event.worker.result
@@ -126,7 +126,7 @@ class ProgramsView(Vertical):
         return "?" if row["load_ts_ns"] is None else since(row["load_ts_ns"], self._start_ns())
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
-        """Another program is under the cursor."""
+        """Show the details of the program under the cursor."""
         message.stop()
         self._tell()
 
@@ -158,12 +158,12 @@ class ProgramsView(Vertical):
         box.update(text)
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
-        """To the faults of the program."""
+        """List the faults of the program."""
         message.stop()
         self.post_message(self.Chosen(self._shown[message.index]["prog"]))
 
     def action_own(self) -> None:
-        """The recorder's own programs, too, or not."""
+        """Show or hide the recorder's own programs."""
         self._with_own = not self._with_own
         self._draw()
 

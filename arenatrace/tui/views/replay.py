@@ -1,4 +1,4 @@
-"""What the replayer says: the verdict, what it rests on, and every event that cannot be."""
+"""The result of the replay: verdict, evidence, and every divergent event."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _COLUMNS = (
 _STYLES = {"consistent": "bold green", "divergent": "bold red", "inconclusive": "bold yellow"}
 _COUNTS = (
     ("events", "events"),
-    ("checked", "held against a known state"),
+    ("checked", "checked against a known state"),
     ("predicted_addresses", "addresses predicted"),
-    ("unknown", "with nothing to hold them against"),
-    ("reordered", "took effect in another order"),
+    ("unknown", "not checked: state unknown"),
+    ("reordered", "applied in another order"),
     ("divergence_count", "divergent"),
 )
 
@@ -52,7 +52,7 @@ class ReplayView(Vertical):
         self._start_ns = 0
 
     def compose(self) -> ComposeResult:
-        """The verdict and the table."""
+        """Compose the verdict and the table."""
         yield Static(id="verdict")
         yield Grid(_COLUMNS, id="divergences")
 
@@ -62,7 +62,7 @@ class ReplayView(Vertical):
         self._start_ns = snapshot.meta.start_ts_ns
         self._rows = list(verdict.found.get("divergences", ()))
         self.query_one("#verdict", Static).update(Text("\n").join(_lines(snapshot)))
-        empty = "no event that cannot have happened" if verdict.state == "done" else ""
+        empty = "no divergent event" if verdict.state == "done" else ""
         self.query_one(Grid).show(
             len(self._rows), lambda i: self._cells(self._rows[i]), empty=empty
         )
@@ -79,7 +79,7 @@ class ReplayView(Vertical):
         ]
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
-        """To the event."""
+        """Open the event."""
         message.stop()
         self.post_message(self.Chosen(self._rows[message.index]))
 

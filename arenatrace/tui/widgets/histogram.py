@@ -1,4 +1,4 @@
-"""Faults over time, as bars that fit the width they are given."""
+"""Faults over time, as bars that fit the given width."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from textual.widget import Widget
 from arenatrace.report.units import seconds
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-#: Columns on the left for the most that any bar stands for.
+#: Columns on the left for the count of the highest bar.
 _AXIS = 10
 
 
 def bins(times_ns: pl.Series, begin_ns: int, end_ns: int, width: int) -> list[int]:
-    """How many of ``times_ns`` lie in each of ``width`` equal parts of the time."""
+    """Return how many of ``times_ns`` are in each of ``width`` equal parts of the time."""
     known = times_ns.drop_nulls().to_numpy()
     if width < 1 or not len(known):
         return [0] * max(0, width)
@@ -26,7 +26,7 @@ def bins(times_ns: pl.Series, begin_ns: int, end_ns: int, width: int) -> list[in
 
 
 def bars(numbers: list[int], height: int) -> list[str]:
-    """Lines from top to bottom; whatever is not 0 shows."""
+    """Return lines from top to bottom; every bin above 0 is visible."""
     most = max(numbers, default=0)
     steps = len(_EIGHTHS) - 1
     lines = []
@@ -57,8 +57,8 @@ class Histogram(Widget):
     ) -> None:
         """Show the times of ``faults`` of a recording that began at ``start_ns``.
 
-        If ``unlisted`` older ones are missing the time begins with the first one that is there:
-        an empty beginning would look like one without faults.
+        If ``unlisted`` older faults are missing, the time begins with the first listed fault: an
+        empty beginning would look like one without faults.
         """
         self._times = pl.Series([], dtype=pl.Int64) if faults is None else faults["ts_ns"]
         last = int(self._times.max() or 0)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class Histogram(Widget):
         self.refresh()
 
     def render(self) -> Text:
-        """Bars, the most of one of them, and the ends of the time."""
+        """Return the bars, the highest count, and both ends of the time."""
         if self._times.drop_nulls().is_empty():
             return Text("")
         width = max(1, self.size.width - _AXIS)

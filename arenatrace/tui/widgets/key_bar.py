@@ -6,14 +6,13 @@ from textual.widgets import Footer
 
 
 class KeyLine(Footer):
-    """Textual's footer, without the memory of every key that it ever showed.
+    """Textual's footer, without its leak of key widgets.
 
-    Each key watches ``compact`` of its footer, which drops watchers that have ended only when
-    ``compact`` is set. It never is: a screen whose views are changed for hours would keep some
-    ten widgets and all that is in them for each change.
+    Each key watches ``compact`` of its footer, which drops dead watchers only when ``compact`` is
+    set. It never is: a screen whose views change for hours would keep about ten widgets per change.
     """
 
     async def recompose(self) -> None:
-        """Show the keys of the moment."""
+        """Show the keys that are active now."""
         await super().recompose()
         self.mutate_reactive(Footer.compact)

@@ -1,4 +1,4 @@
-"""Cells of an arena's pages, with a cursor; from the whole range down to single pages."""
+"""Cells of an arena's pages with a cursor, from the whole range down to single pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from arenatrace.tui.picture import GLYPHS, Picture, nothing
+from arenatrace.tui.picture import GLYPHS, Picture, empty_picture
 
-#: Room for the number of a row's first page.
+#: Width of the number of a row's first page.
 _LABEL = 10
-#: A row has a multiple of so many cells.
+#: The number of cells in a row is a multiple of this.
 _STEP = 16
 
 
@@ -35,35 +35,35 @@ class PageGrid(Widget, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor is on another page, or a page looks different."""
+        """The cursor moved to another page, or a page changed its look."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._picture = nothing()
+        self._picture = empty_picture()
         self._page = 0
         self._scale = 0
         self._first = 0
 
     @property
     def page(self) -> int:
-        """The page under the cursor: the first one of its cell."""
+        """The page under the cursor: the first of its cell."""
         return self._page
 
     @property
     def scale(self) -> int:
-        """Pages in a cell."""
+        """Pages per cell."""
         return max(1, self._scale)
 
     @property
     def in_row(self) -> int:
-        """Cells in a row."""
+        """Cells per row."""
         room = max(_STEP, self.size.width - _LABEL)
         return room // _STEP * _STEP
 
     def show(self, picture: Picture, *, page: int | None = None) -> None:
         """Show ``picture``, with the cursor on ``page`` if one is given.
 
-        Another arena is shown as a whole, a page that is asked for from close by.
+        A new arena is shown as a whole, a given page at the closest scale.
         """
         other = picture.arena != self._picture.arena or picture.pages != self._picture.pages
         self._picture = picture
@@ -76,7 +76,7 @@ class PageGrid(Widget, can_focus=True):
         self._settle()
 
     def on_resize(self) -> None:
-        """Keep the cursor on the screen."""
+        """Keep the cursor visible."""
         if self._scale:
             self._scale = min(self._scale, self._widest())
             self._settle()
@@ -95,40 +95,40 @@ class PageGrid(Widget, can_focus=True):
         self.action_row(screens * max(1, self.size.height - 1))
 
     def action_first(self) -> None:
-        """To page 0."""
+        """Go to page 0."""
         self._page = 0
         self._settle()
 
     def action_last(self) -> None:
-        """To the last page."""
+        """Go to the last page."""
         self._page = self._picture.pages - 1
         self._settle()
 
     def action_zoom(self, closer: int) -> None:
-        """Twice as close, or half as close."""
+        """Halve or double the scale."""
         scale = self.scale // 2 if closer > 0 else self.scale * 2
         self._scale = max(1, min(scale, self._widest()))
         self._settle()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse is."""
+        """Put the cursor on the clicked cell."""
         cell = event.x - _LABEL
         if 0 <= cell < self.in_row:
             self._page = self._first + (event.y * self.in_row + cell) * self.scale
             self._settle()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Closer."""
+        """Zoom in."""
         event.stop()
         self.action_zoom(1)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Farther away."""
+        """Zoom out."""
         event.stop()
         self.action_zoom(-1)
 
     def _widest(self) -> int:
-        """The smallest scale at which the whole range is on the screen."""
+        """Return the smallest scale that shows the whole range."""
         scale = 1
         room = self.in_row * max(1, self.size.height)
         while scale * room < self._picture.pages:
@@ -136,7 +136,7 @@ class PageGrid(Widget, can_focus=True):
         return scale
 
     def _settle(self) -> None:
-        """Put cursor and view inside of the range, the cursor inside of the view."""
+        """Clamp the cursor to the range, and the view to the cursor."""
         last = max(0, self._picture.pages - 1)
         self._page = max(0, min(self._page, last)) // self.scale * self.scale
         row_pages = self.in_row * self.scale
@@ -149,14 +149,14 @@ class PageGrid(Widget, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One row of cells."""
+        """Return one row of cells."""
         width, in_row = self.size.width, self.in_row
         first = self._first + y * in_row * self.scale
         if first >= self._picture.pages:
             return Strip.blank(width, self.rich_style)
         parts = [Segment(f"{first:>{_LABEL - 1},} ", Style(dim=True))]
         cursor = (self._page - first) // self.scale
-        for cell, look in enumerate(self._picture.looks(first, self.scale, in_row)):
+        for cell, look in enumerate(self._picture.glyph_keys(first, self.scale, in_row)):
             glyph, style = GLYPHS[look]
             drawn = Style.parse(style)
             if cell == cursor and first <= self._page:

@@ -1,4 +1,4 @@
-"""What is being worked out, and how far that is."""
+"""The present computation and its progress."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _BAR = 30
 
 
 class ProgressLine(Widget):
-    """One line, there only while there is something to wait for."""
+    """One line, visible only while something is computed."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self._text = Text()
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draw the stage of ``snapshot``, or vanish."""
+        """Draw the stage of ``snapshot``, or hide."""
         self.display = bool(snapshot.stage)
         text = Text(f" {harmless(snapshot.stage)} ", "bold")
         if snapshot.progress is not None:
@@ -30,5 +30,5 @@ class ProgressLine(Widget):
         self.refresh()
 
     def render(self) -> Text:
-        """The line."""
+        """Return the line."""
         return self._text

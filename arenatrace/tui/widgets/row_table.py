@@ -1,4 +1,4 @@
-"""A table that draws only the rows on the screen, whatever their number."""
+"""A table that draws only the visible rows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from textual.widget import Widget
 
 from arenatrace.report.sanitize import harmless
 
-#: Rows looked at to find how wide a column must be.
+#: Rows measured to find the width of a column.
 _SAMPLED = 200
 _GAP = "  "
 _MARK, _NO_MARK = "▸ ", "  "
 
-#: Text of a cell and the rich style it is drawn in.
+#: Text of a cell and its rich style.
 Cell = tuple[str, str]
 Rows = Callable[[int], Sequence[Cell]]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: ``most`` cells wide, or the rest of the width if it is ``flexible``.
+    """A column of at most ``most`` cells, or of the remaining width if it is ``flexible``.
 
     On a narrow screen the columns of the lowest ``rank`` are left out first.
     """
@@ -42,7 +42,7 @@ class Column:
 
 
 class Grid(Widget, can_focus=True):
-    """Rows under a heading, with a cursor; Enter or a second click opens a row."""
+    """Rows below a heading, with a cursor; Enter or a second click opens a row."""
 
     BINDINGS = [
         Binding("enter", "open", "Open"),
@@ -55,7 +55,7 @@ class Grid(Widget, can_focus=True):
     ]
 
     class Opened(Message):
-        """A row was chosen."""
+        """A row was opened."""
 
         def __init__(self, grid: Grid, index: int) -> None:
             super().__init__()
@@ -68,7 +68,7 @@ class Grid(Widget, can_focus=True):
             return self.grid
 
     class Moved(Message):
-        """The cursor is on another row."""
+        """The cursor moved to another row."""
 
         def __init__(self, grid: Grid) -> None:
             super().__init__()
@@ -105,7 +105,7 @@ class Grid(Widget, can_focus=True):
 
     @property
     def cursor(self) -> int:
-        """Index of the chosen row; 0 in an empty table."""
+        """Index of the row under the cursor; 0 in an empty table."""
         return self._cursor
 
     @property
@@ -122,7 +122,7 @@ class Grid(Widget, can_focus=True):
         empty: str | None = None,
         sorted_by: tuple[str, bool] = ("", False),
     ) -> None:
-        """Show ``count`` rows; ``rows`` gives the cells of one and is asked as they are drawn."""
+        """Show ``count`` rows; ``rows`` returns the cells of a row when it is drawn."""
         self._rows = rows
         if count != self._count and self.styles.height is not None and self.styles.height.is_auto:
             self.refresh(layout=True)
@@ -137,11 +137,11 @@ class Grid(Widget, can_focus=True):
         self._go(self._cursor if cursor is None else cursor)
 
     def heading(self, columns: Sequence[Column]) -> None:
-        """Change the columns; ``show`` must follow."""
+        """Set the columns; ``show`` must follow."""
         self._columns = tuple(columns)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:  # noqa: ARG002
-        """As many lines as there are rows, and one for the heading."""
+        """Return the number of rows plus one for the heading."""
         return max(1, self._count) + 1
 
     def action_open(self) -> None:
@@ -158,17 +158,17 @@ class Grid(Widget, can_focus=True):
         self._go(self._cursor + pages * max(1, self._visible() - 1))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Scroll, and take the cursor along."""
+        """Scroll and move the cursor with it."""
         event.stop()
         self._go(self._cursor + 3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Scroll, and take the cursor along."""
+        """Scroll and move the cursor with it."""
         event.stop()
         self._go(self._cursor - 3)
 
     def on_click(self, event: events.Click) -> None:
-        """Choose a row; open it if it was chosen before."""
+        """Move the cursor to the row; open it if the cursor was there."""
         if event.y == 0:
             key = self._heading_at(event.x)
             if key:
@@ -183,7 +183,7 @@ class Grid(Widget, can_focus=True):
             self.action_open()
 
     def on_resize(self) -> None:
-        """Keep the cursor on the screen."""
+        """Keep the cursor visible."""
         self._go(self._cursor)
 
     def _visible(self) -> int:
@@ -208,7 +208,7 @@ class Grid(Widget, can_focus=True):
         return ""
 
     def _layout(self) -> list[tuple[Column, int]]:
-        """The columns that fit, with their widths."""
+        """Return the columns that fit, with their widths."""
         widest = self._widest or (0,) * len(self._columns)
         wanted = {
             column.key: column.most
@@ -217,7 +217,7 @@ class Grid(Widget, can_focus=True):
             for column, wide in zip(self._columns, widest, strict=True)
         }
         room = self.size.width - len(_MARK)
-        # a column without anything in it is left out
+        # leave out a column without content
         shown = [
             column
             for column, wide in zip(self._columns, widest, strict=True)
@@ -233,7 +233,7 @@ class Grid(Widget, can_focus=True):
         return [(one, spare if one.flexible else wanted[one.key]) for one in shown]
 
     def render_line(self, y: int) -> Strip:
-        """The heading, or one row."""
+        """Return the heading, or one row."""
         width = self.size.width
         if y == 0:
             return self._heading_line(width)
@@ -269,7 +269,7 @@ class Grid(Widget, can_focus=True):
 
 
 def _fit(text: str, width: int, right: bool) -> str:
-    """``text`` in exactly ``width`` cells, with a mark where it was cut."""
+    """Return ``text`` in exactly ``width`` cells, with a mark where it was cut."""
     size = cell_len(text)
     if size > width:
         return set_cell_size(text, max(0, width - 1)) + "…"

@@ -1,4 +1,4 @@
-"""A moment on the line of time, with the faults marked."""
+"""A moment on the time axis, with the faults marked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MARGIN = 1
 
 
 class Slider(Widget):
-    """Shows where in the time of the recording the map is; a click goes there."""
+    """Shows the moment of the map in the recording; a click selects another."""
 
     class Picked(Message):
-        """A moment was clicked: the share of the time that has passed."""
+        """A moment was clicked: the elapsed share of the time."""
 
         def __init__(self, share: float) -> None:
             super().__init__()
@@ -29,13 +29,13 @@ class Slider(Widget):
     def show(self, share: float, faults: list[float], before: str = "") -> None:
         """Show a moment and faults, all as shares of the time.
 
-        ``before`` is said of the time before that, which cannot be shown.
+        ``before`` describes the time that cannot be shown.
         """
         self._share, self._faults, self._before = share, faults, before
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the moment under the mouse."""
+        """Go to the clicked moment."""
         left = self._left()
         inner = max(1, self.size.width - len(left) - _MARGIN - 1)
         self.post_message(self.Picked(max(0.0, min(1.0, (event.x - len(left)) / inner))))
@@ -44,7 +44,7 @@ class Slider(Widget):
         return f" ◂ {self._before} " if self._before else " " * _MARGIN
 
     def render(self) -> Text:
-        """The line."""
+        """Return the line."""
         left = self._left()
         inner = max(2, self.size.width - len(left) - _MARGIN)
         cells = [("─", "dim")] * inner

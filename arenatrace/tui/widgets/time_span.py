@@ -1,4 +1,4 @@
-"""The time that the map can go through, and moments in it."""
+"""The time span of the map, and moments in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arenatrace.tui.snapshot import Snapshot
 
 
 class TimeSpan:
-    """From the begin of the recording of ``snapshot``, or of what is held of it, to its end."""
+    """From the beginning of the recording of ``snapshot``, or of its window, to the end."""
 
     def __init__(self, snapshot: Snapshot | None) -> None:
         self._snapshot = snapshot
@@ -25,17 +25,17 @@ class TimeSpan:
         return begin, max(begin + 1, end)
 
     def share(self, ts_ns: int) -> float:
-        """How much of it has passed at a time, from 0 to 1."""
+        """Return the elapsed share at a time, 0 to 1."""
         begin, end = self.ends_ns
         return max(0.0, min(1.0, (ts_ns - begin) / (end - begin)))
 
     def moment(self, share: float) -> Position:
-        """The moment when so much of it has passed."""
+        """Return the moment at an elapsed share."""
         begin, end = self.ends_ns
         return END if share >= 1 else (begin + round(share * (end - begin)), 0)
 
     def words(self, moment: Position) -> str:
-        """When a moment is."""
+        """Return a moment as text."""
         snapshot = self._snapshot
         if moment == END:
             recording = None if snapshot is None else snapshot.recording
@@ -43,16 +43,16 @@ class TimeSpan:
         if snapshot is None or moment[0] < 0:
             return "in between"
         told = since(moment[0], snapshot.meta.start_ts_ns)
-        return f"{told}, not held any more" if self.is_before(moment[0]) else told
+        return f"{told}, evicted" if self.is_before(moment[0]) else told
 
     def is_before(self, ts_ns: int) -> bool:
-        """Whether the states of a time can only be told once the recording has ended."""
+        """Return whether the states at this time are unknown until the recording has ended."""
         snapshot = self._snapshot
         return snapshot is not None and snapshot.since_ns is not None and ts_ns < snapshot.since_ns
 
     @property
     def before(self) -> str:
-        """Up to when that is so; empty if it never is."""
+        """Return the end of that time as text; empty if there is none."""
         snapshot = self._snapshot
         if snapshot is None or snapshot.since_ns is None:
             return ""

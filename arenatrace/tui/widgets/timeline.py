@@ -1,4 +1,4 @@
-"""The history of a page as a line down the screen, the fault in the middle of it."""
+"""The history of a page as lines, with the fault in the middle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.text import Text
 
-from arenatrace.report.explain_text import history_words, relative
+from arenatrace.report.explain_text import history_entry, relative
 
-#: The beginning of an entry's words to its mark and colour.
+#: First word of an entry to its mark and colour.
 _MARKS = (
     ("allocated", "●", "green"),
     ("mapped", "●", "green"),
@@ -25,7 +25,7 @@ _MARKS = (
 def timeline(
     history: Sequence[Mapping[str, Any]], earlier: int, here: int | None
 ) -> Iterator[Text]:
-    """A line for each entry of ``history``; ``here`` is the number of the fault it is about."""
+    """Return a line for each entry of ``history``; ``here`` is the number of the fault."""
     if earlier:
         entries = "entry" if earlier == 1 else "entries"
         yield Text(f"{'':13}┆  {earlier:,} {entries} not shown", "dim")
@@ -33,7 +33,7 @@ def timeline(
         at = "" if entry["at_ns"] is None else relative(entry["at_ns"])
         mark, style = _mark(entry["what"] or "")
         now = here is not None and entry["fault"] == here
-        what, who = history_words(entry)
+        what, who = history_entry(entry)
         yield Text.assemble(
             (f"{'▸' if now else ' '}{at:>11} ", "bold" if now else "dim"),
             (f"{mark}  ", style),

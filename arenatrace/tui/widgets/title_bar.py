@@ -1,4 +1,4 @@
-"""The first line: what is open, and the views to go to."""
+"""The first line: the open trace, and the views."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from arenatrace.tui.snapshot import Recording, Snapshot
 
 #: Views by their keys.
 VIEWS = {"1": "overview", "2": "faults", "3": "map", "4": "programs", "5": "replay"}
-#: A view that stands for another one's tab.
+#: Views that are shown under another view's tab.
 _STANDS_FOR = {"fault": "faults"}
 
 
 class Tab(Static):
-    """The name of a view and its key; a click goes there."""
+    """Name and key of a view; a click opens it."""
 
     class Chosen(Message):
         """The view was clicked."""
@@ -33,7 +33,7 @@ class Tab(Static):
         self._view = view
 
     def on_click(self, event: events.Click) -> None:
-        """Go there."""
+        """Open the view."""
         event.stop()
         self.post_message(self.Chosen(self._view))
 
@@ -42,7 +42,7 @@ class TitleBar(Horizontal):
     """Name of the trace or state of the recording on the left, views on the right."""
 
     def compose(self) -> ComposeResult:
-        """The name and the tabs."""
+        """Compose the name and the tabs."""
         yield Static(id="name")
         for key, view in VIEWS.items():
             yield Tab(key, view)

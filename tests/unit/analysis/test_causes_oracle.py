@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,12 +28,15 @@ from tests.data.random_histories import (
     RandomTrace,
     random_trace,
 )
+from tests.runs import runs
 from tests.unit.analysis.oracle.comparison import difference
 from tests.unit.analysis.oracle.diagnosis import diagnose
 from tests.unit.analysis.oracle.world import page_states
 
+pytestmark = pytest.mark.slow
+
 #: Examples per test. A trace of the second test has ``_ARENAS`` histories.
-_EXAMPLES = int(os.environ.get("ARENATRACE_ORACLE_EXAMPLES", "16"))
+_EXAMPLES = runs(int(os.environ.get("ARENATRACE_ORACLE_EXAMPLES", "16")))
 _ARENAS = 150
 #: Arenas per trace, and positions per arena, whose address space is compared.
 _MAPPED_ARENAS, _POSITIONS = 8, 3

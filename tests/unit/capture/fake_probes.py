@@ -11,7 +11,7 @@ from arenatrace.capture.kernel.probe_points import POINTS, PointState
 from arenatrace.capture.plan import Plan, Result
 from arenatrace.capture.preflight import Kernel
 from arenatrace.capture.probes.loader import Probes
-from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.probes.stack_cache import StackMismatch
 from arenatrace.capture.ring.notes import NoteType
 from arenatrace.capture.ring.ring_buffer import HEADER_BYTES
 from arenatrace.capture.ring.ring_size import RingSizes
@@ -54,7 +54,7 @@ class FakeProbes:
         self.late: list[dict[str, Any]] = []
         self.closed = 0
         self.switched: list[bool] = []
-        self.doubt: StackDoubt | None = None
+        self.mismatch: StackMismatch | None = None
 
     def send(self, *values: dict[str, Any]) -> None:
         """Put events into their ring."""
@@ -78,13 +78,13 @@ class FakeProbes:
         """The ring's file."""
         return self.rings[name].fd
 
-    def open_callbacks(self, takers: dict[str, Callable[[bytes], None]]) -> None:
+    def open_callbacks(self, handlers: dict[str, Callable[[bytes], None]]) -> None:
         """Remember who takes what."""
-        self.takers = takers
+        self.handlers = handlers
 
     def consume(self) -> None:
         """Call back for every record, as libbpf does: ring by ring, up to one not finished."""
-        for name, take in self.takers.items():
+        for name, take in self.handlers.items():
             for record in self.rings[name].open().notes():
                 take(record)
 
@@ -104,11 +104,11 @@ class FakeProbes:
         """One note was lost."""
         return {LOST_NOTES: 1}
 
-    def stack_doubt(self) -> StackDoubt | None:
+    def stack_mismatch(self) -> StackMismatch | None:
         """What a test says of remembered stacks."""
-        return self.doubt
+        return self.mismatch
 
-    def stack_uses(self) -> dict[str, int]:
+    def stack_cache_counts(self) -> dict[str, int]:
         """Stacks were asked for."""
         return {"recognised": 3000, "walked": 20, "learned": 9, "checked": 1}
 

@@ -71,7 +71,7 @@ def test_a_disk_that_fails_does_not_end_the_command(
     assert probes.switched == [True, False]
     trace = open_trace(path)
     assert not trace.meta.sealed
-    assert any(why in notice for notice in trace.notices)
+    assert any(why in notice for notice in trace.warnings)
     assert (trace.meta.command_status, trace.meta.lost["page_alloc"]) == (7, 5)
     assert [row["kind"] for row in events_of(path)] == [Kind.ARENA_CREATE]
 

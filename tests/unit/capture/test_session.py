@@ -16,7 +16,7 @@ from arenatrace.capture import session as session_module
 from arenatrace.capture.plan import Plan, Progress
 from arenatrace.capture.probes import rings
 from arenatrace.capture.probes.loader import Probes
-from arenatrace.capture.probes.stack_cache import StackDoubt
+from arenatrace.capture.probes.stack_cache import StackMismatch
 from arenatrace.errors import UsageError
 from arenatrace.schema import (
     DOUBTFUL_STACKS,
@@ -89,11 +89,11 @@ def test_losses_are_rows_once(probes: FakeProbes, tmp_path: Path) -> None:
 
 def test_recognised_stacks_that_may_be_wrong_are_a_loss(probes: FakeProbes, tmp_path: Path) -> None:
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    probes.doubt = StackDoubt(127, now + 3_000_000_000)
+    probes.mismatch = StackMismatch(127, now + 3_000_000_000)
     result = run(probes, Plan(tmp_path / "run.atrace", duration_s=0.01))
     assert result.lost[DOUBTFUL_STACKS] == 127
-    (notice,) = [each for each in result.notices if "taken for another" in each]
-    until = re.search(r" (\S+) s after the beginning: .* 127 may ", notice)
+    (notice,) = [each for each in result.notices if "wrong stack" in each]
+    until = re.search(r" (\S+) s after the start: 127 earlier ", notice)
     assert until is not None
     assert 2 < float(until[1]) <= 3
 
@@ -286,11 +286,11 @@ def test_called_back_events_wait_for_the_notes_of_the_next_call(
     assert slow is not None
     probes.rings["notes"].produce(b"of the event")
     probes.send(event(Kind.ARENA_CREATE, arena=PTR))
-    opened.pump()
+    opened.poll()
     assert list(opened.notes.notes()) == []
     assert opened.events.produced == 0
     probes.rings["notes"].commit(slow, b"slow")
-    opened.pump()
+    opened.poll()
     assert list(opened.notes.notes()) == [b"slow", b"of the event"]
     got, position = opened.events.events(opened.events.produced)
     assert got["arena"].tolist() == [PTR]

@@ -50,7 +50,7 @@ def test_text_names_them_too(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.startswith("This machine cannot record arena faults.\n")
     for name in ("privileges", "headers", "bcc", "structures", "recovery"):
-        assert f"\n{name} " in said
+        assert f" {name}: " in said
     assert "MISSING" in said
     assert max(map(len, said.splitlines())) <= 80
 

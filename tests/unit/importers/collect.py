@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arenatrace.importers.importing import read_text
 from arenatrace.importers.input_text import Text
-from arenatrace.importers.reports.records import Fault, Note, Stamp
+from arenatrace.importers.reports.records import Fault, OtherReport, Stamp
 from arenatrace.importers.trace_rows import TraceRows
 from arenatrace.trace.meta import ImportedText
 
@@ -21,36 +21,36 @@ STREAMS = (
 
 
 class _Rows(TraceRows):
-    """Keeps what it is given."""
+    """Rows that stay in memory."""
 
     def __init__(self) -> None:
         super().__init__(Path("never-made"), user_vm_start=None)
-        self.kept: list[Fault] = []
-        self.kept_notes: list[Note] = []
+        self.fault_list: list[Fault] = []
+        self.other_list: list[OtherReport] = []
         self.stamps: list[Stamp | None] = []
 
     def fault(self, fault: Fault, order: int, stamp: Stamp | None) -> bool:  # noqa: ARG002
-        self.kept.append(fault)
+        self.fault_list.append(fault)
         self.stamps.append(stamp)
         return True
 
-    def note(self, note: Note) -> None:
-        self.kept_notes.append(note)
+    def other_report(self, report: OtherReport) -> None:
+        self.other_list.append(report)
 
 
 @dataclass
 class Collected:
-    """What one text said."""
+    """Reports and counts of one text."""
 
     faults: list[Fault]
-    notes: list[Note]
+    other_reports: list[OtherReport]
     stamps: list[Stamp | None]
     text: ImportedText
     unparsed: list[str] = field(default_factory=list)
 
 
 def collect(data: bytes | str, *, listed: bool = True) -> Collected:
-    """Everything in ``data``. With ``listed``, no block of lines is skipped over."""
+    """Import ``data``. With ``listed``, no line is skipped."""
     rows = _Rows()
     unparsed: list[str] = []
     raw = data.encode() if isinstance(data, str) else data
@@ -59,9 +59,9 @@ def collect(data: bytes | str, *, listed: bool = True) -> Collected:
         rows,
         (lambda _name, _number, line: unparsed.append(line)) if listed else None,
     )
-    return Collected(rows.kept, rows.kept_notes, rows.stamps, text, unparsed)
+    return Collected(rows.fault_list, rows.other_list, rows.stamps, text, unparsed)
 
 
 def capture(name: str) -> str:
-    """The text of a capture."""
+    """Return the text of a capture."""
     return (CAPTURES / name).read_text(encoding="utf-8")

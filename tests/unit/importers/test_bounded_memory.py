@@ -1,4 +1,4 @@
-"""A text far larger than the memory it takes to import it."""
+"""Memory of the import is independent of the text size."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.importers.collect import capture, collect
+
+pytestmark = pytest.mark.slow
 
 _MIB = 1 << 20
 _BYTES = 200 * _MIB
 
-# Prints the peak before and after, in KiB.
+# Prints the peak RSS before and after, in KiB.
 _CODE = """
 import resource, sys, pyarrow.parquet, polars
 from arenatrace.cli.app import run
@@ -22,7 +26,7 @@ print(before, peak())
 """
 
 
-def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+def test_import_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     line = b"Nov 21 02:37:01 host systemd[1]: nothing to see here, and that many times over\n"
     quiet = line * (4 * _MIB // len(line))
     report = capture("stream-7.3-rc7.txt").encode()
@@ -44,13 +48,13 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     assert (after - before) * 1024 < 64 * _MIB
 
 
-def test_one_endless_line_is_taken_in_pieces() -> None:
+def test_overlong_line_is_split() -> None:
     text = capture("stream-7.3-rc7.txt")
     found = collect(b"x" * (2 * _MIB) + b"\n" + text.encode(), listed=False)
     assert len(found.faults) == 4
 
 
-def test_a_report_is_found_wherever_it_lies_among_skipped_blocks() -> None:
+def test_report_is_found_at_any_offset_among_skipped_blocks() -> None:
     text = capture("stream-7.3-rc7.txt")
     want = collect(text).faults
     for lead in range(65_000, 68_000, 97):

@@ -1,4 +1,4 @@
-"""Real captures import to exactly what is known of them."""
+"""Real captures import to their known content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _source(fault: Fault) -> Source | None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_streams_hold_four_reports_and_nothing_else(name: str) -> None:
+def test_stream_captures_have_exactly_four_reports(name: str) -> None:
     found = collect(capture(name))
     faults = found.faults
     assert [(f.kernel_side, f.write) for f in faults] == [
@@ -28,7 +28,7 @@ def test_the_streams_hold_four_reports_and_nothing_else(name: str) -> None:
         (True, False),
         (False, True),
     ]
-    # Page 0 of the arena is where the first report is.
+    # The first report is on page 0 of the arena.
     first = faults[0].uaddr or 0
     assert [((f.uaddr or 0) - first) / _PAGE for f in faults] == [0, 1, 50, 2]
     sources = [_source(fault) for fault in faults]
@@ -44,11 +44,11 @@ def test_the_streams_hold_four_reports_and_nothing_else(name: str) -> None:
     ]
     assert all(fault.frames[0].module == "arenapoke" for fault in faults[:3])
     assert not found.unparsed
-    assert not found.notes
+    assert not found.other_reports
     assert found.text.format == "stream"
 
 
-def test_the_oops_of_a_kernel_without_recovery() -> None:
+def test_oops_capture_has_one_fault_with_register_address() -> None:
     found = collect(capture("dmesg-6.12.107-oops.txt"))
     (fault,) = found.faults
     assert fault.oops
@@ -63,10 +63,10 @@ def test_the_oops_of_a_kernel_without_recovery() -> None:
     ]
     assert fault.task is not None
     assert (fault.task.cpu, fault.task.tid, fault.task.comm) == (1, 398, "wl")
-    # The read was at +8 of page 0: 8 bytes into a page, by a pointer the program holds.
-    assert fault.place is not None
-    assert fault.place.uaddr == 0x7FDE68001008
-    assert fault.place.kern_vm_start == 0xFF56772DC10E7000
+    # The program read 8 bytes into the page of a pointer in its registers.
+    assert fault.arena_address is not None
+    assert fault.arena_address.uaddr == 0x7FDE68001008
+    assert fault.arena_address.kern_vm_start == 0xFF56772DC10E7000
     assert found.text.format == "dmesg+oops"
     assert found.stamps[0] is not None
     assert found.stamps[0].ns == 59_169_703_000
@@ -76,7 +76,7 @@ def test_the_oops_of_a_kernel_without_recovery() -> None:
 
 
 @pytest.mark.parametrize("program", ["alpha", "beta"])
-def test_every_report_agrees_with_the_workloads_own_account(program: str) -> None:
+def test_reports_match_the_workload_truth(program: str) -> None:
     truth: list[dict[str, Any]] = json.loads(capture("truth-7.2.13.json"))[program]["faults"]
     found = collect(capture(f"{program}-7.2.13.txt"))
     assert len(found.faults) == len(truth)

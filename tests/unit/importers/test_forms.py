@@ -1,4 +1,4 @@
-"""The same reports in every form that loggers give them."""
+"""Reports in every supported logger form."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _wrapped(text: str, wrap: Wrap) -> str:
 
 
 @pytest.mark.parametrize("name", list(_FORMS))
-def test_reports_are_the_same_in_every_form(name: str) -> None:
+def test_import_finds_the_same_reports_in_every_form(name: str) -> None:
     form, stamp, wrap = _FORMS[name]
     found = collect(_wrapped(_STREAM, wrap))
     blamed = "touch" if "scx" in form else None
@@ -111,7 +111,7 @@ def test_reports_are_the_same_in_every_form(name: str) -> None:
     assert not found.unparsed
 
 
-def test_oopses_are_the_same_in_the_journal() -> None:
+def test_import_finds_the_same_oops_in_the_journal() -> None:
     plain = capture("dmesg-6.12.107-oops.txt")
     wrapped = _wrapped(plain, lambda _, t: f"Nov 21 02:37:01 host kernel: {t}")
     found = collect(wrapped)
@@ -119,7 +119,7 @@ def test_oopses_are_the_same_in_the_journal() -> None:
     assert found.text.format == "journal+dmesg+oops"
 
 
-def test_lines_of_several_writers_may_alternate() -> None:
+def test_import_separates_interleaved_writers() -> None:
     lines = _STREAM.splitlines()
     mixed = "".join(
         f"Nov 21 02:37:01 host scx[1]: BPF stderr of prog {prog}: {line}\n"
@@ -134,7 +134,7 @@ def test_lines_of_several_writers_may_alternate() -> None:
         assert own == [replace(fault, blamed=prog) for fault in expected]
 
 
-def test_a_line_of_the_kernel_log_is_not_taken_for_one_of_the_journal() -> None:
+def test_journal_prefix_does_not_match_a_kernel_log_line() -> None:
     found = collect("[    5.000001] Hardware name: QEMU\n[    5.000002] Call Trace:\n")
     assert found.unparsed == ["Hardware name: QEMU", "Call Trace:"]
 
@@ -143,7 +143,7 @@ def test_a_line_of_the_kernel_log_is_not_taken_for_one_of_the_journal() -> None:
     "time",
     ["[9999999999.000000]", "9999-12-31T23:59:59,000000+00:00", "0001-01-01T00:00:00,000000+00:00"],
 )
-def test_a_time_no_clock_shows_is_unknown(time: str) -> None:
+def test_invalid_timestamp_is_unknown(time: str) -> None:
     found = collect(_wrapped(_STREAM, lambda _, t: f"{time} {t}"))
     assert found.faults == collect(_STREAM).faults
     assert found.stamps == [None] * 4

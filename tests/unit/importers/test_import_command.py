@@ -1,4 +1,4 @@
-"""``arenatrace import`` from outside: the trace, the streams, the exit codes."""
+"""``arenatrace import``: trace, output and exit codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_becomes_a_trace_with_all_it_tells(name: str, capsys: Capsys) -> None:
+def test_import_writes_all_values_of_a_stream(name: str, capsys: Capsys) -> None:
     assert run(["import", str(CAPTURES / name), "--user-vm-start", _PAGE0[name]]) == ExitCode.OK
     found = _faults(name.replace(".txt", ".atrace"), capsys)
     assert [(f["side"], f["access"], f["page"], f["outcome"]) for f in found] == [
@@ -78,7 +78,7 @@ def test_a_stream_becomes_a_trace_with_all_it_tells(name: str, capsys: Capsys) -
 
 
 @pytest.mark.parametrize(("form", "option"), [("txt", ()), ("json", ("--json",))])
-def test_faults_of_a_capture_are_as_reviewed(
+def test_faults_of_a_capture_match_golden(
     form: str, option: tuple[str, ...], capsys: Capsys
 ) -> None:
     run(["import", str(CAPTURES / _STREAM), "-o", "t.atrace"])
@@ -91,7 +91,7 @@ def test_faults_of_a_capture_are_as_reviewed(
     assert found == golden.read_text(encoding="utf-8")
 
 
-def test_an_oops_becomes_a_row_with_program_callee_and_place(capsys: Capsys) -> None:
+def test_oops_becomes_a_fault_with_program_callee_and_address(capsys: Capsys) -> None:
     run(["import", str(CAPTURES / "dmesg-6.12.107-oops.txt"), "-o", "oops.atrace"])
     (fault,) = _faults("oops.atrace", capsys)
     assert fault["outcome"] == "oops"
@@ -104,14 +104,14 @@ def test_an_oops_becomes_a_row_with_program_callee_and_place(capsys: Capsys) -> 
     assert open_trace("oops.atrace").meta.kernel == "6.12.107+deb13-cloud-amd64"
 
 
-def test_the_watchers_name_and_the_stack_agree(capsys: Capsys) -> None:
+def test_attribution_is_agreed_when_watcher_and_stack_match(capsys: Capsys) -> None:
     lines = [f"BPF stderr of prog touch: {line}\n" for line in capture(_STREAM).splitlines()]
     Path("scx.log").write_text("".join(lines))
     run(["import", "scx.log"])
     assert {fault["attribution"] for fault in _faults("scx.atrace", capsys)} == {"agreed"}
 
 
-def test_subprograms_belong_to_their_program(capsys: Capsys) -> None:
+def test_subprogram_frame_belongs_to_its_main_program(capsys: Capsys) -> None:
     truth = json.loads(capture("truth-7.2.13.json"))["beta"]
     run(
         [
@@ -134,7 +134,7 @@ def test_subprograms_belong_to_their_program(capsys: Capsys) -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_compressed_text_is_read_from_files_and_stdin(
+def test_import_reads_compressed_files_and_stdin(
     compression: str, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = capture(_STREAM).encode()
@@ -150,7 +150,7 @@ def test_compressed_text_is_read_from_files_and_stdin(
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_compressed_text_that_is_cut_off_is_read_until_there(
+def test_import_reads_truncated_compressed_text_up_to_the_damage(
     compression: str, capsys: Capsys
 ) -> None:
     raw = b"".join(
@@ -159,7 +159,7 @@ def test_compressed_text_that_is_cut_off_is_read_until_there(
     packed = gzip.compress(raw) if compression == "gzip" else pa.compress(raw, "zstd", asbytes=True)
     Path("cut").write_bytes(packed[: len(packed) // 2])
     assert run(["import", "cut"]) == ExitCode.OK
-    assert "damaged or cut off; read until there" in capsys.readouterr().err
+    assert "damaged or truncated; read up to that point" in capsys.readouterr().err
     Path("stub").write_bytes(packed[:12])
     assert run(["import", "stub"]) == ExitCode.INPUT
     assert not Path("stub.atrace").exists()
@@ -171,13 +171,13 @@ def test_compressed_text_that_is_cut_off_is_read_until_there(
         (b"", "empty"),
         (bytes(range(256)) * 40, "not text"),
         (b"\x7fELF" + bytes(4000), "not text"),
-        (b"\x1f\x8b\x08\x00garbage", "damaged or cut off"),
-        (b"\x28\xb5\x2f\xfdgarbage garbage", "damaged or cut off"),
+        (b"\x1f\x8b\x08\x00garbage", "damaged or truncated"),
+        (b"\x28\xb5\x2f\xfdgarbage garbage", "damaged or truncated"),
         (b"\xfd7zXZ\x00rest", "compressed by xz"),
         (b"BZh91AY", "compressed by bzip2"),
     ],
 )
-def test_what_is_no_text_is_one_line_and_a_hint(data: bytes, says: str, capsys: Capsys) -> None:
+def test_import_refuses_binary_input_with_a_hint(data: bytes, says: str, capsys: Capsys) -> None:
     Path("bad").write_bytes(data)
     assert run(["import", "bad"]) == ExitCode.INPUT
     out, err = capsys.readouterr()
@@ -189,49 +189,49 @@ def test_what_is_no_text_is_one_line_and_a_hint(data: bytes, says: str, capsys: 
     assert _names() == ["bad"]
 
 
-def test_a_bad_text_among_good_ones_leaves_nothing(capsys: Capsys) -> None:
+def test_import_leaves_no_trace_when_one_input_is_bad(capsys: Capsys) -> None:
     Path("bad").write_bytes(bytes(range(256)) * 40)
     assert run(["import", str(CAPTURES / _STREAM), "bad", "-o", "t.atrace"]) == ExitCode.INPUT
     assert _names() == ["bad"]
 
 
 @pytest.mark.parametrize("name", ["absent", "."])
-def test_what_cannot_be_opened_is_named(name: str, capsys: Capsys) -> None:
+def test_import_names_a_file_that_cannot_be_opened(name: str, capsys: Capsys) -> None:
     assert run(["import", name]) == ExitCode.INPUT
     assert capsys.readouterr().err.startswith("arenatrace: error: ")
     assert not _names()
 
 
-def test_text_without_a_report_makes_no_trace_and_is_no_error(capsys: Capsys) -> None:
+def test_import_writes_no_trace_when_the_text_has_no_report(capsys: Capsys) -> None:
     Path("log").write_text("all is well\n" * 1000)
     assert run(["import", "log"]) == ExitCode.OK
-    assert "no report of an arena fault was found; no trace was made" in capsys.readouterr().err
+    assert "no reports found; no trace written" in capsys.readouterr().err
     assert _names() == ["log"]
 
 
-def test_nothing_is_ever_overwritten(capsys: Capsys) -> None:
+def test_import_refuses_an_existing_output(capsys: Capsys) -> None:
     Path("t.atrace").mkdir()
     assert run(["import", str(CAPTURES / _STREAM), "-o", "t.atrace"]) == ExitCode.USAGE
     assert not list(Path("t.atrace").iterdir())
 
 
-def test_the_trace_is_its_owners_alone() -> None:
+def test_imported_trace_is_readable_by_its_owner_only() -> None:
     run(["import", str(CAPTURES / _STREAM), "-o", "t.atrace"])
     assert stat.S_IMODE(Path("t.atrace").stat().st_mode) == 0o700
 
 
-def test_unparsed_lines_are_counted_and_listed(capsys: Capsys) -> None:
+def test_show_unparsed_prints_and_counts_lines_outside_reports(capsys: Capsys) -> None:
     Path("log").write_text(f"before \x1b[2J\n{capture(_STREAM)}\nafter\n")
     run(["import", "log", "--show-unparsed"])
     out, err = capsys.readouterr()
     assert out == "log:1: before \\x1b[2J\nlog:78: after\n"
-    assert "log: stream: 4 faults in 78 lines, 2 of no report" in err
+    assert "log: stream: 4 faults in 78 lines, 2 outside reports" in err
     imported = open_trace("log.atrace").meta.imported[0]
     assert (imported.name, imported.format, imported.faults) == ("log", "stream", 4)
     assert (imported.lines, imported.unparsed) == (78, 2)
 
 
-def test_notes_of_other_errors_reach_the_reader_of_the_trace(capsys: Capsys) -> None:
+def test_summary_warns_about_other_reports_of_an_import(capsys: Capsys) -> None:
     Path("log").write_text("ERROR: Timeout detected for may_goto instruction\n" * 3)
     assert run(["import", "log"]) == ExitCode.OK
     capsys.readouterr()
@@ -239,13 +239,13 @@ def test_notes_of_other_errors_reach_the_reader_of_the_trace(capsys: Capsys) -> 
     assert "3 x may_goto timeout" in capsys.readouterr().err
 
 
-def test_a_lost_report_is_a_loss_of_the_trace(capsys: Capsys) -> None:
+def test_incomplete_report_makes_the_trace_inconclusive(capsys: Capsys) -> None:
     Path("log").write_text("ERROR: Arena READ access at unmapped address 0x7f0000000000\n")
     assert run(["import", "log"]) == ExitCode.OK
     assert run(["summary", "log.atrace"]) == ExitCode.INCONCLUSIVE
 
 
-def test_several_texts_are_one_trace_in_their_order(capsys: Capsys) -> None:
+def test_several_texts_become_one_trace_in_order(capsys: Capsys) -> None:
     names = [str(CAPTURES / name) for name in STREAMS]
     run(["import", *names, "-o", "all.atrace"])
     found = _faults("all.atrace", capsys)
@@ -253,14 +253,14 @@ def test_several_texts_are_one_trace_in_their_order(capsys: Capsys) -> None:
     assert len(open_trace("all.atrace").meta.imported) == 3
 
 
-def test_an_oops_that_stands_in_the_text_twice_counts_once(capsys: Capsys) -> None:
+def test_repeated_oops_counts_once(capsys: Capsys) -> None:
     Path("log").write_text(capture("dmesg-6.12.107-oops.txt") * 2)
     run(["import", "log"])
     assert len(_faults("log.atrace", capsys)) == 1
 
 
 @pytest.mark.parametrize("comm", ["\x1b[2Jevil", "a Comm: b", "\x9b\u202eab", "ERROR: Arena", ""])
-def test_hostile_task_names_are_kept_and_shown_harmless(comm: str, capsys: Capsys) -> None:
+def test_hostile_task_names_are_stored_raw_and_printed_escaped(comm: str, capsys: Capsys) -> None:
     text = capture(_STREAM).replace("Comm: wl", f"Comm: {comm}")
     Path("log").write_text(text, encoding="utf-8")
     run(["import", "log"])
@@ -270,6 +270,6 @@ def test_hostile_task_names_are_kept_and_shown_harmless(comm: str, capsys: Capsy
 
 
 @pytest.mark.parametrize("value", ["zero", "0x7f0000000001", "-0x1000", "0x10000000000000000"])
-def test_an_address_that_is_none_is_a_usage_error(value: str, capsys: Capsys) -> None:
+def test_invalid_user_vm_start_is_a_usage_error(value: str, capsys: Capsys) -> None:
     arguments = ["import", str(CAPTURES / _STREAM), f"--user-vm-start={value}"]
     assert run(arguments) == ExitCode.USAGE

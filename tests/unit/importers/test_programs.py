@@ -1,4 +1,4 @@
-"""Whose function is it, and at which made-up address?"""
+"""Programs of BPF frames, and synthetic code addresses."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def _kernel(name: str) -> Frame:
     return Frame(name, 0x10, 0x40)
 
 
-def test_the_outermost_of_a_row_is_the_program() -> None:
+def test_outermost_of_consecutive_bpf_frames_is_the_program() -> None:
     stack = [_kernel("kfunc"), _bpf(_B, "leaf"), _bpf(_A, "main"), _kernel("run")]
     main = Program(_A, "main")
     assert programs_on_stack(stack, None) == {1: main, 2: main}
 
 
-def test_helpers_that_call_back_do_not_end_the_row() -> None:
+def test_synchronous_callback_belongs_to_its_caller() -> None:
     stack = [_bpf(_B, "callback"), _kernel("bpf_loop"), _bpf(_A, "main"), _kernel("run")]
     main = Program(_A, "main")
     assert programs_on_stack(stack, None) == {0: main, 2: main}
 
 
-def test_a_timers_callback_does_not_tell_its_program() -> None:
+def test_timer_callback_has_no_program() -> None:
     stack = [_bpf(_B, "callback"), _kernel("bpf_timer_cb"), _kernel("hrtimer_run_softirq")]
     part = f"bpf_prog_{_B}_callback"
     assert programs_on_stack(stack, None) == {0: Program(None, None, part)}
     assert programs_on_stack(stack, "sched") == {0: Program(None, "sched", part)}
 
 
-def test_nor_does_a_stack_that_is_cut_off() -> None:
+def test_truncated_stack_has_no_program() -> None:
     assert programs_on_stack([_bpf(_B, "f")], None)[0].name is None
 
 
-def test_rows_apart_are_programs_apart() -> None:
+def test_bpf_frames_with_kernel_frames_between_are_two_programs() -> None:
     stack = [_bpf(_B, "inner"), _kernel("trampoline"), _bpf(_A, "outer"), _kernel("run")]
     assert programs_on_stack(stack, None) == {0: Program(_B, "inner"), 2: Program(_A, "outer")}
 
 
-def test_addresses_are_the_same_for_the_same_code_and_never_real() -> None:
+def test_same_code_gets_the_same_synthetic_addresses() -> None:
     code = SyntheticCode()
     stack = [_kernel("kfunc"), _bpf(_A, "main"), _kernel("run")]
     first, addresses, _ = code.stack(stack, None)
@@ -59,7 +59,7 @@ def test_addresses_are_the_same_for_the_same_code_and_never_real() -> None:
     assert [row["name"] for row in code.symbol_rows] == [frame.symbol for frame in stack]
 
 
-def test_the_same_code_with_other_lines_keeps_both() -> None:
+def test_same_code_with_other_source_lines_is_a_variant() -> None:
     code = SyntheticCode()
     root = _kernel("run")
     before = code.stack([_bpf(_A, "main", 10), root], None)[1][0]
@@ -76,7 +76,7 @@ def test_the_same_code_with_other_lines_keeps_both() -> None:
     assert len(starts) == 3
 
 
-def test_a_bare_address_stays_itself() -> None:
+def test_bare_address_is_not_replaced() -> None:
     code = SyntheticCode()
     assert code.stack([Frame("", address=0xFFFF_FFFF_C000_1234)], None)[1] == [0xFFFFFFFFC0001234]
     assert not code.symbol_rows

@@ -1,16 +1,16 @@
-"""Other reports of a stream are recognised, and kept apart from arena faults."""
+"""Other reports of a stream are recognized and separated from arena faults."""
 
 from __future__ import annotations
 
 import pytest
 
-from arenatrace.importers.reports.records import Note
+from arenatrace.importers.reports.records import OtherReport
 from tests.unit.importers.collect import capture, collect
 
 _TEXT = capture("stream-7.3-rc7.txt")
 _STACK = _TEXT[_TEXT.index("CPU:") : _TEXT.index("\n\n") + 2]
 
-# As kernel/bpf/core.c and rqspinlock.c print them, and arena ASAN's BPF code.
+# Formats of kernel/bpf/core.c, rqspinlock.c and the BPF code of arena ASAN.
 _ERRORS = {
     "ERROR: Timeout detected for may_goto instruction\n": "may_goto timeout",
     "ERROR: AA or ABBA deadlock detected for bpf_res_spin_lock\n"
@@ -27,45 +27,45 @@ _ERRORS = {
 
 
 @pytest.mark.parametrize("head", list(_ERRORS))
-def test_an_error_between_reports_is_a_note(head: str) -> None:
+def test_other_error_between_reports_is_an_other_report(head: str) -> None:
     found = collect(_TEXT + head + _STACK + _TEXT)
     assert found.faults == collect(_TEXT).faults * 2
-    assert found.notes == [Note(_ERRORS[head], "touch")]
+    assert found.other_reports == [OtherReport(_ERRORS[head], "touch")]
     assert not found.unparsed
 
 
 @pytest.mark.parametrize("head", list(_ERRORS))
-def test_an_error_is_a_note_also_without_its_stack(head: str) -> None:
-    assert collect(head).notes == [Note(_ERRORS[head])]
+def test_other_error_without_stack_is_an_other_report(head: str) -> None:
+    assert collect(head).other_reports == [OtherReport(_ERRORS[head])]
 
 
-def test_a_stack_that_a_program_printed_is_no_report() -> None:
+def test_stack_printed_by_a_program_is_not_a_report() -> None:
     dump = _STACK.replace("__bpf_prog_report_arena_violation.isra.0", "bpf_stream_print_stack")
     found = collect(_TEXT + dump + _TEXT)
     assert found.faults == collect(_TEXT).faults * 2
-    assert not found.notes
+    assert not found.other_reports
     assert found.unparsed == dump.splitlines()[:-1]
 
 
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("error_code(0x0003) - permissions violation", "a kernel oops that is no missing page"),
+        ("error_code(0x0003) - permissions violation", "a kernel oops that is not a missing page"),
         ("error_code(0x0010) - not-present page", None),
     ],
 )
-def test_an_oops_is_an_arena_fault_only_if_the_page_was_missing(
-    line: str, what: str | None
-) -> None:
+def test_oops_is_an_arena_fault_only_when_the_page_is_missing(line: str, what: str | None) -> None:
     oops = capture("dmesg-6.12.107-oops.txt")
     found = collect(oops.replace("error_code(0x0000) - not-present page", line))
-    assert [note.what for note in found.notes] == ([what] if what else [])
+    assert [report.description for report in found.other_reports] == ([what] if what else [])
     assert len(found.faults) == (0 if what else 1)
 
 
-def test_an_oops_without_a_program_on_the_stack_is_none_of_an_arena() -> None:
+def test_oops_without_bpf_frame_is_not_an_arena_fault() -> None:
     found = collect(capture("dmesg-6.12.107-oops.txt").replace("bpf_prog_bc", "bpf_junk_bc"))
-    assert [note.what for note in found.notes] == ["a kernel oops without a BPF program at fault"]
+    assert [report.description for report in found.other_reports] == [
+        "a kernel oops without a BPF program at fault"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_an_oops_without_a_program_on_the_stack_is_none_of_an_arena() -> None:
         ("R12: ff56772dc10e7000", "R12: ff56772dc10e7008"),
     ],
 )
-def test_registers_that_do_not_bear_each_other_out_tell_no_user_address(
+def test_inconsistent_registers_give_no_user_address(
     change: tuple[str, str],
 ) -> None:
     (fault,) = collect(capture("dmesg-6.12.107-oops.txt").replace(*change)).faults
-    assert fault.place is None or fault.place.uaddr is None
+    assert fault.arena_address is None or fault.arena_address.uaddr is None

@@ -163,6 +163,7 @@ def test_unknown_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("off", 0, "ARENATRACE_VM=off"),
     ],
 )
+@pytest.mark.slow
 def test_pytest_skips_or_fails_on_a_host_without_qemu(
     asked: str, status: int, reason: str, programs: Path, tmp_path: Path
 ) -> None:

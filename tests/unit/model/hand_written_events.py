@@ -1,4 +1,4 @@
-"""Events for the replayer's tests, and the shortest way to replay them."""
+"""Hand-written events for tests of the model, and helpers that replay them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ USER = 0x7F00_1000_0000
 
 
 def arena_info(**values: Any) -> ArenaInfo:
-    """An arena of 16 pages, created while recording."""
+    """Return an arena of 16 pages, created during the recording."""
     defaults = {"arena": 0, "max_entries": 16, "kern_vm_start": KERN, "user_vm_start": USER}
     return ArenaInfo(**{**defaults, **values})
 
 
 def segments(arenas: Iterable[ArenaInfo], events: Iterable[SynthEvent]) -> dict[int, Segment]:
-    """The events of each arena, encoded."""
+    """Return the encoded events of each arena."""
     known = {info.arena: info for info in arenas}
     columns: dict[int, tuple[list[int], ...]] = {
         arena: tuple([] for _ in range(6)) for arena in known
@@ -53,7 +53,7 @@ def replay(
     events: Iterable[SynthEvent],
     profile: str | Profile = "scratch-replace",
 ) -> GroupResult:
-    """Replay the events and return what came of it, divergences by seq."""
+    """Replay the events and return the result, with divergences by seq."""
     arenas = list(arenas)
     chosen = PROFILES[profile] if isinstance(profile, str) else profile
     result = GroupResult()
@@ -67,7 +67,7 @@ def replay(
 
 
 class Script:
-    """Events of one arena written one after the other, a microsecond apart, in one thread."""
+    """Events of one arena, 1 µs apart, in the thread ``tid``."""
 
     def __init__(self, info: ArenaInfo | None = None, *, begun: bool = True) -> None:
         self.info = info or arena_info()
@@ -87,7 +87,7 @@ class Script:
         return seq
 
     def alloc(self, page: int | None, count: int = 1, *, at: bool = False, **columns: Any) -> int:
-        """An allocation that gave ``page``, or was refused (None)."""
+        """Append an allocation that returned ``page``, or was refused (None)."""
         ret = 0 if page is None else USER + page * PAGE_SIZE
         addr = ret if at else 0
         values = {"pgoff": page, "pages": count, "addr": addr, "ret": ret, "sleepable": True}
@@ -95,43 +95,43 @@ class Script:
         return self.add(Kind.PAGE_ALLOC, **{**values, **columns})
 
     def alloc_refused_at(self, page: int, count: int = 1) -> int:
-        """An allocation at ``page`` that was refused."""
+        """Append a refused allocation at ``page``."""
         return self.alloc(None, count, pgoff=page, addr=USER + page * PAGE_SIZE)
 
     def free(self, page: int, count: int = 1, *, sleepable: bool = True) -> int:
-        """A free."""
+        """Append a free."""
         addr = USER + page * PAGE_SIZE
         return self.add(Kind.PAGE_FREE, pgoff=page, pages=count, addr=addr, sleepable=sleepable)
 
     def drain(self) -> int:
-        """The worker runs."""
+        """Append a run of the worker."""
         return self.add(Kind.FREE_DRAIN)
 
     def reserve(self, page: int, count: int = 1, ret: int = 0) -> int:
-        """A reservation."""
+        """Append a reservation."""
         addr = USER + page * PAGE_SIZE
         return self.add(Kind.PAGE_RESERVE, pgoff=page, pages=count, addr=addr, ret=ret)
 
     def user(self, page: int, outcome: Outcome) -> int:
-        """A user fault."""
+        """Append a user fault."""
         addr = USER + page * PAGE_SIZE
         return self.add(Kind.USER_FAULT, pgoff=page, addr=addr, ret=0, outcome=outcome)
 
     def kernel(self, page: int, outcome: Outcome, **columns: Any) -> int:
-        """A kernel-side fault."""
+        """Append a kernel-side fault."""
         addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
         values = {"pgoff": page, "addr": addr, "outcome": outcome, "prog": self.info.arena}
         return self.add(Kind.KERNEL_FAULT, **{**values, **columns})
 
     def prog(self, page: int) -> int:
-        """A program-side load."""
+        """Append a program-side load fault."""
         addr = KERN + (USER & 0xFFFFFFFF) + page * PAGE_SIZE + 8
         return self.add(Kind.PROG_FAULT, pgoff=page, addr=addr, write=False, outcome=Outcome.ZEROED)
 
     def replay(self, profile: str | Profile = "scratch-replace") -> GroupResult:
-        """Replay what was written."""
+        """Replay the events."""
         return replay([self.info], self.events, profile)
 
     def wrong(self, profile: str | Profile = "scratch-replace") -> list[int]:
-        """Seq of each divergence."""
+        """Return the seq of each divergence."""
         return [divergence.seq for divergence in self.replay(profile).divergences]

@@ -1,10 +1,10 @@
-# ruff: noqa: D102 -- the methods are named after what they follow
-"""Two independent pictures of the free set, and one of an arena, in the plainest way.
+# ruff: noqa: D102 -- each method is named after the operation that it follows
+"""Independent oracles: two free sets and one arena, as simple as possible.
 
-``SizeTree`` is the kernel's tree by size without its rebalancing, which never changes the order
-of nodes: larger goes left, equal goes right, and the search goes right for as long as the node
-fits. ``NaiveFree`` is a list of ranges with a serial number each. ``NaiveArena`` keeps a set of
-free pages and one word per page.
+``SizeTree`` is the kernel's tree by size without rebalancing, which never changes the order of
+nodes: larger nodes go left, equal nodes go right, and the search goes right while the node
+fits. ``NaiveFree`` is a list of ranges with serial numbers. ``NaiveArena`` has a free set and
+one string per page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Node:
 
 
 class SizeTree:
-    """range_tree.c with an unbalanced tree by size; ranges by address are found by looking."""
+    """range_tree.c with an unbalanced tree by size and a linear search by address."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
@@ -58,7 +58,7 @@ class SizeTree:
     def remove(self, node: Node) -> None:
         self.nodes.remove(node)
         order = [one for one in self.in_order() if one is not node]
-        # the rest keeps its order; a chain to the right is a tree too
+        # The other nodes keep their order; a chain to the right is a tree too.
         for one in order:
             one.left = one.right = None
         for before, after in pairwise(order):
@@ -117,7 +117,7 @@ class SizeTree:
 
 
 class NaiveFree:
-    """Ranges as (start, end, serial); the best fit is looked for among all of them."""
+    """Ranges as (start, end, serial), with a linear search for the best fit."""
 
     def __init__(self, pages: int) -> None:
         self.ranges: list[tuple[int, int, int]] = [(0, pages, 0)]
@@ -160,7 +160,7 @@ class NaiveFree:
 
 
 class NaiveArena:
-    """One word per page ("" for none) and the rules of kernel/bpf/arena.c, ifs and all."""
+    """One string per page ("" for an empty entry) and the rules of kernel/bpf/arena.c."""
 
     def __init__(self, profile: str, pages: int, flags: int) -> None:
         self.profile, self.pages = profile, pages
@@ -171,7 +171,7 @@ class NaiveArena:
         self.waiting: list[tuple[int, int]] = []
 
     def alloc(self, requested: int | None, count: int) -> int | None:
-        """First page given, None if refused; a refusal over scratch is at a sleepable caller's."""
+        """Return the first page, None if refused. The caller can sleep."""
         if count > self.pages or (requested is not None and requested + count > self.pages):
             return None
         if requested is None:

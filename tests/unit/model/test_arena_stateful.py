@@ -1,5 +1,5 @@
-# ruff: noqa: D102 -- a rule is named after its operation
-"""The model against the plainest arena there is, over long random runs of every profile."""
+# ruff: noqa: D102 -- each rule is named after its operation
+"""Compare the model with a naive arena in long random runs under every profile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORD = {"": (Pte.NONE, Pte.GARBAGE), "real": (Pte.REAL,), "scratch": (Pte.SCRAT
 
 
 class ArenaMachine(RuleBasedStateMachine):
-    """Every operation on both; every page the same after each."""
+    """Runs every operation on both arenas and compares every page after each."""
 
     @initialize(profile=st.sampled_from(sorted(PROFILES)), segv=st.booleans(), always=st.booleans())
     def begin(self, profile: str, segv: bool, always: bool) -> None:
@@ -37,12 +37,12 @@ class ArenaMachine(RuleBasedStateMachine):
     def alloc(self, count: int, requested: int | None) -> None:
         if requested is not None:
             count = 1 + count % 5
-        place = self.arena.find_pages(requested, count)
+        chosen = self.arena.find_pages(requested, count)
         given = self.naive.alloc(requested, count)
-        assert (place if place >= 0 else None) == given
-        if place >= 0:
-            self.arena.allocate(place, count)
-        elif place == Refusal.SCRATCHED:
+        assert (chosen if chosen >= 0 else None) == given
+        if chosen >= 0:
+            self.arena.allocate(chosen, count)
+        elif chosen == Refusal.SCRATCHED:
             target = self.arena.free.find(count) if requested is None else requested
             mapped = self.arena.scratched(target, count)
             self.arena.refuse_scratched(target, count, mapped, sleepable=True)

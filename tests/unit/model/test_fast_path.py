@@ -1,4 +1,4 @@
-"""The plain forms of the hot loop against the checker, whose answer is the definition."""
+"""Compare the fast path with the checker, which is the definition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.model.hand_written_events import segments
     st.sampled_from((16, 100, 512, 5000, 1 << 18)),
     st.sampled_from((3, 70, 4096)),
 )
-def test_many_at_once_leave_the_state_that_one_by_one_does(
+def test_fast_path_leaves_the_state_of_the_checker(
     seed: int, profile: str, pages: int, large: int
 ) -> None:
     plan = Plan(seed, events=300, profile=profile, max_entries=pages)
@@ -40,8 +40,8 @@ def test_many_at_once_leave_the_state_that_one_by_one_does(
 
 @settings(max_examples=runs(100), deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(sorted(PROFILES)))
-def test_it_stops_at_what_the_judge_contradicts(seed: int, profile: str) -> None:
-    """Events of one place put into another: most of them cannot have happened there."""
+def test_fast_path_stops_at_the_first_contradiction_of_the_checker(seed: int, profile: str) -> None:
+    """Copy random events over others: most of them are impossible there."""
     dice = random.Random(seed)  # noqa: S311 -- a test
     arenas, events = make(Plan(seed, events=300, profile=profile, max_entries=100))
     infos = {one.arena: one for one in arenas}
@@ -65,12 +65,12 @@ def _stop_together(info: ArenaInfo, profile: str, segment: Segment) -> None:
         if stop < end:
             fast.adopt(stop, settled=True)
             slow.adopt(stop, settled=True)
-        assert _shown(fast) == _shown(slow)
+        assert _state(fast) == _state(slow)
         at = stop + 1
 
 
 def _checkers(info: ArenaInfo, profile: str) -> tuple[Checker, Checker]:
-    """Two for the same arena."""
+    """Return two checkers of the same arena."""
     fast, slow = (
         Checker(Arena(PROFILES[profile], info.max_entries, info.map_flags, user_range=False))
         for _ in range(2)
@@ -87,12 +87,12 @@ def _compare(info: ArenaInfo, profile: str, segment: Segment, rng: random.Random
         fast.segment = segment.part(0, end)
         assert fast_path.run(fast, fast.segment, at) == end
         assert [slow.check(one) for one in range(at, end)] == [None] * (end - at)
-        assert _shown(fast) == _shown(slow)
+        assert _state(fast) == _state(slow)
         at = end
 
 
-def _shown(checker: Checker) -> object:
-    """All that a checker knows, the order of its ranges included."""
+def _state(checker: Checker) -> object:
+    """Return the complete state of a checker, with the order of its ranges."""
     arena, tree = checker.arena, checker.arena.free
     entries = bytes(arena.pte).rstrip(bytes([arena.tail]))
     taken = bytes(tree.taken).rstrip(bytes([tree.tail]))

@@ -1,4 +1,4 @@
-"""Which generation a trace comes from, and what is shown for it."""
+"""Choice of a profile from hints and proofs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HANDLER = "bpf_arena_handle_page_fault"
         (ProfileHints(map_flags=[BPF_F_ARENA_MAP_ALWAYS]), "map-always"),
     ],
 )
-def test_the_first_guess_comes_with_evidence(hints: ProfileHints, profile: str) -> None:
+def test_initial_profile_comes_with_evidence(hints: ProfileHints, profile: str) -> None:
     name, evidence = initial_profile(hints)
     assert name == profile
     assert evidence
@@ -44,13 +44,13 @@ def _sticky() -> Script:
     return script
 
 
-def test_a_refusal_over_scratch_asks_for_sticky() -> None:
+def test_refusal_over_scratch_proves_scratch_sticky() -> None:
     proofs = _sticky().replay().proofs
     assert proven_profile("scratch-replace", proofs) == "scratch-sticky"
     assert "page 0" in evidence_lines(proofs)[0]
 
 
-def test_an_allocation_over_scratch_asks_for_replace() -> None:
+def test_second_scratch_install_proves_scratch_replace() -> None:
     script = Script()
     script.kernel(0, Outcome.SCRATCH_INSTALLED)
     script.free(0)
@@ -61,7 +61,7 @@ def test_an_allocation_over_scratch_asks_for_replace() -> None:
     assert proven_profile("pre-scratch", script.replay("pre-scratch").proofs) == "scratch-replace"
 
 
-def test_proofs_that_exclude_each_other_are_a_finding() -> None:
+def test_proofs_of_two_profiles_conflict() -> None:
     script = _sticky()
     seq = script.alloc(0, at=True)
     proofs = script.replay().proofs
@@ -76,7 +76,7 @@ def test_proofs_that_exclude_each_other_are_a_finding() -> None:
     "hints",
     [ProfileHints(features={_HANDLER: False}), ProfileHints(map_flags=[BPF_F_ARENA_MAP_ALWAYS])],
 )
-def test_recovery_where_there_can_be_none_is_a_finding(hints: ProfileHints) -> None:
+def test_recovery_conflicts_with_hints_against_scratch_pages(hints: ProfileHints) -> None:
     proofs = {"scratch": (5, "a kernel-side fault was recovered")}
     found = conflicting_proofs(hints, proofs)
     assert found is not None

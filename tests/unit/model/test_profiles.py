@@ -1,4 +1,4 @@
-"""The four generations, each as the row it has in the table of generations."""
+"""The four profiles, each with its row in the table of profiles."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.unit.model.hand_written_events import Script, arena_info
 _INSTALLED, _OOPS = Outcome.SCRATCH_INSTALLED, Outcome.OOPS
 
 
-#: The table of generations. What a kernel-side touch of an empty page comes to, and what an
-#: allocation, a free and user space then make of the page that was touched.
+#: Table of profiles: result of a kernel-side access to an empty page, then of an allocation, a
+#: free and a user space access of that page.
 _TABLE = {
     #                   touch                alloc over it    free over it        user touch
     "pre-scratch": ("oops", "page", "stays unmapped", "mapped"),
@@ -33,7 +33,7 @@ _TABLE = {
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_table_of_generations(profile: str) -> None:
+def test_profile_matches_its_row_of_the_table(profile: str) -> None:
     def touched() -> tuple[Arena, str]:
         arena = Arena(PROFILES[profile], 16, BPF_F_ARENA_MAP_ALWAYS)
         if arena.state(3) != Pte.NONE:
@@ -72,8 +72,8 @@ def _accepts(profile: str, outcome: Outcome) -> bool:
         ("scratch-replace", True, True),
     ],
 )
-def test_kernel_side_touch_of_an_empty_page(profile: str, oopses: bool, scratches: bool) -> None:
-    # where there is scratch, an oops is possible with no program to blame
+def test_kernel_side_access_to_an_empty_page(profile: str, oopses: bool, scratches: bool) -> None:
+    # With scratch pages, an oops is possible without a program to blame.
     assert _accepts(profile, _OOPS) is oopses
     assert _accepts(profile, _INSTALLED) is scratches
 
@@ -92,10 +92,10 @@ def test_alloc_over_scratch(profile: str, given: bool) -> None:
     assert arena.find_pages(0, 2) == (0 if given else Refusal.SCRATCHED)
 
 
-def test_a_refusal_over_scratch_gives_the_range_back() -> None:
+def test_refusal_over_scratch_returns_the_range_to_the_free_set() -> None:
     script = _script("scratch-sticky")
     script.kernel(2, _INSTALLED)
-    script.free(0, 2)  # arena_free_pages() inside: two pages had been mapped
+    script.free(0, 2)  # arena_free_pages() inside: two pages were mapped
     script.alloc(None, 4)
     script.alloc(0, 2, at=True)
     assert script.wrong("scratch-sticky") == []
@@ -112,7 +112,7 @@ def test_free_over_scratch(profile: str, after: Pte) -> None:
 
 
 @pytest.mark.parametrize("profile", ["scratch-sticky", "scratch-replace"])
-def test_user_touch_of_scratch_is_sigsegv(profile: str) -> None:
+def test_user_access_to_scratch_gets_sigsegv(profile: str) -> None:
     script = _script(profile)
     script.kernel(1, _INSTALLED)
     script.user(1, Outcome.SIGSEGV)
@@ -131,27 +131,27 @@ def test_map_always_keeps_every_empty_page_backed() -> None:
 
 
 @pytest.mark.parametrize("segv", [False, True])
-def test_map_always_leaves_user_faults_as_they_were(segv: bool) -> None:
+def test_map_always_does_not_change_user_faults(segv: bool) -> None:
     script = _script("map-always", BPF_F_SEGV_ON_FAULT if segv else 0)
     script.user(3, Outcome.SIGSEGV if segv else Outcome.MAPPED)
     assert script.wrong("map-always") == []
 
 
-def test_map_always_without_the_flag_is_pre_scratch() -> None:
+def test_map_always_without_the_flag_equals_pre_scratch() -> None:
     script = Script()
     script.kernel(3, _OOPS, prog=None)
     script.prog(4)
     assert script.wrong("map-always") == []
 
 
-def test_no_program_faults_under_map_always() -> None:
+def test_program_fault_under_map_always_diverges() -> None:
     script = _script("map-always")
     wrong = script.prog(3)
     assert script.wrong("map-always") == [wrong]
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_a_user_fault_on_a_reserved_page_is_served(profile: str) -> None:
+def test_user_fault_maps_a_reserved_page(profile: str) -> None:
     script = _script(profile)
     script.reserve(3)
     script.user(3, Outcome.MAPPED)
@@ -159,14 +159,14 @@ def test_a_user_fault_on_a_reserved_page_is_served(profile: str) -> None:
     assert script.wrong(profile) == [wrong]
 
 
-def test_a_maple_tree_does_not_serve_a_taken_page() -> None:
+def test_user_fault_on_a_reserved_page_diverges_with_a_maple_tree() -> None:
     script = Script()
     script.reserve(3)
     wrong = script.user(3, Outcome.MAPPED)
     assert script.wrong(with_maple(PROFILES["pre-scratch"])) == [wrong]
 
 
-def test_an_unknown_profile_lists_the_four() -> None:
+def test_unknown_profile_lists_all_profiles() -> None:
     with pytest.raises(UsageError) as error:
         profile_named("scratch")
     for name in PROFILES:

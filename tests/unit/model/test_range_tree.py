@@ -1,4 +1,4 @@
-"""Best fit, ties included, against two pictures of it that share no code with it."""
+"""Compare best fit, including ties, with two independent oracles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPERATION = st.tuples(
 
 @settings(max_examples=runs(1500), deadline=None)
 @given(st.integers(1, 64), st.lists(_OPERATION, max_size=60), st.sampled_from((1, 4, 4096)))
-def test_follows_the_kernel_and_the_list(
+def test_range_tree_equals_both_oracles(
     pages: int, operations: list[tuple[str, int, int]], large: int
 ) -> None:
     with patch.object(range_tree, "LARGE", large):
@@ -49,7 +49,7 @@ def _follow(pages: int, operations: list[tuple[str, int, int]]) -> None:
         assert tree.ranges() == sorted((one, end - one) for one, end, _ in naive.ranges)
 
 
-def test_of_equal_ranges_the_last_inserted_wins() -> None:
+def test_find_takes_the_last_inserted_of_equal_ranges() -> None:
     tree = RangeTree()
     tree.give(0, 32)
     tree.clear(0, 32)
@@ -61,7 +61,7 @@ def test_of_equal_ranges_the_last_inserted_wins() -> None:
     assert tree.find(1) == 0
 
 
-def test_a_cut_range_leaves_its_right_part_last() -> None:
+def test_split_range_inserts_its_right_part_last() -> None:
     tree = RangeTree()
     tree.give(0, 9)
     tree.clear(4, 1)
@@ -69,7 +69,7 @@ def test_a_cut_range_leaves_its_right_part_last() -> None:
     assert tree.find(4) == 5
 
 
-def test_setting_what_is_set_changes_no_order() -> None:
+def test_set_of_free_pages_keeps_the_order() -> None:
     tree = RangeTree()
     tree.give(0, 2)
     tree.give(4, 2)
@@ -77,7 +77,7 @@ def test_setting_what_is_set_changes_no_order() -> None:
     assert tree.find(2) == 4
 
 
-def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
+def test_take_of_other_pages_than_the_best_fit_changes_nothing() -> None:
     tree = RangeTree()
     tree.give(0, 2)
     tree.give(4, 2)
@@ -87,9 +87,9 @@ def test_taking_anything_but_the_best_fit_changes_nothing() -> None:
     assert not tree.take(4, 3)
 
 
-def test_ranges_that_are_gone_leave_nothing_behind() -> None:
+def test_removed_ranges_leave_no_entries() -> None:
     tree = RangeTree(4096)
-    tree.restart()
+    tree.set_all()
     for round_ in range(9000):
         assert tree.take(tree.find(1 + round_ % 3), 1)
         tree.give(0, 1)
@@ -99,7 +99,7 @@ def test_ranges_that_are_gone_leave_nothing_behind() -> None:
     assert not any(tree.small)
 
 
-def test_the_lowest_gap_is_taken_from_a_maple_tree() -> None:
+def test_maple_tree_takes_the_lowest_gap() -> None:
     tree = LowestFit()
     tree.give(0, 3)
     tree.give(8, 1)

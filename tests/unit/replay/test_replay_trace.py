@@ -1,4 +1,4 @@
-"""replay and synth on trace directories: encoding, processes, the command line."""
+"""Replay and synth on trace directories: encoding, processes and the command line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _output(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_columns_are_encoded_as_single_events_are(tmp_path: Path, profile: str) -> None:
+def test_encoded_columns_equal_encoded_events(tmp_path: Path, profile: str) -> None:
     plan = Plan(3, 3000, arenas=3, profile=profile)
     arenas, made = make(plan)
     events = [*made, *_oddities()]
@@ -61,7 +61,7 @@ def test_columns_are_encoded_as_single_events_are(tmp_path: Path, profile: str) 
 
 
 def _oddities() -> list[SynthEvent]:
-    """Rows with members missing, contradictory or out of range."""
+    """Return rows with missing, contradictory or out-of-range members."""
     odd: dict[str, Any] = {"ts_ns": 1 << 60, "tid": 5}
     rows: list[dict[str, Any]] = [
         {"kind": Kind.PAGE_ALLOC, "pages": 1, "addr": 0, "ret": 5},
@@ -83,7 +83,10 @@ def _oddities() -> list[SynthEvent]:
     return [SynthEvent(arena=0, **odd, **row) for row in rows]
 
 
-def test_several_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("arenatrace.replay.processes.WORTH_A_PROCESS", 100)
     arenas, events, wrong = make_mutated(Plan(4, 2000, arenas=3), "live-page")
     write_trace(tmp_path / "t", arenas, events, profile="scratch-replace", note="test")
@@ -93,10 +96,11 @@ def test_several_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     assert [found.seq for found in many.divergences] == [wrong]
 
 
-def test_without_semaphores_one_process_says_the_same(
+@pytest.mark.slow
+def test_replay_uses_one_process_when_semaphores_are_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is in a container whose /dev/shm cannot be used."""
+    """A container without a usable /dev/shm has no semaphores."""
 
     def refused(*_args: object, **_how: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -112,7 +116,7 @@ def test_without_semaphores_one_process_says_the_same(
     assert [found.seq for found in many.divergences] == [wrong]
 
 
-def test_groups_are_of_about_the_same_size() -> None:
+def test_groups_have_about_the_same_number_of_events() -> None:
     sizes = {0: 4_500_000, 1: 2_500_000, 2: 2_000_000, 3: 10}
     assert group_arenas(sizes, 2) == [[0], [1, 2, 3]] or group_arenas(sizes, 2) == [[0, 3], [1, 2]]
     assert group_arenas(sizes, 1) == [[0, 1, 2, 3]]
@@ -120,7 +124,7 @@ def test_groups_are_of_about_the_same_size() -> None:
     assert group_arenas({}, 8) == []
 
 
-def test_an_unsealed_trace_replays_the_same(tmp_path: Path) -> None:
+def test_unsealed_trace_gives_the_result_of_the_sealed_one(tmp_path: Path) -> None:
     script = by_hand.Script()
     script.alloc(0)
     builder = _builder()
@@ -149,7 +153,7 @@ def _row(event: SynthEvent) -> dict[str, Any]:
 # ---- the command line ----
 
 
-def test_a_consistent_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_consistent_trace_exits_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _written(tmp_path / "t", Plan(1, 500))
     code, shown = _output(capsys, "replay", tmp_path / "t", "--json")
     assert code == 0
@@ -162,7 +166,7 @@ def test_a_consistent_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("CONSISTENT  profile scratch-replace\n")
 
 
-def test_a_divergent_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_divergent_trace_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t"
     arguments = ["synth", "-o", str(path), "--seed", "2", "--events", "400"]
     assert run([*arguments, "--mutate", "live-page"]) == 0
@@ -177,7 +181,7 @@ def test_a_divergent_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "live page" in capsys.readouterr().out
 
 
-def test_a_trace_of_faults_alone_is_inconclusive(
+def test_trace_of_level_faults_is_inconclusive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     builder = _builder(level="faults")
@@ -189,7 +193,7 @@ def test_a_trace_of_faults_alone_is_inconclusive(
     assert "level faults" in shown["reasons"][0]
 
 
-def test_lost_events_are_inconclusive_and_no_false_alarm(tmp_path: Path) -> None:
+def test_lost_events_are_inconclusive_and_no_divergence(tmp_path: Path) -> None:
     script = by_hand.Script()
     script.alloc(0)
     script.alloc(4)
@@ -205,25 +209,27 @@ def test_lost_events_are_inconclusive_and_no_false_alarm(tmp_path: Path) -> None
     assert "lost" in result.reasons[0]
 
 
-def test_an_unknown_profile_lists_the_four(
+def test_unknown_profile_lists_all_profiles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _written(tmp_path / "t", Plan(1, 50))
     for option in ("--profile", "--what-if"):
         assert run(["replay", str(tmp_path / "t"), option, "7.2"]) == 2
-        told = capsys.readouterr().err
-        assert all(name in told for name in PROFILES)
+        message = capsys.readouterr().err
+        assert all(name in message for name in PROFILES)
     assert run(["synth", "-o", str(tmp_path / "u"), "--seed", "1", "--profile", "x"]) == 2
     assert run(["synth", "-o", str(tmp_path / "u"), "--seed", "1", "--mutate", "x"]) == 2
     assert "live-page" in capsys.readouterr().err
     assert not (tmp_path / "u").exists()
 
 
-def test_a_trace_that_is_none(tmp_path: Path) -> None:
+def test_missing_trace_exits_3(tmp_path: Path) -> None:
     assert run(["replay", str(tmp_path / "nothing")]) == 3
 
 
-def test_auto_finds_sticky_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_auto_profile_finds_scratch_sticky_with_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = by_hand.Script()
     script.kernel(0, Outcome.SCRATCH_INSTALLED)
     script.alloc(None)
@@ -242,7 +248,7 @@ def test_auto_finds_sticky_and_says_why(tmp_path: Path, capsys: pytest.CaptureFi
     assert shown["divergences"][-1]["kind"] == "profile"
 
 
-def test_what_another_generation_had_done(
+def test_what_if_lists_the_events_that_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = by_hand.Script()
@@ -269,7 +275,7 @@ def test_what_another_generation_had_done(
     assert "EBUSY" in capsys.readouterr().out
 
 
-def test_what_replace_had_done_for_a_sticky_trace(tmp_path: Path) -> None:
+def test_what_if_scratch_replace_allocates_over_scratch_of_a_sticky_trace(tmp_path: Path) -> None:
     trace = _written(tmp_path / "t", Plan(5, 2000, profile="scratch-sticky"))
     other = what_if_trace(trace, "scratch-sticky", "scratch-replace")
     assert any("refused -> pages" in sort for sort in other.kinds)
@@ -277,7 +283,7 @@ def test_what_replace_had_done_for_a_sticky_trace(tmp_path: Path) -> None:
     assert same.count == 0
 
 
-def test_a_row_that_no_probe_would_write(tmp_path: Path) -> None:
+def test_impossible_rows_diverge(tmp_path: Path) -> None:
     builder = _builder()
     builder.event(Kind.KERNEL_FAULT, arena=77, addr=KERN, outcome=int(Outcome.OOPS))
     builder.event(Kind.PAGE_ALLOC, arena=0, pages=1, addr=0, ret=-4096)
@@ -288,7 +294,7 @@ def test_a_row_that_no_probe_would_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", _SAMPLES, ids=lambda path: path.stem)
-def test_every_sample_trace_is_consistent(path: Path) -> None:
+def test_sample_trace_is_consistent(path: Path) -> None:
     result = replay_trace(open_trace(path))
     assert result.verdict == "consistent"
     assert result.tally.unknown == 0

@@ -1,8 +1,8 @@
-"""Golden outputs: text at 80 columns without colour, and JSON.
+"""Golden outputs: text at 80 columns without color, and JSON.
 
-To make them anew after a change that is meant, and review the difference:
+To rewrite them after an intended change and review the difference:
 
-    ARENATRACE_GOLDEN=write pytest tests/unit/test_golden.py && git diff tests/golden
+    ARENATRACE_GOLDEN=write pytest tests/unit/report/test_golden.py && git diff tests/golden
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _lines(start: int, file: str, *lines: tuple[int, int, str]) -> list[dict[str
 
 
 def _busy() -> TraceBuilder:
-    """Two schedulers and a helper; every kind of fault, and losses."""
+    """Return a trace with a scheduler, a helper, every kind of fault, and losses."""
     builder = TraceBuilder(meta=sample_meta(lost={"ring": 7}))
     arena = builder.arena(name="alpha_arena", max_entries=1024)
     builder.arena(name="old", preexisting=True, create_ts_ns=None, map_id=None)
@@ -90,7 +90,7 @@ def _busy() -> TraceBuilder:
 
 
 def _hostile() -> TraceBuilder:
-    """Names chosen to take over a terminal."""
+    """Return a trace with terminal escapes in every name."""
     builder = TraceBuilder(meta=sample_meta(kernel="7.2\x1b[0m"))
     arena = builder.arena(name="\x1b]0;owned\x07map")
     prog = builder.program(
@@ -105,7 +105,7 @@ def _hostile() -> TraceBuilder:
 
 
 def _stacks() -> TraceBuilder:
-    """Level ``stacks``: who allocated and who freed, one of them a program with a hostile line."""
+    """Return a trace of level ``stacks`` with an allocating and a freeing program."""
     builder = TraceBuilder(meta=sample_meta(level="stacks"))
     arena = builder.arena(name="tree", max_entries=64)
     maker = builder.program(
@@ -150,7 +150,7 @@ _CASES = {
 
 
 _EXPLAINED = {
-    # a use after free, a NULL through a helper, an address in no arena, a second fault
+    # use after free, guard band through a helper, address in no arena, refault
     "busy": (1, 5, 6, 7),
     "hostile": (1,),
     # allocated by, freed by
@@ -179,7 +179,7 @@ _FORMS = [
 
 @pytest.mark.parametrize(("command", "form"), [*_FORMS, ("arenas", "txt"), ("arenas", "json")])
 @pytest.mark.parametrize("case", list(_CASES))
-def test_output_is_as_reviewed(
+def test_output_matches_golden(
     case: str,
     form: str,
     command: str,
@@ -194,14 +194,14 @@ def test_output_is_as_reviewed(
 
 
 @pytest.mark.parametrize(("command", "form"), _FORMS)
-def test_several_traces_are_as_reviewed(
+def test_output_of_several_traces_matches_golden(
     form: str,
     command: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two of one boot, one of another host, and one that cannot be read."""
+    """Return two traces of one boot, one of another host, and one unreadable."""
     later, earlier, other = _busy(), _hostile(), _busy()
     earlier.meta = replace(earlier.meta, hostname="one", start_ts_ns=100, end_ts_ns=900_000_000)
     later.meta = replace(later.meta, hostname="one")
@@ -222,7 +222,7 @@ def test_several_traces_are_as_reviewed(
 @pytest.mark.parametrize(
     ("case", "number"), [(case, number) for case, them in _EXPLAINED.items() for number in them]
 )
-def test_explanations_are_as_reviewed(
+def test_explanation_matches_golden(
     case: str,
     number: int,
     tmp_path: Path,

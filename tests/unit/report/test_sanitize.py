@@ -1,4 +1,4 @@
-"""Nothing a kernel string holds is ever interpreted."""
+"""Untrusted strings are escaped in every report."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ HOSTILE = (
         ("", ""),
     ],
 )
-def test_what_is_shown(text: str, shown: str) -> None:
+def test_harmless_escapes_non_printable_characters(text: str, shown: str) -> None:
     assert harmless(text) == shown
 
 
 @given(st.text(st.characters()))
-def test_the_result_is_printable_and_shown_text_is_stable(text: str) -> None:
+def test_harmless_output_is_printable_and_idempotent(text: str) -> None:
     shown = harmless(text)
     assert shown.isprintable()
     assert harmless(shown) == shown
 
 
 def hostile_fault() -> dict[str, Any]:
-    """A fault row in which every string a kernel or trace gives is hostile."""
+    """Return a fault row with a hostile value in every string."""
     return {
         "fault": 1,
         "ts_ns": 2_000_000_000,
@@ -132,7 +132,7 @@ def _assert_plain(text: str) -> None:
     )
 
 
-def test_text_reports_show_hostile_strings_as_they_are() -> None:
+def test_text_reports_escape_hostile_strings() -> None:
     for width in (80, 400):
         out = io.StringIO()
         console = Console(file=out, width=width, markup=False, highlight=False, color_system=None)
@@ -145,7 +145,7 @@ def test_text_reports_show_hostile_strings_as_they_are() -> None:
         _assert_plain(out.getvalue())
 
 
-def test_json_is_one_ascii_line_that_gives_the_string_back() -> None:
+def test_json_is_one_ascii_line_and_round_trips_strings() -> None:
     line = fault_line(hostile_fault())
     assert line.isascii()
     assert line.isprintable()
@@ -163,7 +163,7 @@ class _Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("terminal", "no_color", "escapes"), [(True, "", True), (True, "1", False), (False, "", False)]
 )
-def test_only_a_terminal_that_wants_it_gets_colour(
+def test_color_is_written_only_to_a_terminal_that_allows_it(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, no_color: str, escapes: bool
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")

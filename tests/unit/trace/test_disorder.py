@@ -1,4 +1,4 @@
-"""Sealed tables that somebody else wrote: events out of order, twice, of no kind; no arenas."""
+"""Sealed tables with a foreign writer: out of order, duplicates, unknown kinds, no arenas."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from arenatrace.trace.reader import open_trace
 from tests.data.trace_builder import TraceBuilder
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 _SAMPLE = ROOT / "sample_traces" / "two-programs.atrace"
 
 
 def _altered(tmp_path: Path, change: Callable[[pa.Table], pa.Table], table: str = "events") -> Path:
-    """The sample with another table, and no checksum that would tell."""
+    """Copy the sample, change one table and remove its checksum."""
     path = tmp_path / "t.atrace"
     shutil.copytree(_SAMPLE, path)
     file = path / f"{table}.parquet"
@@ -51,28 +53,28 @@ def _twice(events: pa.Table) -> pa.Table:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "warning"),
     [
-        (_backwards, "the events are not in the order of time: they were sorted"),
-        (_twice, "70 events are there more than once: they count once"),
+        (_backwards, "the events were out of time order and were sorted"),
+        (_twice, "70 duplicate events are left out"),
     ],
 )
-def test_what_can_be_put_right_gives_the_same_answers(
+def test_repaired_events_give_the_same_results(
     change: Callable[[pa.Table], pa.Table],
-    said: str,
+    warning: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = _altered(tmp_path, change)
-    notices = open_trace(path).notices
-    assert said in notices
-    of_sample = json.dumps(notices).removeprefix("[").removesuffix("]")
+    warnings = open_trace(path).warnings
+    assert warning in warnings
+    of_sample = json.dumps(warnings).removeprefix("[").removesuffix("]")
     for found, meant in zip(_outputs(path, capsys), _outputs(_SAMPLE, capsys), strict=True):
         assert (found[0], found[1].replace(of_sample, "")) == meant
 
 
-def test_events_at_the_same_place_are_not_taken_for_one(tmp_path: Path) -> None:
-    """Nothing tells their order any more, but they are all there."""
+def test_events_with_equal_time_and_seq_are_not_duplicates(tmp_path: Path) -> None:
+    """Their order is unknown; none is a duplicate."""
 
     def _at_once(events: pa.Table) -> pa.Table:
         same = [7] * len(events)
@@ -84,17 +86,17 @@ def test_events_at_the_same_place_are_not_taken_for_one(tmp_path: Path) -> None:
 
     trace = open_trace(_altered(tmp_path, _at_once))
     assert len(trace.scan("events").collect()) == 70
-    assert trace.notices == open_trace(_SAMPLE).notices
+    assert trace.warnings == open_trace(_SAMPLE).warnings
 
 
-def test_an_unsealed_trace_is_put_right_as_well(tmp_path: Path) -> None:
+def test_unsealed_trace_is_repaired(tmp_path: Path) -> None:
     builder = TraceBuilder()
     for tid in (1, 2):
         builder.event(Kind.PAGE_FREE, arena=0, pages=1, pgoff=0, tid=tid)
     builder.rows["events"] *= 2
     trace = open_trace(builder.write(tmp_path / "t.atrace", seal=False))
     assert trace.scan("events").collect()["tid"].to_list() == [1, 2]
-    assert "2 events are there more than once: they count once" in trace.notices
+    assert "2 duplicate events are left out" in trace.warnings
 
 
 def test_events_of_unknown_kinds_are_a_loss(
@@ -107,14 +109,14 @@ def test_events_of_unknown_kinds_are_a_loss(
 
     path = _altered(tmp_path, _unknown)
     assert run(["summary", "--json", str(path)]) == ExitCode.INCONCLUSIVE
-    told = json.loads(capsys.readouterr().out)
-    assert told["totals"]["lost"] == 70
-    assert "70 events are of no kind known here: they are left out" in told["notices"]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["totals"]["lost"] == 70
+    assert "70 events of unknown kinds are left out" in shown["notices"]
     assert run(["replay", str(path)]) == ExitCode.INCONCLUSIVE
     assert "70 event(s) were lost at unknown times" in capsys.readouterr().out
 
 
-def test_a_trace_of_nothing_is_not_called_consistent(
+def test_replay_of_an_empty_trace_is_inconclusive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _altered(tmp_path, lambda events: events.filter(pc.scalar(False)))
@@ -122,11 +124,11 @@ def test_a_trace_of_nothing_is_not_called_consistent(
     assert "nothing to replay" in capsys.readouterr().out
 
 
-def test_where_an_arena_lies_can_be_lost_and_nothing_diverges(
+def test_replay_without_arenas_reports_no_divergence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _altered(tmp_path, lambda arenas: arenas.slice(0, 0), "arenas")
     assert run(["replay", "--json", str(path)]) == ExitCode.OK
-    told = json.loads(capsys.readouterr().out)
-    assert told["divergences"] == []
-    assert told["checked"] > 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["divergences"] == []
+    assert shown["checked"] > 0

@@ -1,26 +1,22 @@
-"""Writing, sealing and reading a trace back."""
+"""Traces that are written, sealed and read back."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import stat
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from arenatrace import schema
-from arenatrace.errors import ArenatraceError, UsageError
+from arenatrace.errors import ArenatraceError
 from arenatrace.trace import seal as seal_module
 from arenatrace.trace.arrow_schema import arrow_schema
 from arenatrace.trace.reader import open_trace
-from arenatrace.trace.seal import seal
 from arenatrace.trace.writer import TraceWriter
 from tests.data.trace_builder import TraceBuilder, record_batch, sample_meta
 
@@ -33,13 +29,13 @@ def _events(count: int, comm: str = "a", first: int = 0) -> list[dict[str, Any]]
 
 
 @pytest.mark.parametrize("table", list(schema.TABLES))
-def test_a_field_explains_itself(table: str) -> None:
+def test_arrow_field_has_the_meaning_of_its_column(table: str) -> None:
     for field, column in zip(arrow_schema(table), schema.TABLES[table], strict=True):
         assert field.metadata[b"meaning"].decode() == column.meaning
         assert field.nullable == column.nullable
 
 
-def test_codes_carry_their_labels_into_the_parquet_file(tmp_path: Path) -> None:
+def test_parquet_file_has_the_labels_of_codes(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.event(schema.Kind.LOST)
     path = builder.write(tmp_path / "t.atrace")
@@ -48,7 +44,7 @@ def test_codes_carry_their_labels_into_the_parquet_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_rows_come_back_as_they_went_in(tmp_path: Path, sealed: bool) -> None:
+def test_rows_survive_a_round_trip(tmp_path: Path, sealed: bool) -> None:
     builder = TraceBuilder()
     arena = builder.arena()
     funcs = [("main", 2**63 + 1, 2**63 + 9)]
@@ -58,7 +54,7 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path, sealed: bool) -> None:
     builder.kernel_fault(prog=prog, stack=stack, ip=2**64 - 1, write=True)
     trace = open_trace(builder.write(tmp_path / "t.atrace", seal=sealed))
     assert trace.meta.sealed is sealed
-    assert bool(trace.notices) is not sealed
+    assert bool(trace.warnings) is not sealed
     for table, rows in builder.rows.items():
         found = trace.scan(table).collect()
         assert found.columns == [column.name for column in schema.TABLES[table]]
@@ -76,7 +72,7 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path, sealed: bool) -> None:
     assert trace.scan("stacks").collect().row(0, named=True)["frames"] == [2**64 - 1, 1]
 
 
-def test_dtypes_are_the_same_sealed_unsealed_and_missing(tmp_path: Path) -> None:
+def test_dtypes_are_equal_for_sealed_unsealed_and_missing_tables(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.arena()
     builder.program("p", [("main", 1, 2)])
@@ -94,7 +90,7 @@ def test_dtypes_are_the_same_sealed_unsealed_and_missing(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_the_dictionary_of_task_names_grows_and_is_replaced(tmp_path: Path, sealed: bool) -> None:
+def test_dictionary_of_task_names_grows_and_is_replaced(tmp_path: Path, sealed: bool) -> None:
     names = ["a", "b", "a", "c", "zz", "b", None, "d"]
     dictionaries = [["a", "b"], ["a", "b"], ["a", "b", "c"], ["zz", "b"], ["d"]]
     wanted: list[list[str | None]] = [["a"], ["b", "a"], ["c"], ["zz", "b"], [None, "d"]]
@@ -117,9 +113,7 @@ def test_the_dictionary_of_task_names_grows_and_is_replaced(tmp_path: Path, seal
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_a_keyed_row_takes_the_last_value_known_of_each_column(
-    tmp_path: Path, sealed: bool
-) -> None:
+def test_keyed_rows_merge_to_the_last_known_values(tmp_path: Path, sealed: bool) -> None:
     with TraceWriter(tmp_path / "t", sample_meta()) as writer:
         rows: list[dict[str, Any]] = [
             {"arena": 1, "name": "one", "map_id": None},
@@ -146,7 +140,7 @@ def test_a_keyed_row_takes_the_last_value_known_of_each_column(
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_events_come_back_in_time_order_however_they_were_appended(
+def test_events_are_read_in_time_order(
     tmp_path: Path, sealed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seal_module, "ROW_GROUP", 16)
@@ -163,7 +157,7 @@ def test_events_come_back_in_time_order_however_they_were_appended(
     assert found["comm"].to_list() == [f"c{i % 5}" for i in range(300)]
 
 
-def test_sealing_replaces_the_streams_by_zstd_parquet(tmp_path: Path) -> None:
+def test_seal_replaces_streams_with_zstd_parquet(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.rows["events"] = _events(50)
     path = builder.write(tmp_path / "t", batch_rows=5)
@@ -174,7 +168,7 @@ def test_sealing_replaces_the_streams_by_zstd_parquet(tmp_path: Path) -> None:
     )
 
 
-def test_only_the_owner_may_read(tmp_path: Path) -> None:
+def test_trace_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "t"
     writer = TraceWriter(path, sample_meta())
     writer.append("events", record_batch("events", _events(1)))
@@ -185,7 +179,7 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o600}
 
 
-def test_flushed_rows_are_there_for_another_reader(tmp_path: Path) -> None:
+def test_flushed_rows_are_visible_to_a_reader(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t", sample_meta())
     writer.append("events", record_batch("events", _events(4)))
     writer.flush()
@@ -196,8 +190,8 @@ def test_flushed_rows_are_there_for_another_reader(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_what_events_point_at_is_on_the_disk_before_them(tmp_path: Path) -> None:
-    """Many events go out at once, without waiting for a flush."""
+def test_referenced_rows_are_written_before_events(tmp_path: Path) -> None:
+    """Many events are written without a flush."""
     path = tmp_path / "run.atrace"
     events = [{"ts_ns": number, "seq": number, "kind": 1} for number in range(20_000)]
     with TraceWriter(path, sample_meta()) as writer:
@@ -208,43 +202,7 @@ def test_what_events_point_at_is_on_the_disk_before_them(tmp_path: Path) -> None
         assert trace.scan("stacks").collect()["stack"].to_list() == [7]
 
 
-def test_an_existing_path_is_never_touched(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("precious")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "dir").mkdir()
-    for name in ("file", "link", "dir"):
-        with pytest.raises(UsageError, match="exists already") as caught:
-            TraceWriter(tmp_path / name, sample_meta())
-        assert caught.value.hint
-    assert (tmp_path / "file").read_text() == "precious"
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_missing_parent_is_a_usage_error_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist") as caught:
-        TraceWriter(tmp_path / "no" / "t", sample_meta())
-    assert "mkdir -p" in caught.value.hint
-
-
-def test_a_parent_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "f").write_text("")
-    with pytest.raises(UsageError) as caught:
-        TraceWriter(tmp_path / "f" / "t", sample_meta())
-    assert caught.value.hint
-
-
-def test_rows_that_do_not_fit_the_table_are_refused_by_name(tmp_path: Path) -> None:
-    writer = TraceWriter(tmp_path / "t", sample_meta())
-    with pytest.raises(ValueError, match=r"events.kind: must not be null"):
-        writer.append("events", record_batch("events", [{"ts_ns": 1, "seq": 1}]))
-    with pytest.raises(ValueError, match="columns are"):
-        writer.append("stacks", record_batch("symbols", []))
-    with pytest.raises(ValueError, match="no such table"):
-        writer.append("nothing", record_batch("symbols", []))
-    writer.close()
-
-
-def test_meta_is_rewritten_in_one_step(tmp_path: Path) -> None:
+def test_meta_is_updated_during_recording(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t", sample_meta())
     writer.update_meta(lost={"ring": 3}, notices=("lost some",), end_ts_ns=9)
     meta = open_trace(tmp_path / "t").meta
@@ -254,128 +212,13 @@ def test_meta_is_rewritten_in_one_step(tmp_path: Path) -> None:
     writer.close()
     sealed = open_trace(tmp_path / "t")
     assert sealed.meta.sealed
-    assert sealed.notices == ["lost some"]
+    assert sealed.warnings == ["lost some"]
 
 
-def test_a_block_that_raises_leaves_an_unsealed_trace(tmp_path: Path) -> None:
-    def _interrupted() -> None:
-        with TraceWriter(tmp_path / "t", sample_meta()) as writer:
-            writer.append("events", record_batch("events", _events(2)))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _interrupted()
-    trace = open_trace(tmp_path / "t")
-    assert not trace.meta.sealed
-    assert len(trace.scan("events").collect()) == 2
-
-
-def test_a_full_disk_stops_the_recording_and_keeps_what_was_flushed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = TraceWriter(tmp_path / "t", sample_meta())
-    writer.append("events", record_batch("events", _events(100)))
-    writer.flush()
-    room = 500
-
-    def _short(descriptor: int, pieces: list[memoryview]) -> int:
-        nonlocal room
-        if not room:
-            raise OSError(28, "No space left on device")
-        count = os.write(descriptor, b"".join(pieces)[:room])
-        room -= count
-        return count
-
-    monkeypatch.setattr(os, "writev", _short)
-    writer.append("events", record_batch("events", _events(1000)))
-    with pytest.raises(ArenatraceError, match="no space left") as caught:
-        writer.flush()
-    assert caught.value.hint
-    with pytest.raises(ArenatraceError, match="no space left"):
-        writer.append("events", record_batch("events", _events(1)))
-    monkeypatch.undo()
-    assert writer.close() == tmp_path / "t"
-    trace = open_trace(tmp_path / "t")
-    assert len(trace.scan("events").collect()) == 100
-    assert not trace.meta.sealed
-    assert [n for n in trace.notices if "torn" in n] == []
-    assert [n for n in trace.notices if "no space left" in n]
-
-
-def test_a_full_disk_keeps_every_batch_that_still_fitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of what goes out in one write, the batches before the one that is torn are whole."""
-    writer = TraceWriter(tmp_path / "t", sample_meta())
-    room = 0
-
-    def _short(descriptor: int, pieces: list[memoryview]) -> int:
-        nonlocal room
-        data = b"".join(pieces)
-        # all but the last bytes of the last batch
-        room = room or len(data) - 100
-        if room < 0:
-            raise OSError(28, "No space left on device")
-        count = os.write(descriptor, data[:room])
-        room = -1
-        return count
-
-    for first in (0, 100, 200):
-        writer.append("events", record_batch("events", _events(100, first=first)))
-    monkeypatch.setattr(os, "writev", _short)
-    with pytest.raises(ArenatraceError, match="no space left"):
-        writer.flush()
-    monkeypatch.undo()
-    trace = open_trace(writer.close())
-    assert len(trace.scan("events").collect()) == 200
-    assert [n for n in trace.notices if "torn" in n] == []
-
-
-@pytest.mark.parametrize("step", range(12))
-def test_a_seal_cut_short_at_any_step_leaves_a_readable_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    builder = TraceBuilder()
-    builder.arena()
-    builder.rows["events"] = _events(20)
-    path = builder.write(tmp_path / "t", seal=False)
-    steps = 0
-
-    def _count() -> None:
-        nonlocal steps
-        steps += 1
-        if steps > step:
-            raise OSError(5, "Input/output error")
-
-    real_replace, real_unlink = Path.replace, Path.unlink
-
-    def _replace(self: Path, target: Path) -> Path:
-        _count()
-        return real_replace(self, target)
-
-    def _unlink(self: Path, missing_ok: bool = False) -> None:
-        if self.suffix == ".arrows":
-            _count()
-        real_unlink(self, missing_ok)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", _replace)
-        patch.setattr(Path, "unlink", _unlink)
-        with contextlib.suppress(ArenatraceError):
-            seal(path)
-    for _ in range(2):
-        trace = open_trace(path)
-        assert trace.scan("events").collect()["seq"].to_list() == list(range(20))
-        assert trace.scan("arenas").select(pl.len()).collect().item() == 1
-        seal(path)
-    assert open_trace(path).meta.sealed
-    assert not list(path.glob("*.arrows")) + list(path.glob(".*"))
-
-
-def test_the_only_trace_of_a_directory_is_opened_and_several_are_named(tmp_path: Path) -> None:
+def test_folder_opens_its_only_trace_and_names_several(tmp_path: Path) -> None:
     TraceBuilder().write(tmp_path / "one.atrace")
     assert open_trace(tmp_path).path == tmp_path / "one.atrace"
     TraceBuilder().write(tmp_path / "two.atrace")
-    with pytest.raises(ArenatraceError, match="holds 2 traces") as caught:
+    with pytest.raises(ArenatraceError, match="contains 2 traces") as caught:
         open_trace(tmp_path)
     assert "one.atrace, two.atrace" in caught.value.hint

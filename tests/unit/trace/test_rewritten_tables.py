@@ -1,9 +1,10 @@
-"""Traces whose tables polars or DuckDB wrote again: the same values open, removed rows count."""
+"""Tables rewritten by polars or DuckDB: equal values open, removed events count as lost."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -11,23 +12,28 @@ import polars as pl
 import pytest
 
 from arenatrace.analysis.faults import faults
-from arenatrace.errors import TraceError
+from arenatrace.cli.app import run
+from arenatrace.errors import ExitCode, TraceError
 from arenatrace.schema import TABLES
+from arenatrace.trace.checksum import crc32
 from arenatrace.trace.losses import REMOVED
+from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.reader import open_trace
 from tests.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 SAMPLE = ROOT / "sample_traces" / "two-programs.atrace"
 
 
 def with_polars(source: Path, target: Path, where: str = "true") -> None:
-    """Write the rows of ``source`` that meet an SQL condition."""
+    """Rewrite the rows of ``source`` that meet an SQL condition."""
     rows = pl.read_parquet(source)
     rows.sql(f"SELECT * FROM self WHERE {where}").write_parquet(target)  # noqa: S608
 
 
 def with_duckdb(source: Path, target: Path, where: str = "true") -> None:
-    """The same, by DuckDB."""
+    """Rewrite the rows of ``source`` that meet an SQL condition with DuckDB."""
     select = f"SELECT * FROM '{source}' WHERE {where}"  # noqa: S608
     duckdb.sql(f"COPY ({select}) TO '{target}' (FORMAT parquet)")
 
@@ -38,19 +44,19 @@ WRITERS = pytest.mark.parametrize("write", [with_polars, with_duckdb])
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
-    """A copy of a sample to rewrite."""
+    """Return a copy of a sample."""
     path = tmp_path / "copy.atrace"
     shutil.copytree(SAMPLE, path)
     return path
 
 
 @WRITERS
-def test_same_values_give_the_same_faults(trace: Path, write: Writer) -> None:
+def test_rewritten_tables_give_the_same_faults(trace: Path, write: Writer) -> None:
     for table in TABLES:
         write(SAMPLE / f"{table}.parquet", trace / f"{table}.parquet")
     rewritten, original = open_trace(trace), open_trace(SAMPLE)
     assert rewritten.lost == original.lost
-    assert [notice.partition(":")[0] for notice in rewritten.notices] == list(TABLES)
+    assert [warning.partition(":")[0] for warning in rewritten.warnings] == list(TABLES)
     for table in TABLES:
         assert rewritten.scan(table).collect().equals(original.scan(table).collect())
     found = faults(rewritten).collect()
@@ -64,7 +70,7 @@ def test_removed_events_are_counted_as_lost(trace: Path, write: Writer) -> None:
     write(SAMPLE / "events.parquet", trace / "events.parquet", "kind <> 5")
     rewritten = open_trace(trace)
     assert rewritten.lost == {REMOVED: 5}
-    assert any("5 events were removed" in notice for notice in rewritten.notices)
+    assert any("5 events were removed" in warning for warning in rewritten.warnings)
     found = faults(rewritten).collect()
     assert found.height == 25
     assert "certain" not in set(found["confidence"])
@@ -72,9 +78,7 @@ def test_removed_events_are_counted_as_lost(trace: Path, write: Writer) -> None:
 
 @WRITERS
 @pytest.mark.parametrize("column", ["ts_ns", "seq", "kind"])
-def test_null_is_refused_where_there_must_be_a_value(
-    trace: Path, write: Writer, column: str
-) -> None:
+def test_null_in_a_required_column_is_refused(trace: Path, write: Writer, column: str) -> None:
     events = pl.read_parquet(SAMPLE / "events.parquet")
     holed = events.with_columns(
         pl.when(pl.int_range(pl.len()) == 3).then(None).otherwise(pl.col(column)).alias(column)
@@ -84,9 +88,41 @@ def test_null_is_refused_where_there_must_be_a_value(
     write(source, trace / "events.parquet")
     with pytest.raises(TraceError, match=f"null in column {column}"):
         open_trace(trace)
+    assert run(["summary", str(trace)]) == ExitCode.INPUT
 
 
-def test_other_order_is_sorted(trace: Path) -> None:
+@WRITERS
+def test_null_is_refused_when_the_checksum_was_updated(trace: Path, write: Writer) -> None:
+    """A matching checksum of a file that another program wrote says nothing about nulls."""
+    source, target = trace / "holed.parquet", trace / "events.parquet"
+    events = pl.read_parquet(SAMPLE / "events.parquet")
+    events.with_columns(kind=pl.lit(None, pl.UInt8)).write_parquet(source)
+    write(source, target)
+    meta = read_meta(trace)
+    write_meta(trace, replace(meta, checksums={**meta.checksums, target.name: crc32(target)}))
+    with pytest.raises(TraceError, match="null in column kind"):
+        open_trace(trace)
+
+
+def test_sealed_file_that_verifies_is_not_read_for_nulls(
+    trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    null_count = pl.Expr.null_count
+
+    def _null_count(column: pl.Expr) -> pl.Expr:
+        counted.append(column)
+        return null_count(column)
+
+    monkeypatch.setattr(pl.Expr, "null_count", _null_count)
+    open_trace(trace)
+    assert counted == []
+    with_polars(SAMPLE / "stacks.parquet", trace / "stacks.parquet")
+    open_trace(trace)
+    assert len(counted) == 1
+
+
+def test_rewritten_events_are_sorted(trace: Path) -> None:
     rows = pl.read_parquet(SAMPLE / "events.parquet")
     rows.reverse().write_parquet(trace / "events.parquet")
     rewritten, original = open_trace(trace), open_trace(SAMPLE)
@@ -94,7 +130,7 @@ def test_other_order_is_sorted(trace: Path) -> None:
     assert rewritten.lost == {}
 
 
-def test_changed_byte_in_a_sealed_file_is_still_damage(trace: Path) -> None:
+def test_changed_byte_in_a_sealed_file_is_damage(trace: Path) -> None:
     file = trace / "events.parquet"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Recorders of every sort around the fault workload, in the guest.
+# Run filtered, unprivileged and flight recorders around the fault workload, in the guest.
 # usage: capture-features.sh BUILD
-# Leaves in $LAB_OUT, each with its .log and .rc: three recorders that ran at the same time,
-# arena.atrace (without root: capabilities only), program.atrace and cgroup.atrace; flight/, a
-# flight recorder's folder, and cut/, that of one that was killed and started again. all.json
-# and flight.json are what the workload did; typo.log is a filter's complaint.
+# Leaves in $LAB_OUT, each with its .log and .rc: the traces of three recorders that ran at the
+# same time, arena.atrace (without root: capabilities only), program.atrace and cgroup.atrace;
+# flight/, the folder of a flight recorder, and cut/, of one that was killed and started again.
+# all.json and flight.json are the workload's accounts; typo.log is the error of a filter.
 build=$LAB_FILES/${1#files/}
 insmod "$build/arenapoke.ko"
 out=$LAB_OUT
@@ -15,7 +15,7 @@ recorder() { # NAME COMMAND...: starts it and waits until it records
     { "$@" 2>"$out/$name.log"; echo $? >"$out/$name.rc"; } &
 }
 await() { # NAME TEXT
-    # or until it has ended instead
+    # or until the recorder has ended
     until grep -q "$2" "$out/$1.log" 2>/dev/null || [ -e "$out/$1.rc" ]; do sleep 0.2; done
 }
 
@@ -24,7 +24,7 @@ mkdir -p /sys/fs/cgroup
 mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/other
 mkdir -m 777 /tmp/any
-# a background job of a shell without a terminal ignores what Ctrl-C sends
+# a background job of a shell without a terminal ignores SIGINT
 recorder arena setpriv --reuid=65534 --regid=65534 --clear-groups \
     --inh-caps=-all,+bpf,+perfmon --ambient-caps=-all,+bpf,+perfmon \
     env --default-signal=TERM HOME=/tmp/any arenatrace record --arena alpha_arena --later \
@@ -50,7 +50,7 @@ sleep 7
 X
 recorder flight arenatrace record --keep 4s --level stacks -o "$out/flight" -- bash /tmp/flight.sh
 await cut recording
-# the workload is the flight recorder's: what it does is cut off here
+# the flight recorder runs the workload; the other recorder is killed after it
 until [ -e "$out/flight.json" ] || [ -e "$out/flight.rc" ]; do sleep 0.1; done
 sleep 1
 pkill -KILL -f '[r]ecord --keep 4s -o .*/cut'

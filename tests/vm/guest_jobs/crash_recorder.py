@@ -79,7 +79,7 @@ class Rounds:
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)  # noqa: S311 - not for secrets
         self._where = OUT
-        self._kernel = Kernel.look("pages")
+        self._kernel = Kernel.detect("pages")
         self._probes = Attached(self._kernel.states, self._kernel.offsets)
         self._probes.attach()
         self._rings = [

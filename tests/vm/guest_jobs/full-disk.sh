@@ -1,7 +1,7 @@
 #!/bin/sh
-# Record onto a disk that is soon full, in the guest, a command that goes on all the same.
-# Leaves full.atrace, full.err, full.rc and full.went-on, what the command saw afterwards: how
-# many tracing programs there were, and whether the storm still ran.
+# Record a command onto a disk that becomes full; the command goes on. Runs in the guest.
+# Leaves full.atrace, full.err, full.rc and full.went-on, written by the command afterwards: the
+# number of tracing programs, and whether the storm still ran.
 # usage: full-disk.sh STORM
 mkdir /tmp/small
 mount -t tmpfs -o size=4m none /tmp/small
@@ -11,7 +11,7 @@ for _ in \$(seq 600); do
     grep -q "the command goes on" "$LAB_OUT/full.err" && break
     sleep 0.1
 done
-# an emulated CPU may not survive code patched under it: the storm stands still for that long
+# an emulated CPU may not survive code patching: the storm is stopped meanwhile
 kill -STOP \$!
 for _ in \$(seq 100); do
     tracing=\$(bpftool prog show | grep -c ' tracing ')

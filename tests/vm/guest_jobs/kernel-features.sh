@@ -1,8 +1,8 @@
 #!/bin/bash
-# Record everything a kernel can do with arenas, in the guest: random operations, then touches
-# that it does not recover from.
+# Record every arena feature of a kernel, in the guest: random operations, then accesses that it
+# does not recover from.
 # usage: kernel-features.sh MODULE RANDOM_OPS OOPS_DIRECTORY SCHEDULER
-# Leaves features.atrace, features.log, features.rc, oops.txt (what each touch came to),
+# Leaves features.atrace, features.log, features.rc, oops.txt (result of each access),
 # doctor.json, doctor.txt and dmesg.txt in $LAB_OUT.
 module=$1 random_ops=$2 scheduler=$LAB_FILES/${4#files/}
 cd "$3" || exit 1
@@ -12,7 +12,7 @@ sysctl -q kernel.panic_on_oops=0
 cases="no-program protection no-arena outside-arena"
 before="insmod $module" after=true recovery=
 if ! grep -q ' bpf_arena_handle_page_fault$' /proc/kallsyms; then
-    # a touch by the kernel is an oops: the random operations do without the module
+    # a kernel access is an oops: the random operations run without the module
     cases="no-handler protection"
     before=true after="insmod $module" recovery=--without-recovery
 fi
@@ -32,7 +32,7 @@ fi
 $after
 ./oops $cases >"$LAB_OUT/oops.txt"
 X
-# every stack that was remembered is held against a walk: a difference is a loss
+# every recognised stack is compared with a walk: a difference is a loss
 export ARENATRACE_CHECK_EVERY_STACK=1
 # shellcheck disable=SC2086 # one word or none
 arenatrace record $recovery --level stacks -o "$LAB_OUT/features.atrace" -- \

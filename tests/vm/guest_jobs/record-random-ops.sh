@@ -1,9 +1,9 @@
 #!/bin/sh
 # Record random operations on arenas, in the guest.
 # usage: record-random-ops.sh MODULE RANDOM_OPS [OPTION...]
-# Leaves random.atrace, random.json (what was done), random.log (what record said), random.rc
+# Leaves random.atrace, random.json (the account), random.log (stderr of record), random.rc
 # (its exit status) and random-dmesg.txt in $LAB_OUT. Without the kernel's fault handler the module
-# stays out: a touch by the kernel would be an oops.
+# is not loaded: a kernel access would be an oops.
 module=$1 program=$2
 shift 2
 if grep -q ' bpf_arena_handle_page_fault$' /proc/kallsyms; then

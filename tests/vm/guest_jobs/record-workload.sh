@@ -1,8 +1,8 @@
 #!/bin/sh
-# Record the fault workload in the guest, one trace for each word that is named.
+# Record the fault workload in the guest, one trace for each argument.
 # usage: record-workload.sh BUILD MODES[@LEVEL]...
-# MODES are modes of wl joined by "+". Leaves in $LAB_OUT, for each word: .atrace, .json (ground
-# truth), .streams/ (the kernel's own reports) and .log (what record said); and once
+# MODES are modes of wl joined by "+". Leaves in $LAB_OUT, for each argument: .atrace, .json
+# (ground truth), .streams/ (the kernel's own reports) and .log (stderr of record); and once
 # doctor.json and dmesg.txt.
 set -eu
 build=$1
@@ -15,11 +15,11 @@ record() {
     shift 2
     arenatrace record --level "$level" ${ring:+--ring-size "$ring"} -o "$LAB_OUT/$name.atrace" \
         -- "$@" 2>"$LAB_OUT/$name.log" ||
-        # 4: events were lost, as they are meant to be from a small ring
+        # 4: events were lost, which a small ring must cause
         [ "$?$ring" = "4$small" ]
 }
 
-# The workload is half done when the recording begins.
+# The recording begins in the middle of the workload.
 record_old() {
     "$build/wl" old --truth "$LAB_OUT/$1.json" --streams "$LAB_OUT/$1.streams" \
         --ready ready --go go &

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything that `arenatrace record` must refuse or survive, in the guest. Each case leaves
+# Run every case that `arenatrace record` must refuse or survive, in the guest. Each case leaves
 # CASE.err (stderr), CASE.rc (exit status) and sometimes a trace in $LAB_OUT.
 set -u
 release=$(uname -r)
@@ -55,7 +55,7 @@ mkdir /sys/fs/cgroup/small && echo 300M >/sys/fs/cgroup/small/memory.max
 # shellcheck disable=SC2016 # the inner shell's own pid
 attempt small-cgroup sh -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs
     exec arenatrace record -o /tmp/refused.atrace --ring-size 512M'
-# where the limit cannot be read, the kernel itself is asked and refuses
+# the limit cannot be read here: the kernel refuses the allocation
 # shellcheck disable=SC2016
 attempt kernel-refuses unshare --mount sh -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs
     mount -t tmpfs none /sys/fs/cgroup
@@ -66,7 +66,7 @@ attempt kernel-refuses unshare --mount sh -c 'echo $$ >/sys/fs/cgroup/small/cgro
 # shellcheck disable=SC2016 # the inner shell's own pid
 attempt killed-command arenatrace record -o "$LAB_OUT/killed.atrace" -- sh -c 'kill -9 $$'
 
-# a shell without a terminal lets its background jobs ignore the signal that Ctrl-C sends
+# a shell without a terminal starts background jobs with SIGINT ignored
 env --default-signal=INT \
     arenatrace record -o "$LAB_OUT/interrupted.atrace" 2>"$LAB_OUT/interrupted.err" &
 recorder=$!

@@ -21,7 +21,7 @@ record default -- --pairs "$pairs"
 # a ring of some 700 records, and interrupts that break into the probes
 record tiny --ring-size 64K --notes-ring-size 64K -- \
     --pairs 20000 --reserve-every 10 --touch-every 50 --tick 2000
-# who allocated, who freed, who reserved: a stack each on each CPU
+# one stack for each of allocate, free and reserve on each CPU
 record stacks --level stacks -- --pairs 10000 --reserve-every 10
 # the other way of reading the rings
 export ARENATRACE_UNMAPPED_RINGS=1

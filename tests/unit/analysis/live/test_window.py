@@ -174,7 +174,7 @@ def test_following_ends_when_stopped(tmp_path: Path) -> None:
         waits.append(pending)
         stopped.set()
 
-    found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, waits=wait))
+    found: list[pa.RecordBatch] = list(follow(tmp_path, "events", stopped, on_wait=wait))
     assert (found, waits) == ([], [0])
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenatrace.capture.decode.dictionary_codes import codes_of
+from arenatrace.capture.decode.dictionary_codes import dictionary_codes
 
 _PAIRS = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2)), max_size=60)
 
@@ -15,7 +15,7 @@ _PAIRS = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2)), max_s
 @given(_PAIRS | st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1)), max_size=200))
 def test_codes_tell_rows_apart_exactly_when_they_differ(rows: list[tuple[int, int]]) -> None:
     columns = [np.array([row[at] for row in rows], np.uint64) for at in (0, 1)]
-    codes, firsts = codes_of(*columns)
+    codes, firsts = dictionary_codes(*columns)
     each = codes.tolist() if codes is not None else [0] * len(rows)
     assert [rows[firsts[code]] for code in each] == rows
     assert len({rows[first] for first in firsts}) == len(firsts)
@@ -26,7 +26,7 @@ def test_codes_tell_rows_apart_exactly_when_they_differ(rows: list[tuple[int, in
 @pytest.mark.parametrize("different", [2, 12, 13, 100])
 def test_any_number_of_values(different: int) -> None:
     values = np.arange(1000, dtype=np.uint64) % different
-    codes, firsts = codes_of(values)
+    codes, firsts = dictionary_codes(values)
     assert codes is not None
     assert len(firsts) == different
     assert (values[firsts][codes] == values).all()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenatrace.capture.decode.index_column import NONE, RowNumbers
+from arenatrace.capture.decode.index_column import NONE, IndexColumn
 
 _COUNT = 8
 _WRITES = st.lists(
@@ -17,7 +17,7 @@ _WRITES = st.lists(
 
 @given(_WRITES, st.lists(st.booleans(), min_size=_COUNT, max_size=_COUNT))
 def test_what_was_put_is_there(writes: list[tuple[int, int, int]], keep: list[bool]) -> None:
-    numbers, expected = RowNumbers(_COUNT), [NONE] * _COUNT
+    numbers, expected = IndexColumn(_COUNT), [NONE] * _COUNT
     for start, end, number in writes:
         numbers.put(slice(start, end), number)
         expected[start:end] = [number] * len(expected[start:end])
@@ -26,15 +26,15 @@ def test_what_was_put_is_there(writes: list[tuple[int, int, int]], keep: list[bo
     assert np.broadcast_to(numbers.of(rows), 2).tolist() == [expected[0], expected[5]]
     kept = [number for number, wanted in zip(expected, keep, strict=True) if wanted]
     assert numbers.only(np.array(keep)).each().tolist() == kept
-    if numbers.same is not None:
-        assert set(expected) == {numbers.same}
+    if numbers.constant is not None:
+        assert set(expected) == {numbers.constant}
 
 
 def test_one_row_and_one_number_each() -> None:
-    numbers = RowNumbers(3)
+    numbers = IndexColumn(3)
     numbers.put(slice(0, 3), 7)
-    assert numbers.same_or_each() == 7
+    assert numbers.constant_or_each() == 7
     numbers.put(1, 2)
     numbers.put(slice(1, 3), np.array([5, 6], np.int32))
-    assert not isinstance(numbers.same_or_each(), int)
+    assert not isinstance(numbers.constant_or_each(), int)
     assert numbers.each().tolist() == [7, 5, 6]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arenatrace.capture.identity.ledger import Arenas
+from arenatrace.capture.identity.arenas import Arenas
 from arenatrace.schema import BAND_SZ, GUARD_SZ
 from tests.unit.capture.ring.make_notes import KERN_VM, PTR, arena_note, merged
 

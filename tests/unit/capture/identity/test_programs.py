@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from arenatrace.capture.identity.ledger import Arenas, Programs, full_name
+from arenatrace.capture.identity.arenas import Arenas
+from arenatrace.capture.identity.programs import Programs, full_name
 from arenatrace.capture.ring.notes import FuncNote, LinesNote, StringsNote
 from tests.unit.capture.ring.make_notes import AUX, PTR, START, TAG, merged, prog_note, stack_note
 

@@ -73,7 +73,7 @@ def test_other_parameters_are_another_function(point: Point) -> None:
     states = survey(btf, offsets(btf), _machine(point))
     state = _state(point.function, states)
     assert not state.present
-    assert state.why_not.startswith("its parameters are others here: ")
+    assert state.why_not.startswith("other parameters in this kernel: ")
     assert state.why_not.endswith("surprise")
     assert all(state.present for state in _others(point.function, states))
 
@@ -81,7 +81,7 @@ def test_other_parameters_are_another_function(point: Point) -> None:
 def test_no_parameters_at_all_are_said_so() -> None:
     btf = kernel(functions={"arena_map_free": ()})
     state = _state("arena_map_free", survey(btf, offsets(btf), "x86_64"))
-    assert state.why_not == "its parameters are others here: none"
+    assert state.why_not == "other parameters in this kernel: none"
 
 
 @pytest.mark.parametrize(("member", "function"), _READERS, ids=repr)
@@ -92,7 +92,10 @@ def test_a_probe_goes_with_its_optional_member(
     replaced = {point.instead_of: None} if point.instead_of else {}
     btf = kernel(without=[member], functions=replaced)
     states = survey(btf, offsets(btf), _machine(point))
-    assert _state(function, states).why_not == "a structure member it reads is missing here"
+    assert (
+        _state(function, states).why_not
+        == "a struct member that it reads is missing in this kernel"
+    )
     affected = {*OPTIONAL[member], *replaced}
     assert all(state.present for state in states if state.point.function not in affected)
 

@@ -1,13 +1,14 @@
-"""What ``probes/arena.bpf.c`` uses, found by its text."""
+"""Probes and macros of the assembled C source, found by its text."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from arenatrace.capture.probes.source import probe_source
 from tests.paths import ROOT
 
-SOURCE = ROOT / "probes" / "arena.bpf.c"
+DIRECTORY = ROOT / "probes"
 
 _GUARDED = re.compile(r"^#ifdef (AT_PROBE_\w+)\n(.*?)^#endif", re.DOTALL | re.MULTILINE)
 _PROBE = re.compile(r"^(KFUNC|KRETFUNC)_PROBE\(([^)]*)\)", re.MULTILINE)
@@ -15,7 +16,7 @@ _PROBE = re.compile(r"^(KFUNC|KRETFUNC)_PROBE\(([^)]*)\)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Probe:
-    """One probe: the macro it stands behind, its type, function and parameters."""
+    """One probe: the macro that compiles it in, its type, function and parameters."""
 
     guard: str
     type: str
@@ -24,8 +25,8 @@ class Probe:
 
 
 def text() -> str:
-    """The source without its comments."""
-    return re.sub(r"/\*.*?\*/", "", SOURCE.read_text(), flags=re.DOTALL)
+    """The assembled source without comments."""
+    return re.sub(r"/\*.*?\*/", "", probe_source(DIRECTORY), flags=re.DOTALL)
 
 
 def guarded() -> dict[str, str]:
@@ -49,10 +50,10 @@ def probes() -> list[Probe]:
 
 
 def offset_macros(part: str) -> set[str]:
-    """The AT_OFF_* macros that a text reads, through U64_AT and U32_AT too."""
+    """The AT_OFF_* macros that a text reads, through AT_U64 and AT_U32 too."""
     direct = set(re.findall(r"AT_OFF_(\w+)", part))
     by_field = {
-        _last_argument(part, match.end()) for match in re.finditer(r"U(?:64|32)_AT\(", part)
+        _last_argument(part, match.end()) for match in re.finditer(r"AT_U(?:64|32)\(", part)
     }
     # "base, field" is the definition of the two macros themselves
     return {f"AT_OFF_{name}" for name in direct | by_field - {"field"}}

@@ -1,4 +1,4 @@
-"""What a recording is narrowed down to: words of the command line against what there is."""
+"""Filters of a recording, against the objects that exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from arenatrace.capture.kernel.cgroup import Cgroup, find_cgroup
-from arenatrace.capture.probes.filters import Filters, as_id, as_tag, kept_name
+from arenatrace.capture.probes.filters import Filters, as_id, as_tag, kernel_name
 from arenatrace.capture.ring.notes import ArenaNote, ProgNote
 from arenatrace.errors import UsageError
 from tests.unit.capture.ring.make_notes import TAG, arena_note, prog_note
@@ -32,37 +32,37 @@ _THERE: list[ArenaNote | ProgNote] = [
     ],
     ids=repr,
 )
-def test_what_is_there_or_may_come_is_taken(filters: Filters) -> None:
+def test_filters_of_existing_and_later_objects_are_accepted(filters: Filters) -> None:
     filters.check(_THERE)
 
 
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        (Filters(arenas=("qma",)), "--arena qma: there is no such arena"),
-        (Filters(arenas=("5",)), "--arena 5: there is no such arena"),
-        (Filters(programs=("7",)), "--program 7: there is no such program"),
-        (Filters(programs=("f" * 16,)), "--program f{16}: there is no such program"),
+        (Filters(arenas=("qma",)), "--arena qma: no such arena"),
+        (Filters(arenas=("5",)), "--arena 5: no such arena"),
+        (Filters(programs=("7",)), "--program 7: no such program"),
+        (Filters(programs=("f" * 16,)), "--program f{16}: no such program"),
         # an id is given to one object: no later one is meant
-        (Filters(arenas=("9",), later=True), "--arena 9: there is no such arena"),
+        (Filters(arenas=("9",), later=True), "--arena 9: no such arena"),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(filters: Filters, message: str) -> None:
+def test_filter_without_object_is_refused_with_a_list(filters: Filters, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         filters.check(_THERE)
     hint = caught.value.hint
     if filters.arenas:
-        assert hint.startswith("there are: qmap (id 7), (no name) (id 8)")
+        assert hint.startswith("existing: qmap (id 7), (no name) (id 8)")
     else:
-        assert hint.startswith("there are: fifteen_letters (id 5)")
+        assert hint.startswith("existing: fifteen_letters (id 5)")
     word = (filters.arenas or filters.programs)[0]
     assert ("--later" in hint) == (as_id(word) is None)
 
 
-def test_nothing_there_and_too_much_there() -> None:
+def test_list_of_no_objects_and_of_many() -> None:
     with pytest.raises(UsageError) as caught:
         Filters(arenas=("a",)).check([])
-    assert "there is no arena at all now" in caught.value.hint
+    assert "no arena exists now" in caught.value.hint
     many = [arena_note(0, id=number, name=f"a{number}") for number in range(1, 31)]
     with pytest.raises(UsageError) as caught:
         Filters(arenas=("a",)).check(many)
@@ -70,19 +70,19 @@ def test_nothing_there_and_too_much_there() -> None:
 
 
 @pytest.mark.parametrize("word", ["", "a\0b"])
-def test_a_name_that_can_be_none_is_refused(word: str) -> None:
+def test_impossible_name_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="needs an id or a name"):
         Filters(arenas=(word,))
     with pytest.raises(UsageError, match="needs an id or a name"):
         Filters(programs=(word,))
 
 
-def test_more_than_the_probes_have_room_for_is_refused() -> None:
+def test_too_many_filters_are_refused() -> None:
     with pytest.raises(UsageError, match="--program given 65 times"):
         Filters(programs=("x",) * 65)
 
 
-def test_only_what_is_asked_for_is_compiled() -> None:
+def test_macros_only_for_given_filters() -> None:
     assert not Filters()
     assert Filters().macros() == ()
     filters = Filters(("a",), ("p",), (Cgroup("/x", 77, 1), Cgroup("/x/y", 78, 2)))
@@ -117,7 +117,7 @@ def test_tags_and_names() -> None:
     assert as_tag("0123456789abcdef") == 0xEFCDAB8967452301
     assert as_tag("0123456789ABCDEF") is None
     assert as_tag("1234") is None
-    assert kept_name("é" * 8) == "é".encode() * 7 + b"\xc3"
+    assert kernel_name("é" * 8) == "é".encode() * 7 + b"\xc3"
 
 
 # ---- cgroups ----
@@ -138,7 +138,7 @@ def mounted(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("form", ["path", "whole path", "relative", "id"])
-def test_a_cgroup_is_found(mounted: tuple[Path, Path], form: str) -> None:
+def test_cgroup_is_found(mounted: tuple[Path, Path], form: str) -> None:
     root, mountinfo = mounted
     place = root / "user.slice" / "one.scope"
     number = place.stat().st_ino
@@ -157,16 +157,16 @@ def test_the_root_is_a_cgroup(mounted: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("word", ["none.slice", "/proc", "../outside", "99999999999", "a\0b"])
-def test_no_such_cgroup(mounted: tuple[Path, Path], word: str) -> None:
+def test_missing_cgroup_is_refused(mounted: tuple[Path, Path], word: str) -> None:
     root, mountinfo = mounted
     (root.parent / "outside").mkdir()
-    with pytest.raises(UsageError, match="there is no such cgroup") as caught:
+    with pytest.raises(UsageError, match="no such cgroup") as caught:
         find_cgroup(word, mountinfo)
     assert "system.slice, user.slice" in caught.value.hint
 
 
-def test_a_namespace_does_not_show_the_root(tmp_path: Path) -> None:
+def test_cgroup_namespace_hides_the_root(tmp_path: Path) -> None:
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text("31 24 0:26 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
-    with pytest.raises(UsageError, match="is not to be seen here"):
+    with pytest.raises(UsageError, match="is not visible here"):
         find_cgroup("/", mountinfo)

@@ -21,7 +21,7 @@ def test_entries_by_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ctypes.memmove(values, numbers.ctypes.data, numbers.nbytes)
 
     monkeypatch.setattr(percpu_array, "possible_cpus", lambda: 3)
-    monkeypatch.setattr(percpu_array, "look_up_batch", look_up)
+    monkeypatch.setattr(percpu_array, "lookup_batch", look_up)
     array = PerCpuArray(7, 2, "<u8")
     assert array.read().tolist() == [[1, 2, 3], [4, 5, 6]]
     assert array.read().tolist() == [[2, 3, 4], [5, 6, 7]]

@@ -1,4 +1,4 @@
-"""Stacks are remembered only where the kernel allows to be sure of them."""
+"""Detection of the stack cache, and the patch of its kfunc call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from arenatrace.capture.kernel.btf import Btf
-from arenatrace.capture.probes.stack_cache import MARK, hook_addresses, mend_calls, stack_memory
+from arenatrace.capture.probes.stack_cache import (
+    PLACEHOLDER_HELPER,
+    detect_stack_cache,
+    patch_cast_calls,
+    return_hook_addresses,
+)
 from tests.unit.capture.kernel.btf_blob import Blob
 
 _SHOWN = b"""\
@@ -28,16 +33,16 @@ def _kallsyms(tmp_path: Path, text: bytes) -> Path:
     return path
 
 
-def test_where_the_hooks_are(tmp_path: Path) -> None:
-    assert hook_addresses(_kallsyms(tmp_path, _SHOWN)) == {
+def test_return_hooks_are_found(tmp_path: Path) -> None:
+    assert return_hook_addresses(_kallsyms(tmp_path, _SHOWN)) == {
         "return_to_handler": 0xFFFFFFFF8153CC90,
         "arch_rethook_trampoline": 0xFFFFFFFF8153CD10,
     }
 
 
-def test_a_kernel_without_such_tracers(tmp_path: Path) -> None:
+def test_missing_return_hooks_are_0(tmp_path: Path) -> None:
     path = _kallsyms(tmp_path, b"ffffffff81000000 T _stext\n")
-    assert hook_addresses(path) == {"return_to_handler": 0, "arch_rethook_trampoline": 0}
+    assert return_hook_addresses(path) == {"return_to_handler": 0, "arch_rethook_trampoline": 0}
 
 
 @pytest.mark.parametrize(
@@ -48,30 +53,30 @@ def test_a_kernel_without_such_tracers(tmp_path: Path) -> None:
         b"not what it should be",
     ],
 )
-def test_addresses_that_are_hidden(tmp_path: Path, text: bytes) -> None:
-    assert hook_addresses(_kallsyms(tmp_path, text)) is None
-    assert hook_addresses(tmp_path / "none") is None
+def test_hidden_addresses_give_none(tmp_path: Path, text: bytes) -> None:
+    assert return_hook_addresses(_kallsyms(tmp_path, text)) is None
+    assert return_hook_addresses(tmp_path / "none") is None
 
 
 def _instruction(opcode: int, registers: int, offset: int, number: int) -> bytes:
     return struct.pack("<BBhi", opcode, registers, offset, number)
 
 
-def test_only_the_marked_calls_are_mended() -> None:
+def test_only_placeholder_calls_are_patched() -> None:
     other = [
         _instruction(0x85, 0, 0, 113),  # a helper
-        _instruction(0x85, 0x10, 0, MARK),  # a subprogram
-        _instruction(0xB7, 1, 0, MARK),  # a number
+        _instruction(0x85, 0x10, 0, PLACEHOLDER_HELPER),  # a subprogram
+        _instruction(0xB7, 1, 0, PLACEHOLDER_HELPER),  # a number
         _instruction(0x95, 0, 0, 0),
     ]
-    marked = _instruction(0x85, 0, 0, MARK)
+    marked = _instruction(0x85, 0, 0, PLACEHOLDER_HELPER)
     code = b"".join([other[0], marked, *other[1:3], marked, other[3]])
     buffer = ctypes.create_string_buffer(code, len(code))
-    assert mend_calls(ctypes.addressof(buffer), len(code), 66649) == 2
+    assert patch_cast_calls(ctypes.addressof(buffer), len(code), 66649) == 2
     kernel_call = _instruction(0x85, 0x20, 0, 66649)
     expected = b"".join([other[0], kernel_call, *other[1:3], kernel_call, other[3]])
     assert buffer.raw == expected
-    assert mend_calls(ctypes.addressof(buffer), len(code), 66649) == 0
+    assert patch_cast_calls(ctypes.addressof(buffer), len(code), 66649) == 0
 
 
 def _btf(*, function: bool = True, first: str = "r15") -> Btf:
@@ -83,8 +88,8 @@ def _btf(*, function: bool = True, first: str = "r15") -> Btf:
     return Btf(blob.encode())
 
 
-def test_a_kernel_in_which_stacks_can_be_remembered(tmp_path: Path) -> None:
-    memory = stack_memory(_btf(), "x86_64", _kallsyms(tmp_path, _SHOWN))
+def test_kernel_with_the_stack_cache(tmp_path: Path) -> None:
+    memory = detect_stack_cache(_btf(), "x86_64", _kallsyms(tmp_path, _SHOWN))
     assert memory is not None
     # of the types above the structure is the second, and the function, after its type, the fourth
     assert memory.cast_id == 4
@@ -101,7 +106,5 @@ def test_a_kernel_in_which_stacks_can_be_remembered(tmp_path: Path) -> None:
         (_btf(), "x86_64", b""),
     ],
 )
-def test_where_every_stack_has_to_be_walked(
-    tmp_path: Path, btf: Btf, arch: str, text: bytes
-) -> None:
-    assert stack_memory(btf, arch, _kallsyms(tmp_path, text)) is None
+def test_kernels_without_the_stack_cache(tmp_path: Path, btf: Btf, arch: str, text: bytes) -> None:
+    assert detect_stack_cache(btf, arch, _kallsyms(tmp_path, text)) is None

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arenatrace.capture.probes.loader import LOSS_FIELDS
 from arenatrace.capture.ring import notes
 from arenatrace.capture.ring.notes import NoteType
 from arenatrace.capture.ring.ring_buffer import HEADER_BYTES, RECORD
@@ -37,8 +38,8 @@ _NOTE_STRUCTS: dict[str, tuple[struct.Struct, str]] = {
     "at_note_func": (notes.FUNC, ""),
     "at_note_lines": (notes.LINES_HEAD, "addr"),
     "at_note_strings": (notes.STRINGS_HEAD, "data"),
-    "at_note_stack": (notes.STACK_HEAD, "frames"),
-    "at_note_trace": (notes.TRACE_HEAD, "frames"),
+    "at_note_fault_stack": (notes.FAULT_STACK_HEAD, "frames"),
+    "at_note_page_stack": (notes.PAGE_STACK_HEAD, "frames"),
 }
 
 
@@ -48,6 +49,16 @@ def test_event_members() -> None:
         (field.name, _C_TYPES[field.fmt], field.offset) for field in WIRE
     ]
     assert [m.size for m in members] == [np.dtype(field.fmt).itemsize for field in WIRE]
+
+
+def test_loss_members() -> None:
+    loss = structs()["at_loss"]
+    offsets = np.dtype(LOSS_FIELDS).fields
+    assert offsets is not None
+    assert [(m.name, m.type, m.offset) for m in loss.members] == [
+        (name, _C_TYPES[fmt], offsets[name][1]) for name, fmt in LOSS_FIELDS
+    ]
+    assert loss.size == np.dtype(LOSS_FIELDS).itemsize
 
 
 def test_event_size() -> None:

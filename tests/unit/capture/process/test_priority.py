@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from arenatrace.capture.process.priority import ahead_of_others
+from arenatrace.capture.process.priority import raise_priority
 
 _ASK = "import os; print(os.sched_getscheduler(0))"
 
@@ -17,7 +17,7 @@ _ASK = "import os; print(os.sched_getscheduler(0))"
 def test_what_it_starts_is_ordinary_and_so_is_it_afterwards() -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     threads: list[int] = []
-    with ahead_of_others():
+    with raise_priority():
         inside = os.sched_getscheduler(0)
         child = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, check=True)
         thread = threading.Thread(target=lambda: threads.append(os.sched_getscheduler(0)))
@@ -35,5 +35,5 @@ def test_it_does_without_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    with ahead_of_others():
+    with raise_priority():
         assert os.sched_getscheduler(0) == os.SCHED_OTHER

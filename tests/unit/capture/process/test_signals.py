@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from arenatrace.capture.process.signals import Stops
+from arenatrace.capture.process.signals import StopSignals
 
 
 def test_signal_handlers_are_put_back() -> None:
@@ -12,7 +12,7 @@ def test_signal_handlers_are_put_back() -> None:
     # a shell starts its background jobs with SIGINT ignored
     found = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
-        with Stops() as stops:
+        with StopSignals() as stops:
             for number in numbers:
                 signal.raise_signal(number)
         assert (stops.heard, stops.by_interrupt) == (3, True)
@@ -26,7 +26,7 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
     """So it is under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Stops() as stops:
+        with StopSignals() as stops:
             signal.raise_signal(signal.SIGHUP)
         assert stops.heard == 0
     finally:

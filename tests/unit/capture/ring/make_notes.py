@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from arenatrace.capture.ring.notes import ArenaNote, ProgNote, StackNote
+from arenatrace.capture.ring.notes import ArenaNote, FaultStackNote, ProgNote
 
 #: An arena's pointer, its vm area's address and the start of a program's code.
 PTR = 0xFFFF_8881_0000_0000
@@ -42,7 +42,7 @@ _PROG = ProgNote(
     ksym=f"bpf_prog_{TAG}_fifteen_letters_and_more",
     preexisting=False,
 )
-_STACK = StackNote(
+_STACK = FaultStackNote(
     ts_ns=0,
     cpu=1,
     tid=2,
@@ -66,7 +66,7 @@ def prog_note(ts_ns: int, **changes: int | str | bool) -> ProgNote:
     return replace(_PROG, ts_ns=ts_ns, **changes)  # type: ignore[arg-type]
 
 
-def stack_note(ts_ns: int = 0, **changes: int | str | tuple[int, ...]) -> StackNote:
+def stack_note(ts_ns: int = 0, **changes: int | str | tuple[int, ...]) -> FaultStackNote:
     """A fault's stack and the program blamed for it."""
     return replace(_STACK, ts_ns=ts_ns, **changes)  # type: ignore[arg-type]
 

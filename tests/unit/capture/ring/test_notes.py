@@ -9,11 +9,11 @@ import pytest
 from arenatrace.capture.ring import notes
 from arenatrace.capture.ring.notes import (
     ArenaNote,
+    FaultStackNote,
     FuncNote,
     LinesNote,
     NoteType,
     ProgNote,
-    StackNote,
     StringsNote,
     SymbolNote,
     parse,
@@ -123,7 +123,7 @@ def test_strings_longer_than_a_chunk_are_cut_to_it() -> None:
 
 def test_stack() -> None:
     raw = _pack(
-        NoteType.STACK,
+        NoteType.FAULT_STACK,
         key=3 << 32 | 0xFFFF_FFF0,
         start=0x1000,
         end=0x2000,
@@ -134,14 +134,14 @@ def test_stack() -> None:
         name=b"prog",
         frames=struct.pack("<QQQ", 7, 8, 9),
     )
-    assert parse(raw) == StackNote(
+    assert parse(raw) == FaultStackNote(
         5, 3, 0xFFFF_FFF0, 0x1000, 0x2000, 0x3000, 4, "0001020304050607", "prog", (7, 8)
     )
 
 
 def test_a_stack_beyond_its_room_is_cut() -> None:
-    note = parse(_pack(NoteType.STACK, frame_bytes=0xFFFFFFFF))
-    assert isinstance(note, StackNote)
+    note = parse(_pack(NoteType.FAULT_STACK, frame_bytes=0xFFFFFFFF))
+    assert isinstance(note, FaultStackNote)
     assert note.frames == (0,) * 64
 
 

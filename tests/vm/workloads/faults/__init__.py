@@ -1,1 +1,1 @@
-"""The fault workload that runs in the lab, and an oracle for what the kernel said of it."""
+"""The fault workload that runs in the lab, and a parser of the kernel's reports."""

@@ -36,7 +36,7 @@ uint32_t act_pick(struct target *t, enum page_state state, bool taken)
 	for (uint32_t i = 0; i < t->max_entries; i++) {
 		uint32_t page = (first + i) % t->max_entries;
 
-		/* Page 0 may be what the NULL pointer reaches: it has a kind of its own. */
+		/* The NULL pointer may reach page 0, which has its own fault kind. */
 		if (page && t->pages[page].state == state && t->pages[page].taken == taken)
 			return page;
 	}
@@ -51,7 +51,7 @@ uint32_t act_pick_fresh(struct target *t, uint32_t pages)
 		uint32_t page = (first + i) % t->max_entries;
 		const struct page *p = &t->pages[page];
 
-		/* A run does not go around the end, nor over page 0, which may be NULL's. */
+		/* A run neither wraps around nor covers page 0, which NULL may reach. */
 		run = page && p->state == PAGE_NONE && !p->taken && !p->used ? run + 1 : 0;
 		if (run == pages)
 			return page - pages + 1;
@@ -142,7 +142,7 @@ void act_deferred_done(struct target *t)
 		usleep(1000);
 		target_call(t, &call);
 	} while (call.ret);
-	/* The queue is empty before the worker has flushed the TLBs: leave it time to. */
+	/* The queue is empty before the worker has flushed the TLBs: allow time for it. */
 	usleep(100000);
 }
 
@@ -210,7 +210,7 @@ void act_answer(struct target *t, const struct fault *fault, bool mapped)
 	if (fault->call.kaddr != fault->call.kern_vm_start + fault->koff)
 		die("%s: access at %#llx, not where asked", t->prog.name,
 		    (unsigned long long)fault->call.kaddr);
-	/* The kernel's promise for the program's own load from a page that is not there. */
+	/* The kernel guarantees 0 for a program's own load from an unmapped page. */
 	if (!mapped && !fault->kernel_side && !fault->write && fault->call.value)
 		die("%s: a load that faulted gave %#llx", t->prog.name,
 		    (unsigned long long)fault->call.value);
@@ -294,7 +294,7 @@ void act_user(struct target *t, uint32_t page)
 	struct sigaction old, catch = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
 	struct event event = { .pages = 1, .ok = true };
 	uint8_t state = t->pages[page].state;
-	/* A reserved page is mapped like a free one: the kernel does not look at the free set. */
+	/* A reserved page is mapped like a free one: the kernel does not check the free set. */
 	bool refused = state == PAGE_SCRATCH;
 	volatile bool segv = false;
 

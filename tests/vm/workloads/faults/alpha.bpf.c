@@ -76,7 +76,7 @@ int alpha(struct poke_call *c)
 	case POKE_P_FIRST_READ64:
 		/*
 		 * 7.2 looks for the last line that starts before the faulting instruction.
-		 * A load that is the first of its line is told as being on the line before.
+		 * A load that is the first of its line is reported on the line before.
 		 */
 		pointer = AT(c, __u64);
 		HERE_LINES(c, __LINE__ + 2, __LINE__);

@@ -52,8 +52,8 @@ static const struct btf_kfunc_id_set arenapoke_set = {
 };
 
 /*
- * For oopses: "r ADDRESS" reads there, "x ADDRESS" calls it, with no BPF program around. A file
- * in /proc, because a task that is killed in here must not hold a lock the next one needs.
+ * For oopses: "r ADDRESS" reads the address, "x ADDRESS" calls it, without a BPF program. A file
+ * in /proc: a task that is killed here must not hold a lock that the next one needs.
  */
 static ssize_t touch_write(struct file *file, const char __user *from, size_t size, loff_t *at)
 {

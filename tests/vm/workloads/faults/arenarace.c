@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Kfuncs that decide who is first: races between two CPUs, won by the same one every time.
+ * Kfuncs that order two CPUs: the same one wins each race.
  *
- * A CPU is held inside the kernel, in one of two places nobody can see from outside: after an
- * access has faulted and before the fault is handled, or after the arena's worker has started
- * and before it takes the queued frees. Another CPU waits for that, does what it came for, and
- * lets the first one go. A CPU that is held takes no interrupts, and whoever flushes a TLB waits
- * for it: so the other one is in here, waiting, before anybody is held. Nobody waits for more than HOLD_NS: a race that does not come about
- * is an error of the workload, no hang.
+ * One CPU is stopped inside the kernel at one of two points that are invisible from outside:
+ * after an access has faulted and before the fault is handled, or after the arena's worker has
+ * started and before it takes the queued frees. Another CPU waits for that, operates, and
+ * releases the first. A stopped CPU takes no interrupts, so a TLB flush waits for it: the other
+ * CPU must be in this module before the first one stops. No wait is longer than
+ * STOP_NS, which is below the kernel's soft lockup threshold: a race that fails is an error of
+ * the workload, not a hang. A loaded host may stop the emulated CPU for seconds.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -19,18 +20,18 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 
-#define HOLD_NS (5 * NSEC_PER_SEC)
+#define STOP_NS (15 * NSEC_PER_SEC)
 
 enum { IDLE, ARMED, HELD };
-static int state; /* of the one hold there is at a time */
-static struct task_struct *held_task; /* NULL: the worker is to be held */
-static int armed_cpu; /* whoever waits for the worker runs here: it is not held here */
-static int partner; /* another task waits in here */
+static int state; /* of the only stop at a time */
+static struct task_struct *stopped_task; /* NULL: stop the worker */
+static int armed_cpu; /* the waiting task runs here: the worker is not stopped on it */
+static int partner; /* another task waits in this module */
 static atomic_t worker_runs;
 
 static bool reached(const int *what, int wanted)
 {
-	u64 end = ktime_get_mono_fast_ns() + HOLD_NS;
+	u64 end = ktime_get_mono_fast_ns() + STOP_NS;
 
 	while (smp_load_acquire(what) != wanted) {
 		if (ktime_get_mono_fast_ns() > end)
@@ -49,10 +50,10 @@ static void hold(void)
 	}
 }
 
-/* The first thing the kernel does about either kind of arena fault. */
+/* The first function of the kernel for either kind of arena fault. */
 static int on_fault(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (READ_ONCE(held_task) == current && smp_load_acquire(&state) == ARMED)
+	if (READ_ONCE(stopped_task) == current && smp_load_acquire(&state) == ARMED)
 		hold();
 	return 0;
 }
@@ -60,7 +61,7 @@ static int on_fault(struct kprobe *probe, struct pt_regs *regs)
 static int on_worker(struct kprobe *probe, struct pt_regs *regs)
 {
 	atomic_inc(&worker_runs);
-	if (smp_load_acquire(&state) == ARMED && !READ_ONCE(held_task) &&
+	if (smp_load_acquire(&state) == ARMED && !READ_ONCE(stopped_task) &&
 	    raw_smp_processor_id() != READ_ONCE(armed_cpu))
 		hold();
 	return 0;
@@ -70,7 +71,7 @@ static struct kprobe fault_probe = {
 	.symbol_name = "fixup_exception", .pre_handler = on_fault,
 };
 
-/* Past endbr64 and the call of ftrace: whoever traces the start of the worker has seen it. */
+/* After endbr64 and the ftrace call: tracers of the worker have run. */
 static struct kprobe worker_probe = {
 	.symbol_name = "arena_free_worker", .offset = 9, .pre_handler = on_worker,
 };
@@ -79,7 +80,7 @@ static int arm(struct task_struct *task)
 {
 	if (!reached(&partner, true))
 		return -ETIMEDOUT;
-	WRITE_ONCE(held_task, task);
+	WRITE_ONCE(stopped_task, task);
 	WRITE_ONCE(armed_cpu, raw_smp_processor_id());
 	smp_store_release(&state, ARMED);
 	return 0;
@@ -97,31 +98,31 @@ static int await(int wanted)
 
 __bpf_kfunc_start_defs();
 
-/* Hold this task in its next fault. */
+/* Stop this task in its next fault. */
 __bpf_kfunc int arenarace_hold_fault(void)
 {
 	return arm(current);
 }
 
-/* How often the worker of any arena has run. */
+/* Number of runs of any arena's worker. */
 __bpf_kfunc int arenarace_worker_runs(void)
 {
 	return atomic_read(&worker_runs);
 }
 
-/* Hold the next run of the worker of any arena on another CPU. */
+/* Stop the next run of any arena's worker on another CPU. */
 __bpf_kfunc int arenarace_hold_worker(void)
 {
 	return arm(NULL);
 }
 
-/* Wait until somebody is to be held. */
+/* Wait until a stop is requested. */
 __bpf_kfunc int arenarace_await_armed(void)
 {
 	return await(ARMED);
 }
 
-/* Wait until somebody is held, or says so by arenarace_announce(). */
+/* Wait until a CPU is stopped, or arenarace_announce() is called. */
 __bpf_kfunc int arenarace_await_held(void)
 {
 	return await(HELD);
@@ -137,10 +138,10 @@ __bpf_kfunc void arenarace_release(void)
 	smp_store_release(&state, IDLE);
 }
 
-/* Wait until the page's entry is empty; this CPU knows it then. Interrupts may be off. */
+/* Wait until the page's PTE is empty for this CPU. Interrupts may be off. */
 __bpf_kfunc int arenarace_await_unmapped(u64 kaddr)
 {
-	u64 end = ktime_get_mono_fast_ns() + HOLD_NS;
+	u64 end = ktime_get_mono_fast_ns() + STOP_NS;
 
 	while (vmalloc_to_page((void *)kaddr)) {
 		if (ktime_get_mono_fast_ns() > end)

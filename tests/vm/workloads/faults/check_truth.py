@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass
 class Report:
-    """One fault as the kernel tells it."""
+    """One fault in the kernel's report."""
 
     access: str
     address: int
@@ -47,7 +47,7 @@ class Report:
 
 
 def parse_stream(text: str) -> list[Report]:
-    """Read all reports of a stream; a line that cannot be understood is an error."""
+    """Read all reports of a stream; an unknown line is an error."""
     reports: list[Report] = []
     in_report = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -91,7 +91,7 @@ def expected_address(fault: dict[str, Any]) -> int:
 
 
 def differences(fault: dict[str, Any], report: Report) -> list[str]:
-    """Compare one expected fault with the report that should be about it."""
+    """Compare one expected fault with its report."""
     inner = report.frames[0] if report.frames else Frame("", "")
     outer = report.frames[-1] if report.frames else Frame("", "")
     pairs: dict[str, tuple[object, object]] = {
@@ -167,7 +167,7 @@ def check(truth: dict[str, Any], streams: Path) -> tuple[list[str], int]:
             raise ValueError(f"{path}: not the name of a stream file")
         files[int(name[2])] = parse_stream(path.read_text(encoding="utf-8"))
     ids = {program["id"] for program in truth["programs"]}
-    # The helper programs touch nothing, so nobody keeps their streams.
+    # The helper programs access nothing; their streams are not saved.
     ids -= {program["id"] for program in truth["programs"] if program["name"].endswith("_defer")}
     problems = [f"program {missing}: no stream file" for missing in ids - files.keys()]
     problems += [f"program {extra}: not in the truth" for extra in files.keys() - ids]
@@ -178,7 +178,7 @@ def check(truth: dict[str, Any], streams: Path) -> tuple[list[str], int]:
 
 
 def main() -> int:
-    """Print every difference; the status tells whether there was any."""
+    """Print every difference; return 1 if there was any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", type=Path, help="file from wl --truth")
     parser.add_argument("streams", type=Path, help="directory from wl --streams")

@@ -11,8 +11,8 @@ struct run {
 	struct target *t;
 	uint32_t count;
 	bool race;
-	uint64_t *koffs; /* the places to touch, @count for each CPU */
-	uint32_t arrived; /* how often a CPU has reached a meeting point */
+	uint64_t *koffs; /* addresses to access, @count for each CPU */
+	uint32_t arrived; /* number of arrivals at a barrier */
 };
 
 struct worker {
@@ -69,7 +69,7 @@ static void run_on_both(struct run *run)
 	free(run->koffs);
 }
 
-/* The pages are chosen before the threads run: so they are the same in every run. */
+/* The pages are chosen before the threads run, so every run has the same. */
 static uint64_t *choose(struct target *t, uint32_t count)
 {
 	uint64_t *koffs = calloc(2 * count, sizeof(*koffs));
@@ -79,7 +79,7 @@ static uint64_t *choose(struct target *t, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t page = act_pick(t, PAGE_NONE, false);
 
-		/* Not to be picked a second time: it is scratch soon. */
+		/* Not to be picked again: it becomes a scratch page. */
 		t->pages[page].state = PAGE_SCRATCH;
 		koffs[i] = target_koff(t, page);
 	}

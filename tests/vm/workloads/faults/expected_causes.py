@@ -1,7 +1,7 @@
-"""The cause of every fault, and how sure it can be, as the workload's own account has it.
+"""Expected cause and confidence of every fault, from the workload's own account.
 
-Plain rules, of docs/causes.md, applied to what the workload says it did; nothing of the toolkit
-is asked. Where a rule looks at a clock, the times are those of the recorded events.
+The rules of docs/causes.md, applied to the workload's operations without code of the toolkit.
+Rules that depend on time use the timestamps of the recorded events.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ STALL_NS = 100_000_000
 Answer = tuple[str, str]
 Row = dict[str, Any]
 
-_ODD = "unknown", "unknown"
+_UNKNOWN = "unknown", "unknown"
 
-#: What the workload meant to do, where that alone decides.
+#: Kinds of faults whose name alone decides.
 OF_KIND: dict[str, Answer] = {
     "null": ("null-page", "certain"),
     "uaf": ("use-after-free", "certain"),
@@ -35,18 +35,18 @@ OF_KIND: dict[str, Answer] = {
     "late-free": ("free-race", "certain"),
 }
 
-#: A pair of: what may have happened to such a page in the time that is not recorded.
+#: Kinds on pages whose history is not recorded, by mode.
 OF_PAST: dict[str, dict[str, Answer]] = {
-    # The arena is older than the recording, and a page that was seen to be freed was in use.
+    # The arena is older than the recording; a page with a recorded free was in use.
     "old": {
         "past-held": ("use-after-free", "likely"),
-        "past-freed": _ODD,
-        "past-reserved": _ODD,
-        "past-untouched": _ODD,
+        "past-freed": _UNKNOWN,
+        "past-reserved": _UNKNOWN,
+        "past-untouched": _UNKNOWN,
     },
-    # Events were lost after all that: a page whose free is lost cannot have faulted.
+    # Events were lost afterwards: a page whose free is lost cannot have faulted.
     "lossy": {
-        "past-held": _ODD,
+        "past-held": _UNKNOWN,
         "past-freed": ("use-after-free", "likely"),
         "past-reserved": ("reserved-guard", "likely"),
         "past-untouched": ("never-allocated", "likely"),
@@ -56,7 +56,7 @@ OF_PAST: dict[str, dict[str, Answer]] = {
 
 @dataclass
 class _Arena:
-    """Pages of one arena, as the workload knows them."""
+    """Pages of one arena, from the workload's account."""
 
     start: int
     live: set[int] = field(default_factory=set)
@@ -74,7 +74,7 @@ class _Arena:
             self.live -= pages
 
     def cause(self, page: int) -> Answer:
-        """Of a fault on a page picked at random among those that hold nothing."""
+        """Return the answer for a random unmapped page."""
         if page in self.used:
             return "use-after-free", "certain"
         if {page - 1, page + 1} & self.live:
@@ -83,10 +83,10 @@ class _Arena:
 
 
 def expected_causes(truth: Row, level: str, times: dict[int, Row]) -> dict[int, Answer]:
-    """Cause and confidence of each fault of ``truth`` by its ``seq``.
+    """Return cause and confidence of each fault of ``truth`` by its ``seq``.
 
-    ``times`` has for faults of a race, by ``seq``: ``since_ns``, how long before the fault the
-    other CPU's allocation or free was recorded.
+    ``times`` has ``since_ns`` by ``seq`` for faults of a race: the time between the recorded
+    allocation or free of the other CPU and the fault.
     """
     starts = {one["map_id"]: int(one["user_vm_start"], 16) for one in truth["arenas"]}
     arenas: dict[int, _Arena] = defaultdict(lambda: _Arena(0))
@@ -112,19 +112,19 @@ def _with_history(mode: str, arena: _Arena, fault: Row, since_ns: int | None) ->
         return ("free-race", "likely") if near else ("use-after-free", "certain")
     if kind == "alloc-race":
         if fault["side"] == "kernel":
-            # The kernel found the entry filled that had been empty.
+            # The kernel found a filled PTE that was empty at the fault.
             return "alloc-race", "certain"
         assert since_ns is not None
-        return ("alloc-race", "likely") if since_ns <= STALL_NS else _ODD
+        return ("alloc-race", "likely") if since_ns <= STALL_NS else _UNKNOWN
     past = OF_PAST.get(mode, {}).get(kind)
     if kind == "null" and mode in OF_PAST and fault["band"] == "user":
-        # A page of an arena with a past that is not known may have been in use.
+        # A page of an arena with an unknown history may have been in use.
         return "null-page", "likely"
     return past or OF_KIND.get(kind) or arena.cause(fault["page"])
 
 
 def _without_history(fault: Row) -> Answer:
-    """At level ``faults`` only the address and the outcome speak."""
+    """Answer from address and outcome: level ``faults`` records nothing else."""
     kind = fault["kind"].removeprefix("prog-")
     if kind == "null":
         return "null-page", "likely" if fault["band"] == "user" else "certain"
@@ -132,4 +132,4 @@ def _without_history(fault: Row) -> Answer:
         return OF_KIND[kind]
     if kind == "alloc-race" and fault["side"] == "kernel":
         return "alloc-race", "likely"
-    return _ODD
+    return _UNKNOWN

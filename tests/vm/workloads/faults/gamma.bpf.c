@@ -45,14 +45,14 @@ int gamma(struct poke_call *c)
 	start(c, &gamma_arena);
 	c->kaddr = c->op < POKE_P_READ64 ? c->kern_vm_start + c->koff : KERNEL_OF(c, 0);
 	switch (c->race) {
-	case POKE_HELD_IN_FAULT:
+	case POKE_STOP_IN_FAULT:
 		c->late = arenarace_hold_fault();
 		break;
 	case POKE_UNTIL_UNMAPPED:
 		arenarace_announce();
 		c->late = arenarace_await_unmapped(c->kaddr);
 		break;
-	case POKE_WHILE_HELD:
+	case POKE_WHILE_STOPPED:
 		c->late = arenarace_await_held();
 		break;
 	case POKE_WORKER_RUNS:
@@ -62,7 +62,7 @@ int gamma(struct poke_call *c)
 	if (c->late)
 		return 0;
 	pages_op(c, &gamma_arena);
-	if (c->race == POKE_WHILE_HELD)
+	if (c->race == POKE_WHILE_STOPPED)
 		arenarace_release();
 	access(c);
 	return 0;
@@ -71,7 +71,7 @@ int gamma(struct poke_call *c)
 SEC("syscall")
 int gamma_defer(struct poke_call *c)
 {
-	if (c->race == POKE_HELD_WORKER)
+	if (c->race == POKE_STOP_WORKER)
 		c->late = arenarace_await_armed();
 	if (!c->late)
 		free_deferred(c, &gamma_arena);
@@ -79,9 +79,9 @@ int gamma_defer(struct poke_call *c)
 }
 
 /*
- * Free a page through the queue while the worker, on another CPU, has started and not yet
- * looked there, then touch it once the worker has taken it. Interrupts are off: the worker
- * cannot flush this CPU's TLB, so it is not done before this program is.
+ * Queue a free while the worker, on another CPU, has started and not yet read the queue, then
+ * access the page when the worker has unmapped it. Interrupts are off: the worker cannot flush
+ * this CPU's TLB, so this program ends first.
  */
 SEC("syscall")
 int gamma_late(struct poke_call *c)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Program gone: faults once and is unloaded right after, before anybody can ask for it. */
+/* Program gone: faults once and is unloaded at once, before the recorder can query it. */
 #include "poke.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

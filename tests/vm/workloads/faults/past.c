@@ -10,10 +10,10 @@
 #include "act.h"
 
 #define WAIT_S 300
-/* A recorder looks for losses every second. */
+/* A recorder reads its loss counters every second. */
 #define NOTICE_S 3
 
-/* Primes; pages that held memory, were freed or were reserved before, and those after. */
+/* Primes: pages that were mapped, freed or reserved before, and pages used after. */
 enum { FILLER = 613 }; /* allocations and frees that fill a small ring */
 enum { HELD = 7, FREED = 11, RESERVED = 3, UNTOUCHED = 13, YOUNG = 5 };
 
@@ -60,7 +60,7 @@ static void after(struct past *past)
 	for (int i = 0; i < RESERVED; i++)
 		touch(t, "past-reserved", past->reserved[i], i);
 	for (int i = 0; i < UNTOUCHED; i++)
-		/* Away from everything that the recording takes for live. */
+		/* Away from every page that the recording regards as live. */
 		touch(t, "past-untouched", act_pick_fresh(t, 3) + 1, i);
 	for (int i = 0; i < YOUNG; i++) {
 		uint32_t page = act_alloc(t, act_pick_fresh(t, 1), 1);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Faults on pages whose past a recording cannot know: it begins in the middle, or has a gap. */
+/* Faults on pages without a recorded history: the recording begins later, or has a loss. */
 #ifndef PAST_H
 #define PAST_H
 
 #include "target.h"
 
 /*
- * Fill, free and reserve pages of both; create the file @ready and wait for the file @go, by
- * when somebody records; then fault on what was there before, and on what was not.
+ * Fill, free and reserve pages of both; create the file @ready and wait for the file @go, when
+ * a recorder runs; then fault on these pages, and on pages that were never used.
  */
 void past_old(struct target *a, struct target *b, const char *ready, const char *go);
 /*
- * The same while it is recorded, by the parent process. That is stopped for a while, in which
- * more is done than fits into its ring, and last the pages that held memory are freed.
+ * The same under a recorder, the parent process. It is stopped while more operations run than
+ * fit into its ring; the last ones free the mapped pages.
  */
 void past_lossy(struct target *a, struct target *b);
 

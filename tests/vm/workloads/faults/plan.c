@@ -40,7 +40,7 @@ static void null_prog(struct target *t, const struct plan *plan)
 		act_prog(t, "prog-null", act_offset());
 }
 
-/* NULL inside the user range is kept reserved, as sched_ext's libraries do. */
+/* NULL inside the user range is reserved, as sched_ext's libraries do. */
 static void null_kernel(struct target *t, const struct plan *plan)
 {
 	bool in_range = (uint32_t)t->user_vm_start == 0;
@@ -107,7 +107,7 @@ static void never(struct target *t, const struct plan *plan)
 			   target_koff(t, act_pick(t, PAGE_NONE, false)) + act_offset());
 }
 
-/* Past the end or before the start of something that is live, by less than a page. */
+/* Past the end or before the start of a live allocation, by less than a page. */
 static void bounds(struct target *t, const struct plan *plan)
 {
 	const struct {
@@ -156,7 +156,7 @@ static void reserved(struct target *t, const struct plan *plan)
 	}
 }
 
-/* A page that only this call gets, a little beyond the user range, NULL stepped over. */
+/* A page that no other call gets, a little beyond the user range, never that of NULL. */
 static uint64_t beyond_page(struct target *t)
 {
 	uint32_t page;
@@ -218,7 +218,7 @@ static void over_scratch(struct target *t, const struct plan *plan)
 	for (uint32_t i = 0; i < plan->alloc_over_scratch; i++) {
 		uint32_t page = act_alloc(t, act_pick(t, PAGE_SCRATCH, false), 1);
 
-		/* The scratch page is gone: these see real memory. */
+		/* The scratch page was replaced: these access real memory. */
 		act_kernel(t, "mapped", target_koff(t, page) + act_offset());
 		act_user(t, page);
 	}
@@ -254,7 +254,7 @@ static void harmless(struct target *t, const struct plan *plan)
 		act_reserve(t, act_pick(t, PAGE_REAL, true), 1);
 }
 
-/* The workload did what was planned, or it must not say so. */
+/* Fail unless the workload did everything that was planned. */
 static void verify(const struct target *t, const struct plan *plan)
 {
 	const struct { const char *kind; uint32_t planned; } kinds[] = {

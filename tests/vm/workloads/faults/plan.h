@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How often each thing is done. Primes: a sum or a product cannot hide a wrong count. */
+/* Counts of each operation. Primes: a sum or a product cannot hide a wrong count. */
 #ifndef PLAN_H
 #define PLAN_H
 
@@ -23,7 +23,7 @@ extern const struct plan alpha_full, beta_full, alpha_short, beta_short;
 /* Carry out both plans in turns; either may be NULL. */
 void plan_run(struct target *a, const struct plan *plan_a, struct target *b,
 	      const struct plan *plan_b);
-/* Every kind of use that is no error: allocate, touch from all three sides, free. */
+/* Correct uses only: allocate, access from all three sides, free. */
 void plan_clean(struct target *t, uint32_t rounds);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the BPF programs of the workload share; every access site is in their own files. */
+/* Shared by the BPF programs of the workload; every access site is in their own files. */
 #ifndef POKE_BPF_H
 #define POKE_BPF_H
 
@@ -23,7 +23,7 @@ void arenapoke_write64(__u64 kaddr, __u64 value) __ksym;
 void arenapoke_write32(__u64 kaddr, __u32 value) __ksym;
 
 /*
- * Make an access and write down which line it is on: __LINE__ is known without asking
+ * Make an access and store its line: __LINE__ does not depend on
  * the kernel. The store of the line is volatile so that it stays in front of the access,
  * and the empty asm, another one on each line, keeps the compiler from merging the
  * accesses of two lines into one.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the loader asks of a BPF program, and what the program says it did. */
+/* Calls from the loader to a BPF program, and their results. */
 #ifndef POKE_H
 #define POKE_H
 
@@ -34,33 +34,33 @@ enum poke_op {
 	POKE_OPS
 };
 
-/* How a call of gamma takes part in a race; see arenarace.c. */
+/* Role of a call of gamma in a race; see arenarace.c. */
 enum poke_race {
 	POKE_ALONE,
-	POKE_HELD_IN_FAULT, /* the access faults and is held before anybody handles it */
-	POKE_UNTIL_UNMAPPED, /* waits for another CPU to take the page away, then accesses */
-	POKE_WHILE_HELD, /* waits until another CPU is held, acts, lets it go */
-	POKE_HELD_WORKER, /* frees, once the worker that this starts is to be held */
-	POKE_WORKER_RUNS, /* only asks how often it has run */
+	POKE_STOP_IN_FAULT, /* the access faults and is stopped before the fault is handled */
+	POKE_UNTIL_UNMAPPED, /* waits for another CPU to unmap the page, then accesses */
+	POKE_WHILE_STOPPED, /* waits until another CPU is stopped, operates, releases it */
+	POKE_STOP_WORKER, /* frees, and stops the worker that the free starts */
+	POKE_WORKER_RUNS, /* returns the number of runs */
 };
 
 /* One call: the context of a syscall program, copied back after the run. */
 struct poke_call {
-	/* asked */
+	/* input */
 	__u32 op;
 	__u32 pages; /* alloc, free, reserve */
 	__u64 uaddr; /* alloc (0: anywhere), free, reserve, P accesses */
 	__u64 koff; /* K accesses: distance from the arena's kern_vm_start */
 	__u64 value; /* stored, or what was loaded */
-	/* answered */
+	/* output */
 	__u64 kern_vm_start;
 	__u64 kaddr; /* exact kernel address of the access */
 	__s64 ret; /* of alloc, reserve, pending */
 	__u32 line; /* source line of the access */
 	__u32 stream_line; /* the line the kernel's report names */
 	__u32 cpu;
-	__u32 race; /* asked: enum poke_race */
-	__u32 late; /* answered: -errno of a wait that failed */
+	__u32 race; /* input: enum poke_race */
+	__u32 late; /* output: -errno of a wait that failed */
 	__u32 pad;
 	char func[24]; /* function that made the access */
 	char file[24]; /* source file of the access */

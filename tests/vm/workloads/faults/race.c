@@ -11,7 +11,7 @@
 static const struct races kernel_side = { .alloc = 13, .free = 17, .late = 5 };
 static const struct races prog_side = { .alloc = 11, .free = 7, .late = 3 };
 
-/* What CPU 1 does in a thread of its own while CPU 0 faults. */
+/* The operation of CPU 1, in its own thread, while CPU 0 faults. */
 struct other {
 	struct target *t;
 	struct poke_call call;
@@ -39,7 +39,7 @@ static void *run_other(void *argument)
 	return NULL;
 }
 
-/* It never needs CPU 0, which may be held by the time it starts. */
+/* It never needs CPU 0, which may be stopped when the thread starts. */
 static void start(struct other *other)
 {
 	cpu_set_t cpus = only(1);
@@ -78,9 +78,9 @@ static void alloc_race(struct target *t, bool kernel, uint32_t turn)
 	uint32_t page = act_pick(t, PAGE_NONE, false);
 	struct other other = { .t = t, .call = { .op = POKE_ALLOC, .pages = 1,
 						 .uaddr = target_uaddr(t, page),
-						 .race = POKE_WHILE_HELD } };
+						 .race = POKE_WHILE_STOPPED } };
 	struct fault fault = fault_at(t, kernel ? "alloc-race" : "prog-alloc-race", page,
-				      POKE_HELD_IN_FAULT);
+				      POKE_STOP_IN_FAULT);
 
 	start(&other);
 	act_ask(t, site(kernel, turn), &fault);
@@ -102,7 +102,7 @@ static void free_race(struct target *t, bool kernel, uint32_t turn)
 	uint32_t page = act_alloc(t, act_pick_fresh(t, 1), 1);
 	struct other other = { .t = t, .call = { .op = POKE_FREE, .pages = 1,
 						 .uaddr = target_uaddr(t, page),
-						 .race = POKE_WHILE_HELD } };
+						 .race = POKE_WHILE_STOPPED } };
 	struct fault fault = fault_at(t, kernel ? "free-race" : "prog-free-race", page,
 				      POKE_UNTIL_UNMAPPED);
 
@@ -118,7 +118,7 @@ static void free_race(struct target *t, bool kernel, uint32_t turn)
 	target_reported(t);
 }
 
-/* Wait until the worker has run that often: no run of one race is left over for the next. */
+/* Wait until the worker has run @wanted times, so that no run is left for the next race. */
 static void worker_ran(struct target *t, int64_t wanted)
 {
 	struct poke_call ask = { .race = POKE_WORKER_RUNS };
@@ -142,7 +142,7 @@ static void late_free(struct target *t, struct target *late, bool kernel, uint32
 	uint32_t earlier = act_alloc(t, act_pick_fresh(t, 1), 1);
 	struct poke_call runs = { .race = POKE_WORKER_RUNS };
 	struct other other = { .t = t, .defer = true, .call = { .pages = 1,
-			       .uaddr = target_uaddr(t, earlier), .race = POKE_HELD_WORKER } };
+			       .uaddr = target_uaddr(t, earlier), .race = POKE_STOP_WORKER } };
 	struct fault fault = fault_at(t, kernel ? "late-free" : "prog-late-free", page, 0);
 
 	target_call(t, &runs);
@@ -159,7 +159,7 @@ static void late_free(struct target *t, struct target *late, bool kernel, uint32
 	t->pages[earlier] = (struct page){ PAGE_NONE, false, true };
 	t->pages[page] = (struct page){ kernel ? PAGE_SCRATCH : PAGE_NONE, false, true };
 	target_reported(late);
-	/* Once for each free: the first for the earlier one, the second for nothing any more. */
+	/* Once for each free: the first run empties the queue, the second finds it empty. */
 	worker_ran(t, runs.ret + 2);
 	act_deferred_done(t);
 }

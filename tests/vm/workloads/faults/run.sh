@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run one mode of the workload and hold it against the kernel's own reports.
+# Run one mode of the workload and compare it with the kernel's own reports.
 # usage: run.sh BUILD OUT MODE [wl options]
 # Leaves MODE.json (ground truth), MODE.streams/ and MODE.dmesg in OUT. Fails on any difference
 # between truth and reports, and on anything new in the kernel log that is an oops or a warning.

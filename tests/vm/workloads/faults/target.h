@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A loaded BPF object: its programs, its arena, and what is known about every page. */
+/* A loaded BPF object: its programs, its arena, and the state of every page. */
 #ifndef TARGET_H
 #define TARGET_H
 
@@ -15,7 +15,7 @@ enum page_state { PAGE_NONE, PAGE_REAL, PAGE_SCRATCH };
 struct page {
 	uint8_t state; /* enum page_state: what the PTE holds */
 	bool taken; /* not in the arena's free set */
-	bool used; /* held real memory before, or does */
+	bool used; /* is or was mapped to real memory */
 };
 
 struct identity {
@@ -27,7 +27,7 @@ struct identity {
 
 struct target {
 	struct identity prog;
-	struct identity defer; /* frees through the queue; gone has none (fd 0) */
+	struct identity defer; /* deferred frees; gone has none (fd 0) */
 	char arena_name[16];
 	struct bpf_object *object;
 	uint32_t map_id;
@@ -49,13 +49,13 @@ void target_load(struct target *t, const char *objects, const char *streams, con
 /* Read the rest of the stream, then drop the last references to program and arena. */
 void target_unload(struct target *t);
 /*
- * Another program of the object of @t, with a stream of its own: what it does to the pages is
- * done to those of @t. Goes with target_view_end(), before @t does.
+ * Another program of the object of @t, with its own stream: it works on the pages of @t.
+ * End it with target_view_end() before @t is unloaded.
  */
 void target_view(struct target *view, struct target *t, const char *streams, const char *name);
 void target_view_end(struct target *view);
 void target_drain(struct target *t);
-/* A report was made: drain now and then, a full stream drops reports without a word. */
+/* A report was made: drain sometimes, a full stream drops reports silently. */
 void target_reported(struct target *t);
 void target_call(struct target *t, struct poke_call *call);
 void target_call_defer(struct target *t, struct poke_call *call);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The ground truth: what the workload did, in the order it did it. */
+/* The ground truth: the operations of the workload, in order. */
 #ifndef TRUTH_H
 #define TRUTH_H
 
@@ -20,7 +20,7 @@ struct fault {
 	int race; /* -1, or which race for a page this access is part of */
 };
 
-/* Anything the workload did that is not a fault in the kernel. */
+/* An operation of the workload that is not a fault in the kernel. */
 struct event {
 	uint32_t seq;
 	const char *what;
@@ -36,7 +36,7 @@ void truth_fault(const struct target *t, struct fault fault);
 void truth_event(const struct target *t, struct event event);
 /* @modes ends with NULL. */
 void truth_write(const char *path, char **modes, uint64_t seed);
-/* How many faults of @kind have been noted for @t. */
+/* Number of recorded faults of @kind for @t. */
 uint32_t truth_count(const struct target *t, const char *kind);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Programs that have a kfunc touch an address: one with an arena, one without. */
+/* Programs that access an address through a kfunc: one with an arena, one without. */
 #include "oops.bpf.h"
 
 struct {

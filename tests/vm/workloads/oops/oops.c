@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Touches of an arena from which the kernel does not recover, one per child: the child that
- * is killed for it is the proof that it was an oops.
+ * Accesses to an arena that the kernel does not recover from, one per child: a killed child
+ * proves the oops.
  *
  * usage: oops CASE...    prints for each: CASE, the address in hex, the signal of the child
  */
@@ -24,7 +24,7 @@ static const char *const files[ARENAS] = { "mine.bpf.o", "other.bpf.o" };
 static const char *const maps[ARENAS] = { "oops_mine", "oops_other" };
 static const char *const programs[ARENAS] = { "with_mine", "with_other" };
 static struct bpf_object *objects[ARENAS];
-/* Where the first page of each is for the kernel. */
+/* Kernel address of the first page of each arena. */
 static __u64 starts[ARENAS];
 
 static void run(int which, const char *name, struct touch *touch)
@@ -38,7 +38,7 @@ static void run(int which, const char *name, struct touch *touch)
 	}
 }
 
-/* The module touches it, with no program on the stack: r(ead) or (e)x(ecute). */
+/* The module accesses it, with no program on the stack: r(ead) or (e)x(ecute). */
 static void by_module(char how, __u64 kaddr)
 {
 	int fd = open(TOUCH, O_WRONLY);
@@ -50,7 +50,7 @@ static void by_module(char how, __u64 kaddr)
 
 static __u64 touch_address(const char *how)
 {
-	/* page 3 is never allocated, page 0 was touched by user space and is there */
+	/* page 3 is never allocated; page 0 is mapped, user space accessed it */
 	__u64 base = starts[strcmp(how, "outside-arena") ? MINE : OTHER];
 
 	return base + (strcmp(how, "protection") ? 3 * 4096ULL + 8 : 0);

@@ -2,9 +2,9 @@
 #ifndef OOPS_H
 #define OOPS_H
 
-/* The context of the programs: an address to touch, and what they found. */
+/* Context of the programs: the address to access, and the results. */
 struct touch {
-	__u64 kaddr; /* 0: only say where the arena is */
+	__u64 kaddr; /* 0: only return the start of the arena */
 	__u64 value;
 	__u64 start; /* kern_vm_start of the program's arena */
 };

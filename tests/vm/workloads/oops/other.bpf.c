@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Another arena, for the first one's program to be outside of its own. */
+/* A second arena: an access to it is outside of the first program's arena. */
 #include "oops.bpf.h"
 
 struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The smallest scheduler for which sched_ext takes memory of an arena: it is told CPUs by
- * their ids, and one of its programs has an arena. All decisions are left to the kernel.
+ * The smallest scheduler for which sched_ext allocates arena memory: it gets CPUs by their
+ * ids, and one of its programs has an arena. It leaves all decisions to the kernel.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -58,7 +58,7 @@ int storm(struct storm_run *r)
 	return 0;
 }
 
-/* Breaks into whatever runs on this CPU, at times into a probe of the recorder. */
+/* Interrupts the code on this CPU, sometimes a probe of the recorder. */
 SEC("perf_event")
 int tick(void *ctx)
 {

@@ -200,8 +200,8 @@ static void run(const struct options *o, const char *path)
 	if (ticker) {
 		for (uint32_t i = 0; i < o->cpus; i++)
 			bpf_link__destroy(links[i]);
-		usleep(20000); /* for one that is under way */
-		/* the variables in the order in which they stand in the program */
+		usleep(20000); /* for a tick that is running */
+		/* the variables in the order of the program */
 		memcpy(ticks, bpf_map__initial_value(bpf_object__find_map_by_name(ticker, ".bss"),
 						     &size), sizeof(ticks));
 	}

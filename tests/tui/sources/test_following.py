@@ -140,7 +140,7 @@ def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_questions_before_the_start_have_no_answer(tmp_path: Path) -> None:
     """A view that is drawn while the recorder makes the trace may ask already."""
     source = FollowSource(tmp_path / "t.atrace")
-    with pytest.raises(ArenatraceError, match="nothing of it has been read yet"):
+    with pytest.raises(ArenatraceError, match="nothing has been read yet"):
         source.programs()
 
 

@@ -78,10 +78,10 @@ class _Reader:
         self.ends = 0
 
     def __call__(
-        self, looks: Callable[[], None], waits: Callable[[int], None]
+        self, on_poll: Callable[[], None], on_wait: Callable[[int], None]
     ) -> Iterator[pa.RecordBatch]:
         while not self.stopped.is_set():
-            looks()
+            on_poll()
             found, self.batch = self.batch, None
             self.looked.set()
             if found is not None:
@@ -89,7 +89,7 @@ class _Reader:
                 continue
             self.go_on.wait(_PATIENCE_S)
             self.ends += 1
-            waits(0)
+            on_wait(0)
             self.again.wait(_PATIENCE_S)
 
 
@@ -102,16 +102,16 @@ def test_an_end_seen_before_the_events_came_does_not_count(
     events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
 
     def follow(
-        _path: Path, table: str, stopped: threading.Event, *, looks: Any, waits: Any
+        _path: Path, table: str, stopped: threading.Event, *, on_poll: Any, on_wait: Any
     ) -> Iterator[pa.RecordBatch]:
         if table == "stacks":
-            yield from slow(looks, waits)
+            yield from slow(on_poll, on_wait)
         slow.looked.wait(_PATIENCE_S)
         if table == "events":
             yield events
         while not stopped.wait(0.01):
-            looks()
-            waits(0)
+            on_poll()
+            on_wait(0)
 
     monkeypatch.setattr(table_inflow, "follow", follow)
     reading = Inflow(tmp_path, stopped)

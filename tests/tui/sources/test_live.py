@@ -32,11 +32,13 @@ def test_a_trace_that_is_being_written_is_followed(size: tuple[int, int], tmp_pa
         await driver.see("● following", "No arena faults recorded", "growing_arena")
         growing.use_after_free()
         growing.flush()
-        await driver.see("1 arena fault: 1 in BPF code", "use-after-free 1", "live_prog")
+        await driver.see("1 arena fault: 1 program-side", "use-after-free 1", "live_prog")
         await driver.press("enter")
         await driver.see("1 of 1 fault", "live.bpf.c:77")
         await driver.press("enter")
-        await driver.see("live.bpf.c:77  *p = 1;", "because  page 1 freed 1.0 ms before", "Why")
+        await driver.see(
+            "live.bpf.c:77  *p = 1;", "because  page 1 freed 1.0 ms before", "Evidence"
+        )
         growing.use_after_free(2)
         growing.flush()
         await driver.see("fault #1 of 2")

@@ -1,4 +1,4 @@
-"""Records without separators: glued to other text, cut anywhere, mixed with lines."""
+"""Reports joined to other text, split anywhere, mixed with other lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenatrace.importers.reports.records import Note
+from arenatrace.importers.reports.records import OtherReport
 from tests.runs import runs
 from tests.unit.importers.collect import capture, collect
 
@@ -17,7 +17,7 @@ _NESTED = capture("beta-7.2.13.txt")
 
 
 @pytest.mark.parametrize("at", range(len(_REPORT) + 1))
-def test_a_report_split_at_any_byte_is_put_together(at: int) -> None:
+def test_report_split_at_any_byte_is_joined(at: int) -> None:
     found = collect(_TEXT[:at] + "\n" + _TEXT[at:])
     assert found.faults == _WHOLE.faults
     assert not found.unparsed
@@ -25,18 +25,18 @@ def test_a_report_split_at_any_byte_is_put_together(at: int) -> None:
 
 @given(st.integers(0, len(_NESTED)))
 @settings(deadline=None, max_examples=runs(300))
-def test_so_is_one_with_subprograms(at: int) -> None:
+def test_report_with_subprograms_split_at_any_byte_is_joined(at: int) -> None:
     found = collect(_NESTED[:at] + "\n" + _NESTED[at:])
     assert found.faults == collect(_NESTED).faults
 
 
 @given(st.integers(0, len(_REPORT)))
 @settings(deadline=None, max_examples=runs(200))
-def test_a_line_between_the_pieces_costs_one_line_at_most(at: int) -> None:
+def test_line_between_two_pieces_loses_one_line_at_most(at: int) -> None:
     foreign = "\nusb 1-1: new high-speed USB device\n"
     found = collect(_TEXT[:at] + foreign + _TEXT[at:])
-    # Either the report is there, short of a frame or a source line, or its loss is counted.
-    assert len(found.faults) + sum(note.lost for note in found.notes) >= 4
+    # The report is found, possibly without a frame or a source line, or it is counted as lost.
+    assert len(found.faults) + sum(report.lost for report in found.other_reports) >= 4
     assert found.faults[-3:] == _WHOLE.faults[-3:]
     if len(found.faults) == 4:
         got, want = found.faults[0], _WHOLE.faults[0]
@@ -46,8 +46,8 @@ def test_a_line_between_the_pieces_costs_one_line_at_most(at: int) -> None:
 
 @given(st.lists(st.integers(0, _TEXT.count("\n")), max_size=6), st.text(max_size=40))
 @settings(deadline=None, max_examples=runs(200))
-def test_lines_between_lines_change_nothing(places: list[int], words: str) -> None:
-    # Longer than a task name, which a few letters below it could belong to.
+def test_unrelated_lines_inside_a_report_are_ignored(places: list[int], words: str) -> None:
+    # Longer than a task name: a shorter line below the task could be the rest of its name.
     foreign = "~ not of a report " + words.replace("\n", " ").replace("\r", " ")
     lines = _TEXT.split("\n")
     for place in sorted(places, reverse=True):
@@ -59,22 +59,22 @@ def test_lines_between_lines_change_nothing(places: list[int], words: str) -> No
 
 @given(st.binary(max_size=2000), st.integers(0, 2000))
 @settings(deadline=None, max_examples=runs(300))
-def test_no_bytes_make_it_fail(garbage: bytes, at: int) -> None:
+def test_import_accepts_arbitrary_bytes(garbage: bytes, at: int) -> None:
     raw = _TEXT.encode()
     collect(b"text " * 400 + raw[:at] + garbage + raw[at:])
 
 
-def test_output_without_a_newline_before_a_report_is_not_part_of_it() -> None:
+def test_report_starts_after_program_output_without_newline() -> None:
     found = collect(_TEXT.replace("ERROR: Arena", "tick 42 ERROR: Arena"))
     assert found.faults == _WHOLE.faults
     assert found.unparsed == ["tick 42 "] * 4
 
 
-def test_reports_follow_each_other_without_an_empty_line() -> None:
+def test_consecutive_reports_need_no_empty_line() -> None:
     assert collect(_TEXT.replace("\n\n", "\n")).faults == _WHOLE.faults
 
 
-def test_a_source_line_that_looks_like_a_report_is_source() -> None:
+def test_source_line_with_a_report_header_stays_source() -> None:
     fake = "/* ERROR: Arena READ access at unmapped address 0x666 */"
     found = collect(_TEXT.replace("/* wild */", fake))
     assert len(found.faults) == 4
@@ -84,13 +84,13 @@ def test_a_source_line_that_looks_like_a_report_is_source() -> None:
 
 
 @pytest.mark.parametrize("lines", range(1, 18))
-def test_a_report_cut_off_is_a_fault_or_a_loss_but_never_silence(lines: int) -> None:
+def test_truncated_report_is_a_fault_or_a_loss(lines: int) -> None:
     found = collect("\n".join(_REPORT.splitlines()[:lines]) + "\n")
-    assert len(found.faults) + sum(note.lost for note in found.notes) == 1
+    assert len(found.faults) + sum(report.lost for report in found.other_reports) == 1
     assert all(not fault.complete for fault in found.faults) or lines >= 16
 
 
-def test_a_report_whose_first_line_is_gone_is_a_loss() -> None:
+def test_report_without_header_is_a_loss() -> None:
     found = collect(_REPORT.partition("\n")[2])
     assert not found.faults
-    assert found.notes == [Note("a report without its first line", lost=True)]
+    assert found.other_reports == [OtherReport("a report without its first line", lost=True)]

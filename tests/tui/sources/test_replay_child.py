@@ -84,7 +84,7 @@ def test_a_stopped_replay_says_so_and_begins_none_any_more(tmp_path: Path) -> No
     asking.join(10)
     assert _gone(pid)
     ask()
-    assert said == ["replay: ended before it was done", "replay: ended before it began"]
+    assert said == ["replay: stopped before the end", "replay: stopped before the start"]
 
 
 def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
