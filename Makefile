@@ -14,7 +14,7 @@ KERNEL ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-quick check format man pictures lab-packages lab-build \
-	lab-shell samples bench-startup bench-analysis bench-import bench-replay bench-tui \
+	lab-shell samples cases bench-startup bench-analysis bench-import bench-replay bench-tui \
 	bench-capture wheel sdist clean
 
 help: ## list these targets
@@ -61,10 +61,11 @@ man: $(VENV)/.dev ## generate the man pages and the tables of the trace format
 	$(BIN)/python docs/generate_man.py
 	$(BIN)/python docs/generate_trace_format.py
 
-pictures: $(VENV)/.dev ## draw docs/pictures from the bundled samples
+pictures: $(VENV)/.dev ## draw docs/pictures (needs Graphviz)
 	$(PIP) install -q --constraint constraints.txt --group pictures
 	$(BIN)/python docs/generate_pictures.py
 	$(BIN)/python docs/generate_tui_pictures.py
+	dot -Tsvg docs/pictures/architecture.dot -o docs/pictures/architecture.svg
 
 ##@ Lab (needs root; see docs/lab.md)
 
@@ -77,8 +78,12 @@ lab-build: $(VENV)/.dev ## build the guests of all tested kernels
 lab-shell: $(VENV)/.dev ## open a shell in a fresh guest (KERNEL=7.3 for another kernel)
 	$(BIN)/python -m tests.vm.lab shell --kernel '$(KERNEL)'
 
+cases: $(VENV)/.dev ## record docs/cases again (some minutes)
+	$(BIN)/python -m tests.vm.make.cases
+	$(BIN)/python docs/generate_cases.py
+
 samples: $(VENV)/.dev ## record sample_traces/ again (some minutes)
-	$(BIN)/python -m tests.vm.make_samples
+	$(BIN)/python -m tests.vm.make.samples
 
 ##@ Bench (each prints what it compares with)
 

@@ -1,8 +1,7 @@
-"""Every table of a trace and the event record of the probes: the one home of both.
+"""Tables of a trace, the event record of the probes, and the vocabulary of both.
 
-The trace writer, the ring-buffer decoder, the C header check, the docs and the
-tests all read these tables; a column or a wire field is added here and nowhere else.
-Only the standard library is imported, so anything may import this module.
+The trace writer, the decoder, the check of the C header, the documents and the tests read these
+definitions. Only the standard library is imported, so every module may import this one.
 """
 
 from __future__ import annotations
@@ -20,14 +19,12 @@ GUARD_SZ = 64 * 1024
 #: Bytes of the kernel band: every 32-bit offset a program can form.
 BAND_SZ = 1 << 32
 
-
-#: Code addresses at and above this, below the end, were made up by an importer: text names code
-#: by symbol and offset. No CPU has such addresses, so they cannot be taken for real ones.
+#: Code addresses in this range are synthetic: imported text names code by symbol and offset. No CPU
+#: has such addresses.
 SYNTHETIC_CODE_START = 1 << 60
 SYNTHETIC_CODE_END = 1 << 61
-#: Times below 0 tell only the order: the source had no clock. The first such time.
+#: Times below 0 give the order only: the source had no clock. This is the first such time.
 UNTIMED_START = -(1 << 62)
-
 
 #: Labels of losses that leave every event in its place: names or stacks are missing.
 LOST_NOTES = "notes"

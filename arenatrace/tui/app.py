@@ -156,7 +156,7 @@ class ArenatraceApp(App[None]):
         return KEY_WORDS.get(shown, shown) if self._ascii_only else shown
 
     def ended(self) -> None:
-        """Tell the exit handling that the terminal is restored, so the rest may take its time."""
+        """Tell the exit handling that the terminal is restored."""
         self._exit_handling.ended()
 
     @property
@@ -170,8 +170,7 @@ class ArenatraceApp(App[None]):
         return self._exception
 
     def _fatal_error(self) -> None:
-        # Textual would print a traceback with the values of all variables; the command line prints
-        # one line after the terminal is restored
+        # no traceback with the values of all variables: the command line prints one line
         self._close_messages_no_wait()
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.make_samples import SAMPLES, digest
+from tests.vm.make.samples import SAMPLES, digest
 from tests.vm.recordings import arenatrace
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.vm.lab.lab import Lab
-from tests.vm.make_cases import record_cases
+from tests.vm.make.cases import record_cases
 from tests.vm.recordings import arenatrace
 
 

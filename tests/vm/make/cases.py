@@ -16,8 +16,8 @@ from tests.vm.recordings import BUILD
 
 CASES = ROOT / "docs" / "cases"
 NAMES = ("sessions", "sessions-fixed", "queue", "queue-fixed")
-PROGRAMS = Path(__file__).parent / "workloads" / "cases"
-JOB = Path(__file__).parent / "guest_jobs" / "record-cases.sh"
+PROGRAMS = Path(__file__).parents[1] / "workloads" / "cases"
+JOB = Path(__file__).parents[1] / "guest_jobs" / "record-cases.sh"
 
 
 def record_cases(lab: Lab, how: str) -> Path:

@@ -1,0 +1,1 @@
+"""Recordings that the project ships, made again in the lab."""
