@@ -1,4 +1,4 @@
-"""Write docs/man from the command line's own parser, or check that it is up to date.
+"""Write docs/man from the command-line parser, or check that it is up to date.
 
 Usage: python docs/generate_man.py [--check]
 """
@@ -17,8 +17,7 @@ from arenatrace import __version__
 from arenatrace.cli.app import arenatrace
 
 _MAN = Path(__file__).parent / "man"
-#: The pages carry the date of the release, not of the day they are made: they must not
-#: change when nothing did.
+#: Date of the release, so that regeneration does not change the pages.
 _DATE = "2026-11-21"
 
 
@@ -27,7 +26,7 @@ def write(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     context = click.Context(arenatrace)
     for name in arenatrace.list_commands(context):
-        # the group loads subcommands when they run; the generator looks at what is loaded
+        # The group loads subcommands lazily; the generator reads loaded ones only.
         command = arenatrace.get_command(context, name)
         if command is not None:
             arenatrace.add_command(command, name)
@@ -36,22 +35,22 @@ def write(target: Path) -> None:
     )
 
 
-def differing(made: Path) -> list[str]:
-    """Names of the pages that are not what the parser says now."""
-    names = {page.name for place in (made, _MAN) for page in place.glob("*.1")}
-    _same, different, missing = filecmp.cmpfiles(made, _MAN, sorted(names), shallow=False)
+def differing(generated: Path) -> list[str]:
+    """Return the names of the pages that differ from the parser's output."""
+    names = {page.name for directory in (generated, _MAN) for page in directory.glob("*.1")}
+    _same, different, missing = filecmp.cmpfiles(generated, _MAN, sorted(names), shallow=False)
     return different + missing
 
 
 def main() -> int:
-    """Write the pages, or with --check compare them; 1 if any is out of date."""
+    """Write the pages, or with --check compare them; return 1 if one is out of date."""
     if "--check" not in sys.argv[1:]:
         write(_MAN)
         return 0
     with tempfile.TemporaryDirectory() as directory:
-        made = Path(directory)
-        write(made)
-        stale = differing(made)
+        generated = Path(directory)
+        write(generated)
+        stale = differing(generated)
     if stale:
         print(f"out of date, run make man: {', '.join(stale)}", file=sys.stderr)
     return 1 if stale else 0

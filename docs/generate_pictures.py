@@ -1,4 +1,4 @@
-"""Draw docs/pictures/*.svg: real output of the command line on the bundled samples.
+"""Draw docs/pictures/*.svg from command output on the bundled samples.
 
 Usage: python docs/generate_pictures.py
 """
@@ -24,46 +24,46 @@ from rich.text import Text
 _ROOT = Path(__file__).parents[1]
 _PICTURES = Path(__file__).parent / "pictures"
 _WIDTH = 100
-#: Picture to the command it shows, and how many lines of its output.
-_SHOWN = {
+#: Picture name to command and number of output lines.
+_COMMANDS = {
     "summary": (("summary", "sample_traces/two-programs.atrace"), 40),
     "faults": (("faults", "sample_traces/two-programs.atrace", "--limit", "3"), 40),
 }
 
 
-def output(words: tuple[str, ...]) -> str:
-    """What the command prints on a colour terminal of our width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _WIDTH, 0, 0))
+def output(arguments: tuple[str, ...]) -> str:
+    """Return the output of a command on a color terminal of ``_WIDTH`` columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _WIDTH, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": ""}
     environment.pop("NO_COLOR", None)
-    command = [sys.executable, "-m", "arenatrace.cli", *words]
-    with subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=theirs) as process:
-        os.close(theirs)
-        said = b""
-        # a terminal whose other side is closed answers with EIO
+    command = [sys.executable, "-m", "arenatrace.cli", *arguments]
+    with subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=slave) as process:
+        os.close(slave)
+        received = b""
+        # Reading from a terminal with a closed other side fails with EIO.
         with contextlib.suppress(OSError):
-            while data := os.read(ours, 65536):
-                said += data
-    os.close(ours)
+            while data := os.read(master, 65536):
+                received += data
+    os.close(master)
     if process.returncode > 1:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return said.decode().replace("\r\n", "\n")
+    return received.decode().replace("\r\n", "\n")
 
 
-def draw(name: str, words: tuple[str, ...], lines: int) -> None:
+def draw(name: str, arguments: tuple[str, ...], lines: int) -> None:
     """Write one picture."""
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(Text.assemble(("$ ", "bold green"), f"arenatrace {' '.join(words)}"))
-    shown = output(words).splitlines()[:lines]
-    console.print(Text.from_ansi("\n".join(shown)))
+    console.print(Text.assemble(("$ ", "bold green"), f"arenatrace {' '.join(arguments)}"))
+    visible = output(arguments).splitlines()[:lines]
+    console.print(Text.from_ansi("\n".join(visible)))
     svg = console.export_svg(title="arenatrace", theme=MONOKAI, unique_id=name)
-    # the font is fetched from elsewhere otherwise; the reader's own monospace does as well
+    # Without this the SVG downloads a font.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     _PICTURES.mkdir(exist_ok=True)
     (_PICTURES / f"{name}.svg").write_text(svg.replace("Fira Code", "DejaVu Sans Mono"))
 
 
 if __name__ == "__main__":
-    for picture, (command, count) in _SHOWN.items():
+    for picture, (command, count) in _COMMANDS.items():
         draw(picture, command, count)

@@ -1,4 +1,4 @@
-"""Write docs/trace-format.md's tables from arenatrace/schema.py, or check them.
+"""Write the tables of docs/trace-format.md from arenatrace/schema.py, or check them.
 
 Usage: python docs/generate_trace_format.py [--check]
 """
@@ -16,7 +16,7 @@ _MARK = "<!-- from here on: make man -->\n"
 
 
 def rows(columns: Iterable[Column], prefix: str = "") -> list[str]:
-    """One line of the table for each column, members of lists below their list."""
+    """Return a table line for each column, followed by lines for its members."""
     lines = []
     for column in columns:
         null = "" if column.nullable else ", never null"
@@ -27,7 +27,7 @@ def rows(columns: Iterable[Column], prefix: str = "") -> list[str]:
 
 
 def generated() -> str:
-    """The generated part of the page."""
+    """Return the generated part of the page."""
     lines = [_MARK]
     for name, columns in TABLES.items():
         lines += [f"## {name}", "", "| column | type | meaning |", "| --- | --- | --- |"]
@@ -42,15 +42,15 @@ def generated() -> str:
 
 
 def main() -> int:
-    """Write the page, or with --check say whether it is up to date."""
+    """Write the page, or with --check return 1 if it is out of date."""
     text = _PAGE.read_text()
-    wanted = text.partition(_MARK)[0] + generated()
+    expected = text.partition(_MARK)[0] + generated()
     if "--check" in sys.argv[1:]:
-        if text != wanted:
+        if text != expected:
             print("docs/trace-format.md is out of date, run make man", file=sys.stderr)
             return 1
         return 0
-    _PAGE.write_text(wanted)
+    _PAGE.write_text(expected)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Draw docs/pictures/tui-*.svg and .png: the terminal interface on the bundled samples.
+"""Draw docs/pictures/tui-*.svg and .png from the terminal interface on the bundled samples.
 
 Usage: python docs/generate_tui_pictures.py [DIRECTORY]
 
@@ -41,11 +41,11 @@ _FONT = "DejaVu Sans Mono"
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A picture: of which sample, how large a screen, and the keys that lead there.
+class _Picture:
+    """Sample, screen size and key presses of a picture.
 
-    ``live``: while the sample is written anew, as a recorder would. ``ascii_only``: as where the
-    locale is not one of UTF-8.
+    With ``live`` a thread rewrites the sample like a recorder. ``ascii_only`` stands for a locale
+    other than UTF-8.
     """
 
     sample: str
@@ -55,35 +55,34 @@ class _Shown:
     ascii_only: bool = False
 
 
-_SHOWN = {
-    "tui-overview": _Shown("one-program", (120, 36)),
-    "tui-fault": _Shown("two-programs", (120, 40), ("enter", "enter")),
-    "tui-map": _Shown("one-program", (120, 34), ("2", "end", "enter", "m")),
-    "tui-narrow": _Shown("two-programs", (80, 24), ("enter", "enter")),
-    "tui-live": _Shown("one-program", (120, 36), live=True),
-    "tui-ascii": _Shown("one-program", (80, 24), ("2", "end", "enter", "m"), ascii_only=True),
-    "tui-palette": _Shown("two-programs", (100, 26), ("ctrl+p", *"beta")),
+_PICTURES = {
+    "tui-overview": _Picture("one-program", (120, 36)),
+    "tui-fault": _Picture("two-programs", (120, 40), ("enter", "enter")),
+    "tui-map": _Picture("one-program", (120, 34), ("2", "end", "enter", "m")),
+    "tui-narrow": _Picture("two-programs", (80, 24), ("enter", "enter")),
+    "tui-live": _Picture("one-program", (120, 36), live=True),
+    "tui-ascii": _Picture("one-program", (80, 24), ("2", "end", "enter", "m"), ascii_only=True),
+    "tui-palette": _Picture("two-programs", (100, 26), ("ctrl+p", *"beta")),
 }
-#: A picture of a live screen is taken when so much of the sample has been written, which takes so
-#: long, s.
+#: Share of the sample that is written when a live picture is taken, and time to write all, in s.
 _SHARE, _SECONDS = 0.7, 6.0
 
 
-async def _settled(app: ArenatraceApp, pilot: Pilot[None]) -> None:
-    """Wait until nothing is being worked out and nothing changes on the screen any more."""
+async def _wait_until_idle(app: ArenatraceApp, pilot: Pilot[None]) -> None:
+    """Wait until all work is done and the screen does not change."""
     before = ""
     while True:
         await pilot.pause(0.5)
         drawn = app.drawn
-        worked_out = drawn is not None and not drawn.stage and drawn.verdict.state == "done"
+        is_done = drawn is not None and not drawn.stage and drawn.verdict.state == "done"
         now = "".join(segment.text for segment in _segments(app))
-        if worked_out and now == before:
+        if is_done and now == before:
             return
         before = now
 
 
-def _write_again(sample: Path, path: Path, over: threading.Event) -> None:
-    """Write ``sample`` to ``path`` as a recorder would, at an even pace."""
+def _rewrite(sample: Path, path: Path, stop: threading.Event) -> None:
+    """Rewrite ``sample`` to ``path`` like a recorder, at a constant rate."""
     meta = replace(read_meta(sample), sealed=False, checksums={}, end_ts_ns=None)
     with contextlib.closing(TraceWriter(path, meta)) as writer:
         for table in (*(table for table in TABLES if table != "events"), "events"):
@@ -93,57 +92,57 @@ def _write_again(sample: Path, path: Path, over: threading.Event) -> None:
                 for batch in rows.slice(start, step).to_batches():
                     writer.append(table, conform(batch, arrow_schema(table)))
                 writer.flush()
-                if table == "events" and over.wait(_SECONDS / 60):
+                if table == "events" and stop.wait(_SECONDS / 60):
                     return
 
 
 def _segments(app: ArenatraceApp) -> list[Segment]:
-    lines = app.screen._compositor.render_strips()  # noqa: SLF001 - what Textual exports, too
+    lines = app.screen._compositor.render_strips()  # noqa: SLF001 - Textual exports the same
     return [part for line in lines for part in (*line, Segment("\n"))]
 
 
-async def _screen(shown: _Shown) -> Segments:
-    sample = _SAMPLES / f"{shown.sample}.atrace"
-    app = ArenatraceApp(TraceSource(open_trace(sample), ReplayChild()), ascii_only=shown.ascii_only)
-    async with app.run_test(size=shown.size) as pilot:
-        await _settled(app, pilot)
-        for key in shown.keys:
+async def _screen(spec: _Picture) -> Segments:
+    sample = _SAMPLES / f"{spec.sample}.atrace"
+    app = ArenatraceApp(TraceSource(open_trace(sample), ReplayChild()), ascii_only=spec.ascii_only)
+    async with app.run_test(size=spec.size) as pilot:
+        await _wait_until_idle(app, pilot)
+        for key in spec.keys:
             await pilot.press(key)
-            await _settled(app, pilot)
+            await _wait_until_idle(app, pilot)
         return Segments(_segments(app))
 
 
-async def _live_screen(shown: _Shown) -> Segments:
-    sample, over = _SAMPLES / f"{shown.sample}.atrace", threading.Event()
+async def _live_screen(spec: _Picture) -> Segments:
+    sample, stop = _SAMPLES / f"{spec.sample}.atrace", threading.Event()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "run.atrace"
-        writer = threading.Thread(target=_write_again, args=(sample, path, over))
+        writer = threading.Thread(target=_rewrite, args=(sample, path, stop))
         writer.start()
         try:
             while not (path / "meta.json").exists():
                 await asyncio.sleep(0.01)
             app = ArenatraceApp(LiveSource(path))
-            async with app.run_test(size=shown.size) as pilot:
+            async with app.run_test(size=spec.size) as pilot:
                 await pilot.pause(_SHARE * _SECONDS)
                 return Segments(_segments(app))
         finally:
-            over.set()
+            stop.set()
             writer.join()
 
 
-async def picture(shown: _Shown) -> str:
-    """The screen as SVG."""
-    segments = await (_live_screen(shown) if shown.live else _screen(shown))
+async def render_svg(spec: _Picture) -> str:
+    """Return the screen as SVG."""
+    segments = await (_live_screen(spec) if spec.live else _screen(spec))
     console = Console(
         record=True,
-        width=shown.size[0],
+        width=spec.size[0],
         file=io.StringIO(),
         force_terminal=True,
         legacy_windows=False,
     )
     console.print(segments, end="")
-    svg = console.export_svg(title="arenatrace tui", theme=MONOKAI, unique_id=shown.sample)
-    # the font is fetched from elsewhere otherwise; the reader's own monospace does as well
+    svg = console.export_svg(title="arenatrace tui", theme=MONOKAI, unique_id=spec.sample)
+    # Without this the SVG downloads a font.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     return svg.replace("Fira Code", _FONT)
 
@@ -151,8 +150,8 @@ async def picture(shown: _Shown) -> str:
 def main() -> int:
     """Draw all pictures."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else _DOCS / "pictures"
-    for name, shown in _SHOWN.items():
-        svg = asyncio.run(picture(shown))
+    for name, spec in _PICTURES.items():
+        svg = asyncio.run(render_svg(spec))
         (directory / f"{name}.svg").write_text(svg, encoding="utf-8")
         png = resvg_py.svg_to_bytes(svg_string=svg, font_family=_FONT, monospace_family=_FONT)
         (directory / f"{name}.png").write_bytes(bytes(png))

@@ -15,7 +15,7 @@ BPF_ARRAY(control, struct at_control, 1);
 static __always_inline bool at_is_recording(void)
 {
 	int zero = 0;
-	struct at_control *t = control.lookup(&zero);
+	struct at_control *c = control.lookup(&zero);
 
-	return t && t->recording;
+	return c && c->recording;
 }

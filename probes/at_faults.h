@@ -41,7 +41,7 @@ BPF_HASH(pte_claims, u64, u64, 1024);
  */
 static __always_inline bool at_send_fault_stack(void *ctx, u64 prog, u64 ts_ns)
 {
-	u64 now = at_symbol_epoch();
+	u64 epoch = at_symbol_epoch();
 	struct at_note_fault_stack *n;
 	u64 aux, frame;
 	long bytes;
@@ -53,7 +53,7 @@ static __always_inline bool at_send_fault_stack(void *ctx, u64 prog, u64 ts_ns)
 		return false;
 	}
 	at_note_init(&n->note, AT_NOTE_FAULT_STACK,
-		  (u64)bpf_get_smp_processor_id() << 32 | (u32)bpf_get_current_pid_tgid(), 0);
+		     (u64)bpf_get_smp_processor_id() << 32 | (u32)bpf_get_current_pid_tgid(), 0);
 	n->note.ts_ns = ts_ns;
 	n->start = 0;
 	n->end = 0;
@@ -77,15 +77,15 @@ static __always_inline bool at_send_fault_stack(void *ctx, u64 prog, u64 ts_ns)
 		if (i * 8 >= bytes || bytes <= 0)
 			break;
 		frame = n->frames[i];
-		at_send_symbol(frame, now, ts_ns);
+		at_send_symbol(frame, epoch, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
 	return true;
 }
 
 /* Send the stack of a fault, then its event. */
-static __always_inline void at_send_fault_event(void *ctx, u32 kind, struct at_fault *f, u64 addr, u64 ip,
-					u32 flags)
+static __always_inline void at_send_fault_event(void *ctx, u32 kind, struct at_fault *f, u64 addr,
+						u64 ip, u32 flags)
 {
 	/* the time of the fault: by now the kernel has written its report */
 	u64 ts_ns = f && f->ts_ns ? f->ts_ns : bpf_ktime_get_ns();

@@ -50,7 +50,8 @@ static __always_inline void at_filter_update_prog(u64 prog, u64 aux)
 	u8 yes = 1;
 
 	bpf_probe_read_kernel(&name, sizeof(name), (void *)(aux + AT_OFF_bpf_prog_aux__name));
-	if (!filter_prog_ids.lookup(&id) && !filter_prog_names.lookup(&name) && !filter_prog_tags.lookup(&tag)) {
+	if (!filter_prog_ids.lookup(&id) && !filter_prog_names.lookup(&name) &&
+	    !filter_prog_tags.lookup(&tag)) {
 		selected_progs.delete(&aux);
 		return;
 	}

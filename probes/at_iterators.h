@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Arenas and programs that exist when the recording begins. */
 
-/* Contexts of the iterators, as the kernel's BPF_ITER macros define them; user space checks them. */
+/* Contexts of the iterators, as the kernel defines them (BPF_ITER); user space checks them. */
 struct bpf_iter__bpf_map {
 	u64 meta;
 	u64 map;

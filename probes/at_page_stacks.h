@@ -8,7 +8,7 @@ static __always_inline u64 at_page_stack(void *ctx, u32 kind, u32 files)
 	u32 which = kind == AT_PAGE_ALLOC ? AT_WALK_ALLOC :
 		    kind == AT_PAGE_FREE  ? AT_WALK_FREE :
 					    AT_WALK_RESERVE;
-	u64 now, hash = 0;
+	u64 epoch, hash = 0;
 	struct at_frames *f;
 	u64 *sent;
 	long bytes;
@@ -26,7 +26,7 @@ static __always_inline u64 at_page_stack(void *ctx, u32 kind, u32 files)
 	state->walked++;
 #endif
 
-	now = at_symbol_epoch();
+	epoch = at_symbol_epoch();
 	f = walk_frames.lookup(&which);
 	if (!f)
 		return 0;
@@ -56,7 +56,7 @@ static __always_inline u64 at_page_stack(void *ctx, u32 kind, u32 files)
 	AT_RELOAD(state->count) = count;
 #endif
 	sent = stacks_sent.lookup(&hash);
-	if ((!sent || *sent != now) && !at_send_page_stack(f, bytes, hash, now)) {
+	if ((!sent || *sent != epoch) && !at_send_page_stack(f, bytes, hash, epoch)) {
 		at_count_lost_note(AT_NOTE_PAGE_STACK);
 		return 0;
 	}

@@ -5,18 +5,18 @@
  * Frees are recorded at entry and allocations at exit: a page that one CPU frees and another
  * allocates at once is then recorded in that order.
  */
-static __always_inline void at_send_page_event(void *ctx, u32 kind, u64 arena, u64 addr, s64 ret, u32 pages,
-				       int node, u32 flags)
+static __always_inline void at_send_page_event(void *ctx, u32 kind, u64 arena, u64 addr, s64 ret,
+					       u32 pages, int node, u32 flags)
 {
 	int zero = 0;
-	struct at_control *t = control.lookup(&zero);
+	struct at_control *c = control.lookup(&zero);
 	struct at_event *e;
-	u64 trace = 0;
+	u64 stack = 0;
 
-	if (!t || !t->recording || !at_filter_passes_arena(arena) || !at_filter_passes_task())
+	if (!c || !c->recording || !at_filter_passes_arena(arena) || !at_filter_passes_task())
 		return;
 #ifdef AT_STACKS
-	trace = at_page_stack(ctx, kind, t->files);
+	stack = at_page_stack(ctx, kind, c->files);
 #endif
 	e = at_event_reserve(kind);
 	if (!e)
@@ -25,9 +25,11 @@ static __always_inline void at_send_page_event(void *ctx, u32 kind, u64 arena, u
 	e->addr = addr;
 	e->ret = ret;
 	e->pages = pages;
+	/* error_code holds the NUMA node of an allocation */
 	e->error_code = node;
 	e->flags = flags;
-	e->ip = trace;
+	/* the hash of the stack: see struct at_note_page_stack */
+	e->ip = stack;
 	at_event_submit(e);
 }
 
@@ -36,7 +38,7 @@ KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int no
 	       u8 sleepable, long ret)
 {
 	at_send_page_event(ctx, AT_PAGE_ALLOC, (u64)arena, uaddr, ret, page_cnt, node_id,
-		   (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0));
+			   (sleepable ? AT_F_SLEEPABLE : 0) | (ret ? AT_F_OK : 0));
 	return 0;
 }
 #endif
@@ -45,7 +47,7 @@ KRETFUNC_PROBE(arena_alloc_pages, void *arena, long uaddr, long page_cnt, int no
 KFUNC_PROBE(arena_free_pages, void *arena, long uaddr, long page_cnt, u8 sleepable)
 {
 	at_send_page_event(ctx, AT_PAGE_FREE, (u64)arena, uaddr, 0, page_cnt, 0,
-		   sleepable ? AT_F_SLEEPABLE : 0);
+			   sleepable ? AT_F_SLEEPABLE : 0);
 	return 0;
 }
 #endif
@@ -63,7 +65,7 @@ KRETFUNC_PROBE(bpf_arena_alloc_pages, void *map, void *addr, u32 page_cnt, int n
 {
 	if (page_cnt && !flags && at_is_arena(map))
 		at_send_page_event(ctx, AT_PAGE_ALLOC, (u64)map, (u64)addr, (u64)ret, page_cnt,
-			   node_id, AT_F_SLEEPABLE | (ret ? AT_F_OK : 0));
+				   node_id, AT_F_SLEEPABLE | (ret ? AT_F_OK : 0));
 	return 0;
 }
 #endif
@@ -82,7 +84,7 @@ KRETFUNC_PROBE(bpf_arena_reserve_pages, void *map, void *ptr, u32 page_cnt, int 
 {
 	if (at_is_arena(map))
 		at_send_page_event(ctx, AT_PAGE_RESERVE, (u64)map, (u64)ptr, ret, page_cnt, 0,
-			   ret ? 0 : AT_F_OK);
+				   ret ? 0 : AT_F_OK);
 	return 0;
 }
 #endif

@@ -36,7 +36,7 @@ KFUNC_PROBE(scx_arena_free, void *sch, void *kern_va, unsigned long size)
 {
 	if (kern_va)
 		at_send_scx_event(AT_KERNEL_FREE, AT_U64(sch, scx_sched__arena_map), (u64)kern_va,
-				    size);
+				  size);
 	return 0;
 }
 #endif

@@ -60,10 +60,10 @@ static __always_inline bool at_find_frames(struct at_frames *frames, struct at_w
 	return true;
 }
 
-/* Return what replaces `old` in the cache after `hop` was found. */
+/* Return the hop to store in place of `old` after `hop` was found. */
 static __always_inline u64 at_merge_hop(u64 old, u64 hop)
 {
-	u64 was = AT_HOP_BYTES(old), is = AT_HOP_BYTES(hop);
+	u64 old_bytes = AT_HOP_BYTES(old), bytes = AT_HOP_BYTES(hop);
 	bool to_next = (s64)old >= 0 || AT_HOP_KIND(old) == AT_HOP_TWO_PLACES;
 
 	if ((old ^ hop) & AT_HOP_KEY)
@@ -72,9 +72,11 @@ static __always_inline u64 at_merge_hop(u64 old, u64 hop)
 		return old;
 	if (to_next && ((s64)hop >= 0 || AT_HOP_KIND(hop) == AT_HOP_TWO_PLACES)) {
 		/* one of the two known places */
-		if (!AT_HOP_SECOND(old) && (is == was || is + AT_HOP_SECOND(hop) * 8 == was))
+		if (!AT_HOP_SECOND(old) &&
+		    (bytes == old_bytes || bytes + AT_HOP_SECOND(hop) * 8 == old_bytes))
 			return old;
-		if (!AT_HOP_SECOND(hop) && (was == is || was + AT_HOP_SECOND(old) * 8 == is))
+		if (!AT_HOP_SECOND(hop) &&
+		    (old_bytes == bytes || old_bytes + AT_HOP_SECOND(old) * 8 == bytes))
 			return hop | (old & AT_HOP_MOVES_MASK);
 	}
 	if (AT_HOP_MOVES(old) == 3)
@@ -83,8 +85,8 @@ static __always_inline u64 at_merge_hop(u64 old, u64 hop)
 }
 
 /* Store the distance from each frame's address to the next one. */
-static __always_inline void at_learn_hops(struct at_frames *frames, u32 which, struct at_hop_table *h,
-				  struct at_walk_state *s)
+static __always_inline void at_learn_hops(struct at_frames *frames, u32 which,
+					  struct at_hop_table *h, struct at_walk_state *s)
 {
 	u64 at = s->context, bytes = AT_RELOAD(h->span) - AT_RELOAD(s->depth), base = at_hop_key(h, 0);
 	u32 n, j;
@@ -149,7 +151,7 @@ static __always_inline void at_learn_hops(struct at_frames *frames, u32 which, s
 
 /* Use the result of a walk: learn from it, or compare it with what was recognised. */
 static __always_inline void at_use_walk(struct at_frames *frames, u32 which, struct at_hop_table *h,
-				       struct at_walk_state *s, u64 hash)
+					struct at_walk_state *s, u64 hash)
 {
 	int zero = 0;
 	u64 mode = AT_RELOAD(s->mode);

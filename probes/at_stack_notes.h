@@ -12,10 +12,11 @@ struct at_frames {
 	u64 frame[AT_FRAMES];
 };
 BPF_PERCPU_ARRAY(walk_frames, struct at_frames, AT_WALKS);
-/* Hash of the frames to the at_symbol_epoch() in which they were sent. */
+/* Hash of the frames to the epoch of the symbol cache in which they were sent. */
 BPF_TABLE("lru_hash", u64, u64, stacks_sent, 16384);
 
-static __always_inline bool at_send_page_stack(struct at_frames *frames, long bytes, u64 hash, u64 now)
+static __always_inline bool at_send_page_stack(struct at_frames *frames, long bytes, u64 hash,
+					       u64 epoch)
 {
 	struct at_note_page_stack *n;
 	u64 ts_ns, frame;
@@ -34,10 +35,10 @@ static __always_inline bool at_send_page_stack(struct at_frames *frames, long by
 		if (i * 8 >= bytes)
 			break;
 		frame = n->frames[i];
-		at_send_symbol(frame, now, ts_ns);
+		at_send_symbol(frame, epoch, ts_ns);
 	}
 	notes.ringbuf_submit(n, BPF_RB_NO_WAKEUP);
-	stacks_sent.update(&hash, &now);
+	stacks_sent.update(&hash, &epoch);
 	return true;
 }
 #endif

@@ -126,8 +126,8 @@ static __always_inline u64 at_hash_add(u64 hash, u64 frame)
 }
 
 /* Return the hash of the present stack if it is recognised; else 0, and set `mode`. */
-static __always_inline u64 at_recognise_stack(void *ctx, u32 which, struct at_hop_table *h, struct at_walk_state *s,
-				  u64 files)
+static __always_inline u64 at_recognise_stack(void *ctx, u32 which, struct at_hop_table *h,
+					      struct at_walk_state *s, u64 files)
 {
 	u64 at, end, word, hop, base = at_hop_key(h, 0), key, hash = 0, known = 0;
 	u64 *sent, *when;
@@ -182,7 +182,8 @@ static __always_inline u64 at_recognise_stack(void *ctx, u32 which, struct at_ho
 	s->recognised++;
 	if (!s->unchecked) {
 		/* more often in the beginning */
-		s->unchecked = s->recognised < AT_CHECK_INTERVAL ? AT_CHECK_INTERVAL / 33 : AT_CHECK_INTERVAL - 1;
+		s->unchecked = s->recognised < AT_CHECK_INTERVAL ? AT_CHECK_INTERVAL / 33 :
+								   AT_CHECK_INTERVAL - 1;
 		AT_RELOAD(s->mode) = AT_WALK_AND_CHECK;
 		return 0;
 	}

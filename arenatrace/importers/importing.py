@@ -34,12 +34,12 @@ _MARKERS = (
     stream.REPORTER.encode(),
 )
 
-#: Maximum number of writers with an assembler of their own at the same time.
+#: Maximum number of writers with an open assembler.
 _MAX_WRITERS = 64
 #: Lines parsed before and after a marker. A header may be split, with lines of other writers
 #: between its pieces.
 _CONTEXT_LINES = 16
-#: A report ends if none of this many lines was added to it.
+#: A report ends after this many lines without an addition.
 _MAX_REPORT_GAP = 2000
 
 _LINUX_VERSION = re.compile(r"Linux version (\S{1,64})")
@@ -65,17 +65,17 @@ class Result:
 
     @property
     def lines(self) -> int:
-        """Return the number of lines of all texts."""
+        """Number of lines of all texts."""
         return sum(text.lines for text in self.texts)
 
     @property
     def faults(self) -> int:
-        """Return the number of faults of all texts."""
+        """Number of faults of all texts."""
         return sum(text.faults for text in self.texts)
 
     @property
     def unparsed(self) -> int:
-        """Return the number of non-empty lines outside reports, of all texts."""
+        """Number of non-empty lines outside reports, of all texts."""
         return sum(text.unparsed for text in self.texts)
 
 

@@ -27,7 +27,7 @@ def print_doctor(report: Mapping[str, Any], console: Console) -> None:
     for check in report["checks"]:
         detail = Text(f"{check['name']}: {harmless(check['detail'])}")
         if check["hint"]:
-            detail.append(f"\n{harmless(check['hint'])}", style="italic")
+            detail.append(f"\nhint: {harmless(check['hint'])}", style="italic")
         checks.add_row(_mark(check["ok"], required=check["required"]), detail)
     console.print(checks)
     console.print()

@@ -61,7 +61,7 @@ _OUTCOMES = {
 
 
 def print_explanation(explanation: Mapping[str, Any], console: Console) -> None:
-    """Write an explanation, the object of ``explain --json``, to ``console``."""
+    """Write an explanation of ``analysis.explanation`` to ``console``."""
     for line in explanation_lines(explanation):
         console.print(line, soft_wrap=False)
 

@@ -193,7 +193,7 @@ def require_essential(states: list[PointState]) -> None:
         if state.point.essential and not state.present:
             raise UnsupportedError(
                 f"no arena fault recovery in this kernel: {state.point.function}: {state.why_not}",
-                "Linux 7.2 and later recover; record --without-recovery records without it",
+                "Linux 7.2 and later recover from faults; on older kernels use --without-recovery",
             )
 
 

@@ -93,7 +93,7 @@ class Report:
             return self._has_root or self.misses > _MAX_PENDING
         return self.misses > _MAX_MISSES
 
-    def may_continue_with(self, kind: LineKind) -> bool:
+    def can_continue_with(self, kind: LineKind) -> bool:
         """Return whether a line of ``kind`` can continue this report."""
         if kind is LineKind.FRAME:
             return not self._has_root
@@ -136,20 +136,20 @@ class Assembler:
         in_source = report is not None and report.below_bpf_frame and text.startswith("  ")
         if in_source and stream.parse_source(text):
             # The program's author controls this line: never parse it as a header.
-            self._plain(line, text)
+            self._add_text(line, text)
             return
         at = 0
         found = _find_header(text)
-        if found is None and self._joins_to_header(line):
+        if found is None and self._join_header(line):
             return
         while found is not None:
             if found.start() > at:
-                self._plain(line, text[at : found.start()])
+                self._add_text(line, text[at : found.start()])
             self._begin(line, found)
             at = found.end()
             found = _find_header(text, at)
         if at == 0 or at < len(text):
-            self._plain(line, text[at:] if at else text)
+            self._add_text(line, text[at:] if at else text)
 
     def finish(self) -> None:
         """End the input: close the open report and flush buffered lines."""
@@ -163,7 +163,7 @@ class Assembler:
         is_oops = found.re is oops.HEADER
         self._report = Report(self._next_order(), found, line, is_oops, last_number=line.number)
 
-    def _joins_to_header(self, line: Line) -> bool:
+    def _join_header(self, line: Line) -> bool:
         """Join a buffered line and this one to a header; return whether a report began."""
         for first in reversed(self._pending):
             tail = first.text[-_MAX_HEADER_PIECE:]
@@ -174,13 +174,13 @@ class Assembler:
                 self._flush_pending()
                 self._begin(replace(first, text=joined_line, number=line.number), found)
                 if found.end() < len(joined_line):
-                    self._plain(line, joined_line[found.end() :])
+                    self._add_text(line, joined_line[found.end() :])
                 return True
         return False
 
     # ---- other lines ----
 
-    def _plain(self, line: Line, text: str) -> None:
+    def _add_text(self, line: Line, text: str) -> None:
         report = self._report
         if report is None:
             if text:
@@ -193,10 +193,10 @@ class Assembler:
             report.closing = True
             return
         kind = stream.line_kind(text, below_bpf_frame=report.below_bpf_frame)
-        if self._joins(report, kind, text):
+        if self._join_line(report, kind, text):
             report.last_number = line.number
             return
-        if kind is None or not report.may_continue_with(kind):
+        if kind is None or not report.can_continue_with(kind):
             report.misses += 1
             if kind is not None or report.is_over:
                 self._close()
@@ -217,7 +217,7 @@ class Assembler:
         if oops.END.search(text) or len(report.raw) >= oops.MAX_LINES:
             self._close()
 
-    def _joins(self, report: Report, kind: LineKind | None, text: str) -> bool:
+    def _join_line(self, report: Report, kind: LineKind | None, text: str) -> bool:
         """Join ``text`` to a buffered or the last line; return whether the result is valid."""
         if report.closing:
             return False
@@ -229,14 +229,14 @@ class Assembler:
             if kind is LineKind.SOURCE and _has_indent(text) and not _has_indent(joined_line):
                 continue
             joined = stream.line_kind(joined_line, below_bpf_frame=below)
-            if joined is not None and report.may_continue_with(joined):
+            if joined is not None and report.can_continue_with(joined):
                 self._pending.remove(pending)
                 self._flush_pending()
                 self._add(report, joined, joined_line)
                 return True
-        return kind is None and not self._pending and self._extends(report, text)
+        return kind is None and not self._pending and self._extend_last_line(report, text)
 
-    def _extends(self, report: Report, text: str) -> bool:
+    def _extend_last_line(self, report: Report, text: str) -> bool:
         """Append ``text`` to the last line, valid without it too; return whether that is valid."""
         if not report.lines:
             joined_line = report.header.string[report.header.start() : report.header.end()] + text

@@ -11,7 +11,7 @@ from tests.runs import runs
 from tests.unit.importers.collect import capture, collect
 
 _TEXT = capture("stream-7.3-rc7-with-tracing.txt")
-_WHOLE = collect(_TEXT)
+_RESULT = collect(_TEXT)
 _REPORT = _TEXT[: _TEXT.index("\n\n") + 2]
 _NESTED = capture("beta-7.2.13.txt")
 
@@ -19,7 +19,7 @@ _NESTED = capture("beta-7.2.13.txt")
 @pytest.mark.parametrize("at", range(len(_REPORT) + 1))
 def test_report_split_at_any_byte_is_joined(at: int) -> None:
     found = collect(_TEXT[:at] + "\n" + _TEXT[at:])
-    assert found.faults == _WHOLE.faults
+    assert found.faults == _RESULT.faults
     assert not found.unparsed
 
 
@@ -37,24 +37,24 @@ def test_line_between_two_pieces_loses_one_line_at_most(at: int) -> None:
     found = collect(_TEXT[:at] + foreign + _TEXT[at:])
     # The report is found, possibly without a frame or a source line, or it is counted as lost.
     assert len(found.faults) + sum(report.lost for report in found.other_reports) >= 4
-    assert found.faults[-3:] == _WHOLE.faults[-3:]
+    assert found.faults[-3:] == _RESULT.faults[-3:]
     if len(found.faults) == 4:
-        got, want = found.faults[0], _WHOLE.faults[0]
+        got, want = found.faults[0], _RESULT.faults[0]
         assert (got.kernel_side, got.write) == (want.kernel_side, want.write)
         assert len(got.frames) >= len(want.frames) - 1
 
 
 @given(st.lists(st.integers(0, _TEXT.count("\n")), max_size=6), st.text(max_size=40))
 @settings(deadline=None, max_examples=runs(200))
-def test_unrelated_lines_inside_a_report_are_ignored(places: list[int], words: str) -> None:
+def test_unrelated_lines_inside_a_report_are_ignored(positions: list[int], noise: str) -> None:
     # Longer than a task name: a shorter line below the task could be the rest of its name.
-    foreign = "~ not of a report " + words.replace("\n", " ").replace("\r", " ")
+    foreign = "~ outside of a report " + noise.replace("\n", " ").replace("\r", " ")
     lines = _TEXT.split("\n")
-    for place in sorted(places, reverse=True):
-        lines.insert(place, foreign)
+    for position in sorted(positions, reverse=True):
+        lines.insert(position, foreign)
     found = collect("\n".join(lines))
-    assert found.faults == _WHOLE.faults
-    assert len(found.unparsed) == len(places)
+    assert found.faults == _RESULT.faults
+    assert len(found.unparsed) == len(positions)
 
 
 @given(st.binary(max_size=2000), st.integers(0, 2000))
@@ -66,12 +66,12 @@ def test_import_accepts_arbitrary_bytes(garbage: bytes, at: int) -> None:
 
 def test_report_starts_after_program_output_without_newline() -> None:
     found = collect(_TEXT.replace("ERROR: Arena", "tick 42 ERROR: Arena"))
-    assert found.faults == _WHOLE.faults
+    assert found.faults == _RESULT.faults
     assert found.unparsed == ["tick 42 "] * 4
 
 
 def test_consecutive_reports_need_no_empty_line() -> None:
-    assert collect(_TEXT.replace("\n\n", "\n")).faults == _WHOLE.faults
+    assert collect(_TEXT.replace("\n\n", "\n")).faults == _RESULT.faults
 
 
 def test_source_line_with_a_report_header_stays_source() -> None:

@@ -51,8 +51,8 @@ def test_same_code_gets_the_same_synthetic_addresses() -> None:
     code = SyntheticCode()
     stack = [_kernel("kfunc"), _bpf(_A, "main"), _kernel("run")]
     first, addresses, _ = code.stack(stack, None)
-    again, same, _ = code.stack(stack, None)
-    assert (first, addresses) == (again, same)
+    second, second_addresses, _ = code.stack(stack, None)
+    assert (first, addresses) == (second, second_addresses)
     assert all(SYNTHETIC_CODE_START <= a < SYNTHETIC_CODE_END for a in addresses)
     assert len(set(addresses)) == 3
     assert len(code.stack_rows) == 1

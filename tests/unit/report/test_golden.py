@@ -201,7 +201,7 @@ def test_output_of_several_traces_matches_golden(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Return two traces of one boot, one of another host, and one unreadable."""
+    """Two traces of one boot, one of another host, and one unreadable."""
     later, earlier, other = _busy(), _hostile(), _busy()
     earlier.meta = replace(earlier.meta, hostname="one", start_ts_ns=100, end_ts_ns=900_000_000)
     later.meta = replace(later.meta, hostname="one")
