@@ -26,6 +26,6 @@ def test_paths_and_links_exist(page: Path) -> None:
 
 def test_case_studies_show_what_the_commands_print() -> None:
     """docs/generate_cases.py --check runs every command of docs/cases."""
-    command = [sys.executable, ROOT / "docs" / "generate_cases.py", "--check"]
+    command = [sys.executable, str(ROOT / "docs" / "generate_cases.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
