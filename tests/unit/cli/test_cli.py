@@ -255,7 +255,7 @@ def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, qui
     for path, code in ((trace, ExitCode.FINDINGS), (quiet, ExitCode.OK)):
         done = _arenatrace("tui", path)
         assert (done.returncode, done.stdout) == (code, _arenatrace("summary", path).stdout)
-        assert "arenatrace: no terminal: this is the summary\nhint: " in done.stderr
+        assert "arenatrace: no terminal: printing the summary\nhint: " in done.stderr
     assert "textual" not in _loaded("tui", trace)
 
 
@@ -264,7 +264,7 @@ def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, qui
     [
         (["tui"], "give one trace, or --live"),
         (["tui", "a", "b"], "give one trace, or --live"),
-        (["tui", "--level", "faults", "a"], "--level is for a recording: add --live"),
+        (["tui", "--level", "faults", "a"], "--level applies to a recording: add --live"),
         (["tui", "--live"], "--live needs a terminal"),
     ],
 )
