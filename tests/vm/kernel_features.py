@@ -74,9 +74,7 @@ FEATURES: dict[str, Callable[[FeatureRun], bool]] = {
         len(run.outcomes(Outcome.OOPS)["oops_reason"].drop_nulls())
     ),
     "program-side faults": lambda run: bool(len(run.of(Kind.PROG_FAULT))),
-    "blamed program": lambda run: bool(
-        len(run.of(Kind.PROG_FAULT)["prog"].drop_nulls())
-    ),
+    "blamed program": lambda run: bool(len(run.of(Kind.PROG_FAULT)["prog"].drop_nulls())),
     "sched_ext's own memory": lambda run: bool(len(run.of(Kind.KERNEL_ALLOC))),
     "every address predicted by `replay`": lambda run: (
         run.replay["divergences"] == [] and run.replay["predicted_addresses"] > 0
