@@ -1,3 +1,3 @@
-"""arenatrace: which BPF program faulted in its arena, on which line, and why."""
+"""Toolkit for BPF-arena faults: which program faulted, on which line, and why."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The exception tree: each error is one line, a hint, and a documented exit code."""
+"""Exceptions: each has a one-line message, a hint and a documented exit code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class ExitCode(IntEnum):
     INPUT = 3
     INCONCLUSIVE = 4
     UNSUPPORTED = 5
-    #: A fault of this program (EX_SOFTWARE of sysexits.h).
+    #: Internal error (EX_SOFTWARE of sysexits.h).
     INTERNAL = 70
 
 
 class ArenatraceError(Exception):
-    """What went wrong (one line) and the way out (``hint``)."""
+    """Error with a one-line ``message`` and a ``hint`` for the user."""
 
     exit_code: ExitCode = ExitCode.INPUT
 
@@ -30,28 +30,28 @@ class ArenatraceError(Exception):
 
 
 class UsageError(ArenatraceError):
-    """The command line asks for something that cannot be meant."""
+    """The command line is wrong."""
 
     exit_code = ExitCode.USAGE
 
 
 class TraceError(ArenatraceError):
-    """The input is not a trace, or not one that can be read."""
+    """The input is not a readable trace."""
 
     exit_code = ExitCode.INPUT
 
 
 class IncompleteError(ArenatraceError):
-    """What was written until now is kept and valid, but it is not all: a full disk."""
+    """The output is valid but incomplete, for example after a full disk."""
 
     exit_code = ExitCode.INCONCLUSIVE
 
 
 class DiskFullError(IncompleteError):
-    """There is no room on the disk, or none is left of the user's share of it."""
+    """The disk is full, or the quota of the user is exceeded."""
 
 
 class UnsupportedError(ArenatraceError):
-    """This kernel, machine or user cannot do what was asked."""
+    """This kernel, machine or user does not support the operation."""
 
     exit_code = ExitCode.UNSUPPORTED

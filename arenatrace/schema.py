@@ -1,7 +1,8 @@
-"""Tables of a trace, the event record of the probes, and the vocabulary of both.
+"""Single definition of the tables of a trace and of the probes' event record.
 
-The trace writer, the decoder, the check of the C header, the documents and the tests read these
-definitions. Only the standard library is imported, so every module may import this one.
+The trace writer, the ring-buffer decoder, the check of the C header, the docs and the tests read
+these tables. Add a column or a wire field here. This module imports only the standard library, so
+that every other module may import it.
 """
 
 from __future__ import annotations
@@ -12,29 +13,31 @@ from enum import IntEnum, IntFlag, StrEnum
 #: Version of the directory layout. A reader refuses any other version.
 FORMAT_VERSION = 1
 
-#: Bytes in one arena page (``PAGE_SIZE`` of the only page size the kernel's arena supports here).
+#: Bytes in an arena page. Kernels with another page size are not supported.
 PAGE_SIZE = 4096
-#: Bytes of guard in an arena's vm area; half of it lies on either side of the band.
+#: Bytes of guard in the vm area of an arena; half of it is on each side of the band.
 GUARD_SZ = 64 * 1024
 #: Bytes of the kernel band: every 32-bit offset a program can form.
 BAND_SZ = 1 << 32
 
-#: Code addresses in this range are synthetic: imported text names code by symbol and offset. No CPU
+
+#: Range of code addresses that importers assign, since text names code by symbol and offset. No CPU
 #: has such addresses.
 SYNTHETIC_CODE_START = 1 << 60
 SYNTHETIC_CODE_END = 1 << 61
-#: Times below 0 give the order only: the source had no clock. This is the first such time.
+#: First time of a source without a clock. Times below 0 give only the order.
 UNTIMED_START = -(1 << 62)
 
-#: Labels of losses that leave every event in its place: names or stacks are missing.
+
+#: Labels of losses that leave all events in the trace: names or stacks are missing.
 LOST_NOTES = "notes"
 LOST_STACKS = "stacks of page operations"
-#: They are there, and may be others' than the operations they stand at.
+#: Recorded stacks that may belong to other operations.
 DOUBTFUL_STACKS = "doubtful stacks of page operations"
 
 
 class Kind(IntEnum):
-    """What an event is. Values are the probe's wire values and the stored codes."""
+    """Kind of an event. Values are the wire values of the probe and the stored codes."""
 
     ARENA_CREATE = 1
     ARENA_MMAP = 2
@@ -54,7 +57,7 @@ class Kind(IntEnum):
 
     @property
     def label(self) -> str:
-        """The kind as users read it, for example ``page_alloc``."""
+        """The name for users, for example ``page_alloc``."""
         return self.name.lower()
 
 
@@ -100,7 +103,7 @@ class ProfileName(StrEnum):
 
 
 class Outcome(IntEnum):
-    """What became of a fault. Stored as its code; null where an event is no fault."""
+    """Outcome of a fault, stored as its code; null for other events."""
 
     SCRATCH_INSTALLED = 1
     ALREADY_MAPPED = 2
@@ -114,29 +117,29 @@ class Outcome(IntEnum):
 
     @property
     def label(self) -> str:
-        """The outcome as users read it, for example ``scratch-installed``."""
+        """The name for users, for example ``scratch-installed``."""
         return self.name.lower().replace("_", "-")
 
 
 class OopsReason(IntEnum):
-    """Why the kernel did not recover from a kernel-side fault, in its handler's order."""
+    """Reason why the kernel did not recover a kernel-side fault, in the order of its handler."""
 
     NO_PROGRAM = 1
     NO_ARENA = 2
     OUTSIDE_ARENA = 3
-    #: The page was mapped: the access was not allowed, and the handler is not asked.
+    #: The page was mapped and the access not permitted: the arena handler is not called.
     PROTECTION = 4
-    #: This kernel does not recover from arena faults at all.
+    #: This kernel does not recover arena faults.
     NO_HANDLER = 5
 
     @property
     def label(self) -> str:
-        """The reason as users read it, for example ``no-program``."""
+        """The name for users, for example ``no-program``."""
         return self.name.lower().replace("_", "-")
 
 
 class WireFlag(IntFlag):
-    """Bits of the event record's ``flags`` byte."""
+    """Bits of the ``flags`` byte of the event record."""
 
     WRITE = 1 << 0
     SLEEPABLE = 1 << 1
@@ -146,17 +149,17 @@ class WireFlag(IntFlag):
     PTE_WAS_NONE = 1 << 3
     #: ``addr`` is an offset from kern_vm_start, not an address (program-side faults).
     ADDR_IS_OFFSET = 1 << 4
-    #: The object existed before the recording began.
+    #: The object existed before the recording started.
     PREEXISTING = 1 << 5
-    #: The probe on the page table entry saw this fault: PTE_WAS_NONE means something.
+    #: The probe on the page table entry saw this fault: PTE_WAS_NONE is valid.
     PTE_SEEN = 1 << 6
-    #: ``error_code`` was seen; 0 is one too (a kernel read of a page that is not there).
+    #: ``error_code`` is valid. 0 is a valid code: a kernel read of an unmapped page.
     HAS_ERROR_CODE = 1 << 7
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """Column of a table.
 
     ``dtype`` is an Arrow type name (``int64``, ``uint8``, ``bool``, ``string``,
     ``dictionary<string>``, ``list<uint64>``, ``list<struct>``); ``fields`` names
@@ -173,7 +176,7 @@ class Column:
 
 @dataclass(frozen=True)
 class WireField:
-    """One member of the probe's fixed-size event record: C name, numpy format, byte offset."""
+    """Member of the fixed-size event record: C name, numpy format, byte offset."""
 
     name: str
     fmt: str
@@ -181,7 +184,7 @@ class WireField:
     meaning: str
 
 
-#: Bytes of one event record in the ring buffer, without the ring's own 8-byte header.
+#: Bytes of an event record in the ring buffer, without the 8-byte header of the ring.
 EVENT_SIZE = 80
 
 #: ``struct at_event`` of ``probes/arena_events.h``, little-endian.
@@ -207,15 +210,15 @@ EVENTS: tuple[Column, ...] = (
         "ts_ns",
         "int64",
         "ns",
-        "time of the event, CLOCK_MONOTONIC; below 0: order only, the time is not known",
+        "time of the event, CLOCK_MONOTONIC; below 0: order only, time unknown",
         nullable=False,
     ),
     Column("seq", "uint64", "", "order in the ring buffer or the text, from 0", nullable=False),
     Column("cpu", "uint16", "", "CPU the event happened on"),
     Column("pid", "uint32", "", "thread group id of the task"),
     Column("tid", "uint32", "", "thread id of the task"),
-    Column("comm", "dictionary<string>", "", "task name as the kernel holds it"),
-    Column("kind", "uint8", "schema.Kind", "what happened", nullable=False),
+    Column("comm", "dictionary<string>", "", "task name of the kernel"),
+    Column("kind", "uint8", "schema.Kind", "kind of the event", nullable=False),
     Column("arena", "uint32", "", "index into the table arenas"),
     Column("pgoff", "uint32", "pages", "first arena page concerned; null in the guards"),
     Column(
@@ -237,26 +240,23 @@ EVENTS: tuple[Column, ...] = (
         "uaddr",
         "uint64",
         "address",
-        "imported faults: the user address as the kernel's report printed it, of kernel faults "
-        "only the page; null where addr and the arena tell it",
+        "imported faults: user address in the kernel's report (kernel-side faults: page only); "
+        "null if addr and the arena give it",
     ),
     Column(
         "ret",
         "int64",
         "",
-        "page_alloc: user address given, 0 if refused; page_reserve, arena_mmap: 0 or -errno; "
-        "user_fault: vm_fault_t; kernel_alloc, kernel_free: bytes; lost: the kind of event that "
-        "was lost",
+        "page_alloc: user address returned, 0 if refused; page_reserve, arena_mmap: 0 or -errno; "
+        "user_fault: vm_fault_t; kernel_alloc, kernel_free: bytes; lost: kind of the lost events",
     ),
     Column("write", "bool", "", "the access was a store"),
-    Column(
-        "sleepable", "bool", "", "the operation could sleep (a free that could not is deferred)"
-    ),
+    Column("sleepable", "bool", "", "the operation could sleep (otherwise a free is deferred)"),
     Column("error_code", "uint32", "", "x86 page fault error code; arm64: ESR, low half"),
     Column("ip", "uint64", "address", "faulting instruction"),
-    Column("prog", "uint32", "", "index into programs: the program the kernel blamed"),
+    Column("prog", "uint32", "", "index into programs: blamed program"),
     Column("stack", "uint32", "", "id in the table stacks"),
-    Column("outcome", "uint8", "schema.Outcome", "what became of a fault"),
+    Column("outcome", "uint8", "schema.Outcome", "outcome of a fault"),
     Column(
         "node",
         "int32",
@@ -267,27 +267,27 @@ EVENTS: tuple[Column, ...] = (
         "oops_reason",
         "uint8",
         "schema.OopsReason",
-        "why the kernel did not recover (outcome oops); null where it is not known",
+        "why the kernel did not recover (outcome oops); null if unknown",
     ),
     Column(
         "since_ts_ns",
         "int64",
         "ns",
-        "lost: time of the first of the events lost, where ts_ns is that of the last",
+        "lost: time of the first lost event; ts_ns is the time of the last",
     ),
 )
 
 ARENAS: tuple[Column, ...] = (
     Column("arena", "uint32", "", "index, the key of this table", nullable=False),
     Column("ptr", "uint64", "address", "struct bpf_arena *"),
-    Column("generation", "uint32", "", "how many earlier arenas had the same pointer"),
+    Column("generation", "uint32", "", "number of earlier arenas with the same pointer"),
     Column("map_id", "uint32", "", "BPF map id"),
     Column("name", "string", "", "BPF map name"),
     Column("kern_vm_start", "uint64", "address", "kernel address of 32-bit offset 0"),
     Column("user_vm_start", "uint64", "address", "user address of arena page 0"),
     Column("max_entries", "uint32", "pages", "size of the user range"),
-    Column("map_flags", "uint32", "", "map_flags the arena was created with"),
-    Column("preexisting", "bool", "", "was there before the recording began"),
+    Column("map_flags", "uint32", "", "map_flags at creation"),
+    Column("preexisting", "bool", "", "existed before the recording started"),
     Column("create_ts_ns", "int64", "ns", "creation, CLOCK_MONOTONIC"),
     Column("destroy_ts_ns", "int64", "ns", "destruction, CLOCK_MONOTONIC"),
 )
@@ -312,9 +312,9 @@ PROGRAMS: tuple[Column, ...] = (
     Column("name", "string", "", "program name (the full function name where BTF has it)"),
     Column("tag", "string", "", "8-byte program tag in hex"),
     Column("type", "string", "", "program type in lower case, for example syscall"),
-    Column("arena", "uint32", "", "index into arenas: the program's arena, null if it has none"),
-    Column("own", "bool", "", "belongs to the recorder itself"),
-    Column("preexisting", "bool", "", "was loaded before the recording began"),
+    Column("arena", "uint32", "", "index into arenas: arena of the program, null if it has none"),
+    Column("own", "bool", "", "program of the recorder itself"),
+    Column("preexisting", "bool", "", "loaded before the recording started"),
     Column("load_ts_ns", "int64", "ns", "load, CLOCK_MONOTONIC"),
     Column("unload_ts_ns", "int64", "ns", "unload, CLOCK_MONOTONIC"),
     Column("funcs", "list<struct>", "", "main program first, then subprograms", fields=FUNC_FIELDS),
@@ -327,7 +327,7 @@ STACKS: tuple[Column, ...] = (
 )
 
 SYMBOLS: tuple[Column, ...] = (
-    Column("ts_ns", "int64", "ns", "resolved by the kernel at this time", nullable=False),
+    Column("ts_ns", "int64", "ns", "time at which the kernel resolved the symbol", nullable=False),
     Column("addr", "uint64", "address", "code address", nullable=False),
     Column("name", "string", "", "symbol that covers the address"),
     Column("offset", "uint32", "bytes", "bytes from the symbol's start"),
@@ -344,6 +344,5 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "symbols": SYMBOLS,
 }
 
-#: Tables whose rows are facts about a key: several rows of one key are merged, column by
-#: column, the last value that is not null winning.
+#: Tables with a key column. Merging rows with one key takes the last non-null value of each column.
 KEYED: dict[str, str] = {"arenas": "arena", "programs": "prog", "stacks": "stack"}

@@ -1,4 +1,4 @@
-"""The command line: options only, one subcommand per file, imported when it runs.
+"""Command line: options only, one file per subcommand, imported when it runs.
 
 `app.py` lists the subcommands and turns errors into one line, a hint and an exit code.
 """
@@ -17,8 +17,8 @@ def main() -> NoReturn:
 
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
-        # A screen that was left in the middle of a query: the interpreter must not be taken
-        # down under its threads, and nobody wants to wait for them.
+        # The terminal UI was closed during a query. Interpreter shutdown would wait for its
+        # threads or pull modules from under them.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

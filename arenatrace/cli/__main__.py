@@ -1,4 +1,4 @@
-"""``python -m arenatrace.cli``: the command line without an installed script."""
+"""Entry point of ``python -m arenatrace.cli``."""
 
 from arenatrace.cli import main
 

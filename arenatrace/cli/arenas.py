@@ -1,4 +1,4 @@
-"""arenatrace arenas: the arenas of a trace and what their pages held."""
+"""arenatrace arenas: page states of the arenas of a trace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-#: Seconds that still fit 64 bits of nanoseconds.
+#: Upper limit in seconds, so that nanoseconds fit 64 bits.
 _MAX_SECONDS = 4e9
 
 _EPILOG = """\b
@@ -25,15 +25,15 @@ Examples:
     "--at",
     metavar="S",
     type=float,
-    help="The moment, in seconds after the start.  [default: the end of the recording, "
-    "or of an arena that went before]",
+    help="Time in seconds after the start.  [default: the end of the recording, or of an arena "
+    "that was destroyed before]",
 )
 @click.option("--arena", multiple=True, metavar="NAME|ID", help="Only this arena (map).")
 def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...]) -> int:
-    """Show the arenas and which ranges of their pages are in use, and how.
+    """Show the arenas and the state of their pages at one time.
 
-    A range is free, allocated, reserved, scratched (it holds the scratch page
-    that a fault put there) or unknown.
+    A range of pages is free, allocated, reserved, scratched (a fault installed
+    the scratch page) or unknown.
     """
     from arenatrace.analysis.pages.arenas import arenas_at
     from arenatrace.analysis.totals import lost
@@ -49,13 +49,13 @@ def arenas(trace: Path, as_json: bool, at: float | None, arena: tuple[str, ...])
     print_warnings(opened.warnings)
     start = opened.meta.start_ts_ns
     with opened.reading():
-        told = arenas_at(opened, None if at is None else start + round(at * 1e9), arena)
+        found = arenas_at(opened, None if at is None else start + round(at * 1e9), arena)
         lost_events = lost(opened)
         every = opened.scan("arenas").collect().height
     if as_json:
-        click.echo(arenas_line(told))
+        click.echo(arenas_line(found))
     else:
-        print_arenas(told, start, lost_events, screen(sys.stdout))
-    if not told["arenas"]:
+        print_arenas(found, start, lost_events, screen(sys.stdout))
+    if not found["arenas"]:
         print_warnings([nothing_matches(arena, every) if every else "no arenas in this trace"])
     return ExitCode.OK

@@ -1,4 +1,4 @@
-"""What several subcommands share: warnings on stderr, exit codes, several traces at once."""
+"""Shared by subcommands: warnings on stderr, exit codes, several traces at once."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 
 def findings_code(faults: int, lost: int, *, sealed: bool) -> ExitCode:
-    """Return FINDINGS if there are faults, INCONCLUSIVE if their absence proves nothing, else OK.
+    """Return FINDINGS if there are faults, INCONCLUSIVE if faults may be missing, else OK.
 
-    It proves nothing where events were lost, and in an unsealed trace: its recorder still runs,
-    or was killed before it could write down its losses.
+    Faults may be missing if events were lost, and from an unsealed trace: its recorder still runs,
+    or was killed before it wrote its losses.
     """
     if faults:
         return ExitCode.FINDINGS
     return ExitCode.INCONCLUSIVE if lost or not sealed else ExitCode.OK
 
 
-def several(paths: tuple[Path, ...]) -> Collection | None:
-    """Return the traces that ``paths`` name; None for a single trace."""
+def collect_several(paths: tuple[Path, ...]) -> Collection | None:
+    """Return the traces at ``paths``; None for a single trace."""
     if len(paths) == 1:
         try:
             if len(trace_directories(paths[0])) == 1:
@@ -48,7 +48,7 @@ def several(paths: tuple[Path, ...]) -> Collection | None:
 
 
 def print_unreadable(found: Collection) -> None:
-    """Name each trace that could not be read, one line each."""
+    """Print one warning for each unreadable trace."""
     print_warnings(f"left out: {one.error.message}" for one in found.unreadable)
 
 

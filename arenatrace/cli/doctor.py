@@ -1,4 +1,4 @@
-"""arenatrace doctor: can this machine record, and what would be missing?"""
+"""arenatrace doctor: check whether this machine can record."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Exit code: 0 if this machine can record, 5 if it cannot.
 @click.command(epilog=_EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> int:
-    """Can this machine record arena faults, and what would be missing?
+    """Check whether this machine can record arena faults.
 
-    Looks at privileges, headers, bcc, the kernel's types and every probe
+    Checks privileges, headers, bcc, the kernel's types and every probe
     point. Nothing is compiled, loaded or attached.
     """
     from arenatrace.capture.doctor import checkup

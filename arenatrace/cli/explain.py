@@ -1,4 +1,4 @@
-"""arenatrace explain: one fault, with all there is to say about it."""
+"""arenatrace explain: the details of one fault."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import click
 _EPILOG = """\b
 Examples:
   arenatrace explain run.atrace 1
-  arenatrace faults run.atrace --cause use-after-free   # which number?
+  arenatrace faults run.atrace --cause use-after-free   # shows numbers
 \b
-Exit code: 1, a fault was found; 2 if the trace has no fault of that
-number.
+Exit code: 1 if the fault exists, 2 if the trace has no fault N.
 """
 
 
@@ -21,10 +20,10 @@ number.
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.argument("number", metavar="N", type=click.IntRange(min=1))
 def explain(trace: Path, number: int) -> int:
-    """Explain fault N: its cause, the page's history and what came of it.
+    """Explain fault N: its cause, the history of its page and its effects.
 
-    N is the number that `arenatrace faults` shows. Pages around the address
-    are shown as they were just before the fault.
+    `arenatrace faults` shows the number N. The pages around the address are
+    shown in their state just before the fault.
     """
     from arenatrace.analysis.explanation import explanation
     from arenatrace.cli.common import print_warnings
@@ -36,8 +35,8 @@ def explain(trace: Path, number: int) -> int:
     opened = open_trace(trace)
     print_warnings(opened.warnings)
     with opened.reading():
-        told = explanation(opened, number)
-    if told is None:
-        raise UsageError(f"{trace}: there is no fault {number}", f"see: arenatrace faults {trace}")
-    print_explanation(told, screen(sys.stdout))
+        found = explanation(opened, number)
+    if found is None:
+        raise UsageError(f"{trace}: no fault {number}", f"see: arenatrace faults {trace}")
+    print_explanation(found, screen(sys.stdout))
     return ExitCode.FINDINGS

@@ -1,4 +1,4 @@
-"""arenatrace faults: every fault of a trace."""
+"""arenatrace faults: list the faults of a trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from arenatrace.analysis.fault_filter import FaultFilter
     from arenatrace.trace.folder import Collection
 
-#: Seconds that still fit 64 bits of nanoseconds.
+#: Upper limit in seconds, so that nanoseconds fit 64 bits.
 _MAX_SECONDS = 4e9
 
 _EPILOG = """\b
@@ -31,7 +31,7 @@ Examples:
 
 \b
 Exit code: 1 if faults are shown, 0 if there are none or none match,
-4 if there are none but events were lost, so that there may have been some;
+4 if there are none but events were lost, so that faults may be missing;
 3 if one of several traces cannot be read (the others are shown).
 """
 
@@ -49,23 +49,25 @@ Exit code: 1 if faults are shown, 0 if there are none or none match,
     help="Write a Parquet file instead of printing.",
 )
 @click.option("--program", multiple=True, metavar="NAME|ID", help="Only faults of this program.")
-@click.option("--arena", multiple=True, metavar="NAME|ID", help="Only in this arena (map).")
+@click.option("--arena", multiple=True, metavar="NAME|ID", help="Only faults in this arena (map).")
 @click.option(
     "--cause",
     multiple=True,
     metavar="CAUSE",
     type=click.Choice([cause.value for cause in Cause]),
-    help="Only of this cause.",
+    help="Only faults of this cause.",
 )
 @click.option(
     "--side",
     multiple=True,
     type=click.Choice(list(FAULT_SIDES.values())),
-    help="Only on this side.",
+    help="Only faults on this side.",
 )
-@click.option("--task", multiple=True, metavar="NAME|PID|TID", help="Only of this task.")
-@click.option("--since", metavar="S", type=float, help="Only from S seconds after the start on.")
-@click.option("--until", metavar="S", type=float, help="Only until S seconds after the start.")
+@click.option("--task", multiple=True, metavar="NAME|PID|TID", help="Only faults of this task.")
+@click.option("--since", metavar="S", type=float, help="Only S seconds after the start and later.")
+@click.option(
+    "--until", metavar="S", type=float, help="Only S seconds after the start and earlier."
+)
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), help="Print only the first N faults."
 )
@@ -80,15 +82,15 @@ def faults(
     """List every fault with its address, program, source line, cause and task.
 
     Times are seconds after the start of the recording; in JSON, CSV and
-    Parquet they are CLOCK_MONOTONIC nanoseconds. Options that select can be
-    given more than once; different ones must all match.
+    Parquet they are CLOCK_MONOTONIC nanoseconds. A filter can be repeated:
+    one of its values must match. Different filters must all match.
 
-    TRACE is a trace or a folder of traces. Of several, the faults come trace
-    by trace, in the order the traces began; numbers, and the seconds of
-    --since and --until, are those of each trace.
+    TRACE is a trace or a folder of traces. Faults of several traces are
+    listed trace by trace, in the order of their start times; numbers, and
+    the seconds of --since and --until, count from the start of each trace.
     """
     from arenatrace.analysis.fault_filter import FaultFilter
-    from arenatrace.cli.common import several
+    from arenatrace.cli.common import collect_several
 
     if as_json + as_csv + (parquet is not None) > 1:
         raise click.UsageError("--json, --csv and --parquet exclude each other")
@@ -97,25 +99,25 @@ def faults(
         raise click.UsageError("--since and --until take a number of seconds")
     chosen = FaultFilter(**wanted, since_s=since, until_s=until)
     form = "parquet" if parquet else "json" if as_json else "csv" if as_csv else "text"
-    found = several(traces)
-    seen = _one(traces[0], chosen) if found is None else _several(found, chosen)
-    shown = seen.rows.head(limit) if limit is not None else seen.rows
-    _write(shown, seen.starts, form, parquet)
-    return _end(seen, len(shown), chosen, found, form)
+    found = collect_several(traces)
+    matches = _one(traces[0], chosen) if found is None else _several(found, chosen)
+    shown = matches.rows.head(limit) if limit is not None else matches.rows
+    _write(shown, matches.starts, form, parquet)
+    return _report_omissions(matches, len(shown), chosen, found, form)
 
 
 @dataclass
-class _Seen:
-    """The faults that match, when their traces began, and what there is to say about them."""
+class _Matches:
+    """Matching faults, start times by trace, and totals over all faults."""
 
     rows: pl.DataFrame
     starts: dict[str | None, int]
-    every: int
+    total: int
     lost: int
     sealed: bool
 
 
-def _one(path: Path, chosen: FaultFilter) -> _Seen:
+def _one(path: Path, chosen: FaultFilter) -> _Matches:
     from arenatrace.analysis.faults import faults as fault_rows
     from arenatrace.analysis.totals import lost
     from arenatrace.cli.common import print_warnings
@@ -125,13 +127,13 @@ def _one(path: Path, chosen: FaultFilter) -> _Seen:
     print_warnings(opened.warnings)
     start = opened.meta.start_ts_ns
     with opened.reading():
-        every = fault_rows(opened).collect()
-        rows = chosen.apply(every, opened.scan("arenas").collect(), start)
-        return _Seen(rows, {None: start}, len(every), lost(opened), opened.meta.sealed)
+        total = fault_rows(opened).collect()
+        rows = chosen.apply(total, opened.scan("arenas").collect(), start)
+        return _Matches(rows, {None: start}, len(total), lost(opened), opened.meta.sealed)
 
 
-def _several(found: Collection, chosen: FaultFilter) -> _Seen:
-    """Of several traces, ``rows`` begin with the column ``trace``, the path of theirs."""
+def _several(found: Collection, chosen: FaultFilter) -> _Matches:
+    """Return the matches in several traces; column ``trace`` of ``rows`` is the path."""
     import polars as pl
 
     from arenatrace.analysis.summary.many_traces import parts
@@ -139,38 +141,40 @@ def _several(found: Collection, chosen: FaultFilter) -> _Seen:
 
     matching: list[pl.DataFrame] = []
     starts: dict[str | None, int] = {}
-    every = lost_events = 0
+    total = lost_events = 0
     for part in parts(found, print_warnings):
         path, start = str(part.trace.path), part.trace.meta.start_ts_ns
         with part.trace.reading():
             rows = chosen.apply(part.faults, part.trace.scan("arenas").collect(), start)
         matching.append(rows.select(pl.lit(path).alias("trace"), pl.all()))
         starts[path] = start
-        every += len(part.faults)
+        total += len(part.faults)
         lost_events += part.lost
     if not matching:
         raise found.unreadable[0].error
     sealed = all(member.meta.sealed for member in found.members())
-    return _Seen(pl.concat(matching), starts, every, lost_events, sealed)
+    return _Matches(pl.concat(matching), starts, total, lost_events, sealed)
 
 
-def _end(seen: _Seen, shown: int, chosen: FaultFilter, found: Collection | None, form: str) -> int:
-    """Say on stderr what was not shown; the exit code."""
+def _report_omissions(
+    matches: _Matches, shown: int, chosen: FaultFilter, found: Collection | None, form: str
+) -> int:
+    """Print warnings about faults that are not shown; return the exit code."""
     from arenatrace.cli.common import findings_code, print_unreadable, print_warnings
     from arenatrace.errors import ExitCode
 
-    rows, where = len(seen.rows), "this trace" if found is None else "these traces"
-    nothing = chosen.restricts() and seen.every and not rows
+    rows, where = len(matches.rows), "this trace" if found is None else "these traces"
+    nothing = chosen.restricts() and matches.total and not rows
     if nothing:
-        print_warnings([f"none of the {seen.every:,} faults in {where} matches"])
-    elif not seen.every and form in ("text", "parquet"):
+        print_warnings([f"none of the {matches.total:,} faults in {where} matches"])
+    elif not matches.total and form in ("text", "parquet"):
         print_warnings([f"no arena faults in {where}"])
     if shown < rows:
         print_warnings([f"{rows - shown:,} more faults are not shown (--limit)"])
     if found is not None and found.unreadable:
         print_unreadable(found)
         return ExitCode.INPUT
-    return ExitCode.OK if nothing else findings_code(rows, seen.lost, sealed=seen.sealed)
+    return ExitCode.OK if nothing else findings_code(rows, matches.lost, sealed=matches.sealed)
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""arenatrace import: text of the kernel's own reports to a trace directory."""
+"""arenatrace import: make a trace from fault reports in kernel text."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ Examples:
   arenatrace import touch.txt                 # makes touch.atrace
   journalctl -k -o short-monotonic | arenatrace import - -o boot.atrace
   arenatrace import scx.log.gz old.log.zst -o both.atrace
-  arenatrace faults touch.atrace              # then look at it
+  arenatrace faults touch.atrace              # then read it
 \b
-Exit code: 0 if the text could be read, also if it has no report in it:
-then there is no trace, and a line says so. 3 if it is empty or no text.
+Exit code: 0 if the text was read. Text without a report makes no trace,
+with a warning. 3 if the input is empty or not text.
 """
 
 _SUFFIXES = (".gz", ".zst", ".zstd", ".txt", ".log", ".text")
 
 
 def _page_address(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """The 64-bit address of a page, given in hex."""
+    """Parse the 64-bit address of a page in hex."""
     if value is None:
         return None
     try:
         number = int(value, 16)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no address in hex") from error
+        raise click.BadParameter(f"{value!r} is not an address in hex") from error
     if number % PAGE_SIZE or not 0 <= number < 1 << 64:
-        raise click.BadParameter(f"{value!r} is no address of a page")
+        raise click.BadParameter(f"{value!r} is not a page-aligned 64-bit address")
     return number
 
 
@@ -51,26 +51,26 @@ def _page_address(_: click.Context, __: click.Parameter, value: str | None) -> i
     "--output",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Trace directory to make.  [default: FILE.atrace, of the first file, here]",
+    help="Trace directory to create.  [default: name of the first FILE with .atrace, here]",
 )
 @click.option(
     "--user-vm-start",
     metavar="ADDRESS",
     callback=_page_address,
-    help="User address of the arena's page 0, which no text tells: with it, pages are known.",
+    help="User address of page 0 of the arena. No text has it; with it, page numbers are known.",
 )
 @click.option(
-    "--show-unparsed", is_flag=True, help="Print the lines that belong to no report to stdout."
+    "--show-unparsed", is_flag=True, help="Print the lines outside every report to stdout."
 )
 def import_(
     files: tuple[str, ...], output: Path | None, user_vm_start: int | None, show_unparsed: bool
 ) -> None:
-    """Make a trace from text of the kernel.
+    """Make a trace from kernel text.
 
-    FILE is text of a program's stderr stream, of a sched_ext scheduler, of
-    dmesg or of the journal; gzip, zstd and - for standard input will do. The
-    format is found by looking. What a text does not tell, such as times in
-    a stream, is unknown in the trace.
+    FILE is text from a program's stderr stream, a sched_ext scheduler, dmesg
+    or the journal, plain or compressed with gzip or zstd; - is standard
+    input. The format is detected. Facts that the text lacks, for example
+    times in a stream, are unknown in the trace.
     """
     from arenatrace.cli.common import print_warnings
     from arenatrace.importers.importing import import_texts

@@ -1,4 +1,4 @@
-"""A click group that imports a subcommand only when it runs."""
+"""Click group that imports a subcommand only when it runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 
 
 class PipeClosedError(Exception):
-    """The reader of stdout has gone. Not an OSError, which click would turn into exit code 1."""
+    """The reader of stdout closed it. Not an OSError: click turns those into exit code 1."""
 
 
 class LazyGroup(click.Group):
-    """``lazy`` maps a subcommand to its ``module:attribute`` and its line in ``--help``."""
+    """Group whose ``lazy`` maps a subcommand to its ``module:attribute`` and its help line."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = dict(lazy)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The subcommands in the order they were given."""
+        """Return the subcommands in the order of ``lazy``."""
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -31,7 +31,7 @@ class LazyGroup(click.Group):
         module, _, attribute = self._lazy[cmd_name][0].partition(":")
         command = getattr(import_module(module), attribute)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{module}:{attribute} is no click command")
+            raise TypeError(f"{module}:{attribute} is not a click command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""arenatrace record: trace a live kernel into a trace directory."""
+"""arenatrace record: record a trace of the running kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,7 @@ from arenatrace.errors import ExitCode
 from arenatrace.schema import Level
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from arenatrace.capture.plan import Plan, Progress, Result
+    from arenatrace.capture.plan import Plan
 
 _EPILOG = """\b
 Examples:
@@ -25,21 +23,21 @@ Examples:
   arenatrace record --duration 30           # for 30 seconds
   arenatrace record -o run.atrace -- ./my_workload --verbose
   sudo arenatrace record -o run.atrace --as-root -- ./my_scheduler
-  sudo arenatrace record --keep 60s -o faults  # for days: time around faults
-  sudo arenatrace record --dry-run          # would it work here?
-  arenatrace summary run.atrace             # then look at it
+  sudo arenatrace record --keep 60s -o faults  # flight recorder, for days
+  sudo arenatrace record --dry-run          # test the probes only
+  arenatrace summary run.atrace             # then read it
 \b
-Exit code: 0 if all was recorded, 4 if events were lost or the disk was
-full (what was recorded until then is kept, and the command goes on
-until it ends by itself). How the command ended is printed and kept in
-the trace, it does not change the exit code.
+Exit code: 0 if nothing was lost, 4 if events were lost or the disk was
+full (the trace then has all events up to that time, and the command
+continues to its end). The exit status of the command is printed and
+stored in the trace; it does not change the exit code.
 """
 
 
 def _seconds(
     _context: click.Context, _option: click.Parameter, value: str | float | None
 ) -> float | None:
-    """A time that ends: more than 0 s, and a number."""
+    """Parse a finite number of seconds above 0."""
     if value is None:
         return None
     try:
@@ -57,7 +55,7 @@ def _seconds(
     "--output",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Trace directory to make.  [default: arenatrace-DATE-TIME.atrace]",
+    help="Trace directory to create.  [default: arenatrace-DATE-TIME.atrace]",
 )
 @click.option(
     "--duration",
@@ -70,46 +68,47 @@ def _seconds(
     type=click.Choice([level.value for level in Level]),
     default=Level.PAGES.value,
     show_default=True,
-    help="faults: no probe on allocations and frees at all; pages: these too; "
-    "stacks: with the kernel stack of each, who allocated and who freed.",
+    help="faults: faults, arenas and programs, no probes on allocations and frees; pages: also "
+    "page operations; stacks: also the kernel stack of each page operation.",
 )
 @click.option(
     "--walk-every-stack",
     is_flag=True,
-    help="With --level stacks: walk the stack for every event, instead of recognising what was "
-    "there before. Costs several times more.",
+    help="With --level stacks: walk the stack for every event instead of using the stack cache. "
+    "Costs several times more.",
 )
 @click.option(
     "--arena",
     "arenas",
     metavar="ID|NAME",
     multiple=True,
-    help="Only what happens in this arena (a BPF map's id or name). May be repeated.",
+    help="Only events of this arena (id or name of a BPF map). May be repeated.",
 )
 @click.option(
     "--program",
     "programs",
     metavar="ID|NAME|TAG",
     multiple=True,
-    help="Only faults of this program, and the pages of its arena. May be repeated.",
+    help="Only faults of this program, and page operations of its arena. May be repeated.",
 )
 @click.option(
     "--cgroup",
     "cgroups",
     metavar="PATH|ID",
     multiple=True,
-    help="Only what tasks in this cgroup (v2) and those below it do. May be repeated.",
+    help="Only events of tasks in this cgroup (v2) and its descendants. May be repeated.",
 )
 @click.option(
     "--later",
     is_flag=True,
-    help="--arena and --program may name what is not loaded yet; so they may with a command.",
+    help="--arena and --program may name objects that are not loaded yet. Implied by CMD "
+    "and --keep.",
 )
 @click.option(
     "--keep",
     metavar="TIME",
-    help="Flight recorder: keep only this long (60s, 5m), and the time around each fault "
-    "as a trace of its own in the folder that -o names.",
+    help="Flight recorder: keep only this much time (60s, 5m), and seal the time around each "
+    "fault as a trace in the folder -o.",
 )
 @click.option(
     "--max-windows",
@@ -117,14 +116,14 @@ def _seconds(
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="With --keep: this many traces at most, the oldest go first.",
+    help="With --keep: most traces in the folder; the oldest are deleted first.",
 )
 @click.option(
     "--max-size",
     metavar="SIZE",
     default="1G",
     show_default=True,
-    help="With --keep: bytes on the disk, half for the traces, half for the time kept.",
+    help="With --keep: bytes on the disk, half for traces, half for the time under recording.",
 )
 @click.option(
     "--as-root", is_flag=True, help="Under sudo, run CMD as root, not as the user who ran sudo."
@@ -132,31 +131,45 @@ def _seconds(
 @click.option(
     "--without-recovery",
     is_flag=True,
-    help="Record also on a kernel that does not recover arena faults: pages, "
-    "user faults, arenas and programs, where it has the probe points.",
+    help="Record on a kernel that does not recover arena faults: pages, user faults, "
+    "arenas and programs, as far as it has the probe points.",
 )
 @click.option(
     "--ring-size",
     metavar="SIZE",
     default=show_size(DEFAULT_RINGS.events),
     show_default=True,
-    help="Memory between the kernel and the recorder for events: a power of two of "
-    "bytes, or K, M, G. What does not fit is lost, and counted.",
+    help="Size of the ring buffer for events: a power of two of bytes, or with K, M, G. "
+    "Events that do not fit are lost and counted.",
 )
 @click.option(
     "--notes-ring-size",
     metavar="SIZE",
     default=show_size(DEFAULT_RINGS.notes),
     show_default=True,
-    help="The same for stacks, symbols and line tables.",
+    help="Size of the ring buffer for stacks, symbols and line tables.",
 )
 @click.option("--dry-run", is_flag=True, help="Attach all probes, detach them, and record nothing.")
 @click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
-def record(
+def record(command: tuple[str, ...], *, dry_run: bool, **options: Any) -> int:
+    """Record arena faults, page allocations and frees of the running kernel.
+
+    Needs root, the headers of the running kernel and the distribution's
+    bcc for Python (python3-bpfcc). CMD is run, and recording ends
+    with it. Under sudo it runs as the user who ran sudo, who also owns the
+    trace. Only the owner can read the trace: it contains kernel addresses.
+    """
+    plan = _plan(command, **options)
+    if dry_run:
+        _try_probes(plan)
+        return ExitCode.OK
+    return _record(plan)
+
+
+def _plan(
+    command: tuple[str, ...],
+    *,
     output: Path | None,
-    duration: float | None,
-    level: str,
-    walk_every_stack: bool,
     arenas: tuple[str, ...],
     programs: tuple[str, ...],
     cgroups: tuple[str, ...],
@@ -165,21 +178,12 @@ def record(
     max_windows: int,
     max_size: str,
     as_root: bool,
-    without_recovery: bool,
     ring_size: str,
     notes_ring_size: str,
-    dry_run: bool,
-    command: tuple[str, ...],
-) -> int:
-    """Record arena faults, page allocations and frees of the running kernel.
-
-    Needs root, the headers of the running kernel and the distribution's
-    bcc for Python (python3-bpfcc). With a command, it is run and recording
-    ends when it does; under sudo it runs as the user who ran sudo, who also
-    owns the trace. Nobody else can read the trace: it holds kernel addresses.
-    """
-    from rich.console import Console
-
+    duration: float | None,
+    **same_names: Any,
+) -> Plan:
+    """Turn options into a plan; ``same_names`` are options with the names of plan members."""
     rings = RingSizes(
         parse_size(ring_size, "--ring-size"), parse_size(notes_ring_size, "--notes-ring-size")
     )
@@ -187,39 +191,37 @@ def record(
     from arenatrace.capture.kernel.cgroup import find_cgroup
     from arenatrace.capture.plan import Plan
     from arenatrace.capture.probes.filters import Filters
-    from arenatrace.capture.session import record as run
 
     filters = Filters(
         arenas, programs, tuple(map(find_cgroup, cgroups)), later=later or bool(command or keep)
     )
-
-    flight = None
-    if keep is not None:
-        flight = flight_plan(keep, max_windows, max_size)
+    flight = None if keep is None else flight_plan(keep, max_windows, max_size)
     kind = "atrace" if flight is None else "flight"
-    path = output or Path(time.strftime(f"arenatrace-%Y%m%d-%H%M%S.{kind}"))
-    plan = Plan(
-        path,
+    return Plan(
+        output or Path(time.strftime(f"arenatrace-%Y%m%d-%H%M%S.{kind}")),
         duration_s=duration,
         command=command,
-        level=level,
-        walk_every_stack=walk_every_stack,
         command_as_root=as_root,
-        without_recovery=without_recovery,
         filters=filters,
         flight=flight,
         rings=rings,
+        **same_names,
     )
-    if dry_run:
-        _try_probes(plan)
-        return ExitCode.OK
+
+
+def _record(plan: Plan) -> ExitCode:
+    from rich.console import Console
+
+    from arenatrace.capture.session import record as run
+    from arenatrace.cli.record_screen import RecordScreen, closing_lines
+
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    screen = _Screen(console, shared=bool(command))
+    screen = RecordScreen(console, shared=bool(plan.command))
     try:
         result = run(replace(plan, on_progress=screen.progress, on_status=screen.status))
     finally:
         screen.close()
-    for line in _closing_lines(result):
+    for line in closing_lines(result):
         console.print(line, soft_wrap=True)
     return ExitCode.INCONCLUSIVE if result.lost else ExitCode.OK
 
@@ -232,86 +234,3 @@ def _try_probes(plan: Plan) -> None:
     click.echo(f"arenatrace: {len(attached)} probe points attached and detached", err=True)
     for point, why in refused.items():
         click.echo(f"arenatrace: refused: {point}: {harmless(why)}", err=True)
-
-
-class _Screen:
-    """Live counts on a terminal, nothing but status elsewhere.
-
-    One line that is redrawn; a new line every few seconds where the terminal is shared with
-    the command, whose output must stay whole.
-    """
-
-    _SHARED_EVERY_S = 5.0
-
-    def __init__(self, console: Console, *, shared: bool) -> None:
-        self._console = console
-        self._live = console.status("") if console.is_terminal and not shared else None
-        self._next_line_s = self._SHARED_EVERY_S if console.is_terminal else float("inf")
-
-    def status(self, text: str) -> None:
-        from arenatrace.report.sanitize import harmless
-
-        text = harmless(text)
-        if self._live is None:
-            self._console.print(f"arenatrace: {text}", soft_wrap=True)
-            return
-        self._live.update(text)
-        self._live.start()
-
-    def progress(self, progress: Progress) -> None:
-        from rich.text import Text
-
-        if self._live is not None:
-            self._live.update(Text(progress_line(progress), no_wrap=True, overflow="ellipsis"))
-        elif progress.elapsed_s >= self._next_line_s:
-            self._next_line_s += self._SHARED_EVERY_S
-            self._console.print(f"arenatrace: {progress_line(progress)}", soft_wrap=True)
-
-    def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-
-def progress_line(progress: Progress) -> str:
-    """The live counts on one line."""
-    from arenatrace.schema import Kind
-
-    counts = progress.counts
-    faults = f"{counts[Kind.KERNEL_FAULT]:,} kernel-side, {counts[Kind.PROG_FAULT]:,} in BPF"
-    pages = f"{counts[Kind.PAGE_ALLOC]:,} allocs, {counts[Kind.PAGE_FREE]:,} frees"
-    lost = f"{progress.lost:,} LOST; " if progress.lost else ""
-    return f"{progress.elapsed_s:.0f} s; {lost}faults: {faults}; {pages}"
-
-
-def _closing_lines(result: Result) -> list[str]:
-    from arenatrace.capture.process.command import describe_exit
-    from arenatrace.report.sanitize import harmless
-    from arenatrace.schema import Kind
-
-    counts = result.counts
-    lines = [f"arenatrace: note: {notice}" for notice in result.notices]
-    if result.command_status is not None:
-        lines.append(f"arenatrace: the command {describe_exit(result.command_status)}")
-    events = sum(counts.values())
-    lines.append(
-        f"arenatrace: {events:,} events: {counts[Kind.KERNEL_FAULT]:,} kernel-side and "
-        f"{counts[Kind.PROG_FAULT]:,} program-side faults"
-    )
-    if result.lost:
-        what = ", ".join(f"{count:,} {name}" for name, count in sorted(result.lost.items()))
-        lines.append(f"arenatrace: LOST: {what}")
-    else:
-        lines.append("arenatrace: nothing lost")
-    lines += _where(result)
-    return [harmless(line) for line in lines]
-
-
-def _where(result: Result) -> list[str]:
-    if result.windows is None:
-        return [f"arenatrace: sealed {result.path}; see: arenatrace summary {result.path}"]
-    if not result.windows:
-        return [f"arenatrace: no fault, nothing kept in {result.path}"]
-    return [
-        f"arenatrace: {len(result.windows)} window(s) around faults in {result.path}",
-        *(f"arenatrace: see: arenatrace summary {window}" for window in result.windows[-3:]),
-    ]

@@ -31,7 +31,7 @@ Exit code: 0 if the trace is consistent, 1 if an event in it is impossible,
     help=f"Kernel profile: {', '.join(ProfileName)}.",
 )
 @click.option("--what-if", metavar="PROFILE", help="Show events that differ under PROFILE.")
-@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes used.")
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Most processes to use.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(trace: Path, profile: str, what_if: str | None, jobs: int | None, as_json: bool) -> int:
     """Check a trace against a model of the kernel's arena.

@@ -1,4 +1,4 @@
-"""arenatrace summary: the whole trace on one screen."""
+"""arenatrace summary: one or several traces on one screen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _EPILOG = """\b
 Examples:
   arenatrace summary run.atrace
   arenatrace summary run.atrace --json | jq .totals
-  arenatrace summary monday/ tuesday/run.atrace   # all of them as one
+  arenatrace summary monday/ tuesday/run.atrace   # several as one
 \b
 Exit code: 1 if there are faults, 0 if there are none, 4 if there are
-none but events were lost, so that there may have been some; 3 if one
-of several traces cannot be read (the others are shown all the same).
+none but events were lost, so that faults may be missing; 3 if one of
+several traces cannot be read (the others are shown).
 """
 
 
@@ -27,17 +27,22 @@ of several traces cannot be read (the others are shown all the same).
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def summary(traces: tuple[Path, ...], as_json: bool) -> int:
-    """How bad is it, who did it, and where?
+    """Summarise the faults of a trace by program, arena and source line.
 
-    TRACE is a trace or a folder of traces. Several are summed up as one, by
-    host and boot.
+    TRACE is a trace or a folder of traces. Several traces make one summary,
+    by host and boot.
 
     Faults are grouped by signature: the same program, function, source
     line and kernel function give the same signature in every trace.
     """
-    from arenatrace.cli.common import print_unreadable, print_warnings, several, several_code
+    from arenatrace.cli.common import (
+        collect_several,
+        print_unreadable,
+        print_warnings,
+        several_code,
+    )
 
-    found = several(traces)
+    found = collect_several(traces)
     if found is None:
         return show_summary(traces[0], as_json=as_json)
     from arenatrace.analysis.summary.combined import combined_summary
@@ -50,7 +55,7 @@ def summary(traces: tuple[Path, ...], as_json: bool) -> int:
 
 
 def show_summary(trace: Path, *, as_json: bool) -> int:
-    """Print the summary of ``trace``; the exit code of a look at it. ArenatraceError."""
+    """Print the summary of ``trace`` and return the exit code. Raises ArenatraceError."""
     from arenatrace.analysis.summary.one_trace import summary as summarise
     from arenatrace.cli.common import findings_code, print_warnings
     from arenatrace.trace.reader import open_trace

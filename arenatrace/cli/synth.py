@@ -1,4 +1,4 @@
-"""arenatrace synth: make a trace with the model, valid or with one known defect."""
+"""arenatrace synth: make a synthetic trace, valid or with one known defect."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Examples:
     metavar="DIR",
     required=True,
     type=click.Path(path_type=Path),
-    help="Trace directory to make.",
+    help="Trace directory to create.",
 )
-@click.option("--seed", metavar="N", required=True, type=int, help="The same seed, the same trace.")
+@click.option("--seed", metavar="N", required=True, type=int, help="Seed of the trace.")
 @click.option(
     "--events",
     metavar="N",
     default=10_000,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Events to make, about.",
+    help="Approximate number of events.",
 )
 @click.option(
     "--arenas",
@@ -41,7 +41,7 @@ Examples:
     default=2,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Arenas they are spread over.",
+    help="Number of arenas.",
 )
 @click.option(
     "--profile",
@@ -56,7 +56,7 @@ Examples:
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Threads that run programs.",
+    help="Number of threads that run programs.",
 )
 @click.option(
     "--jitter",
@@ -64,9 +64,9 @@ Examples:
     default=0,
     show_default=True,
     type=click.IntRange(0, 1_000_000),
-    help="Most ns between an event's effect and its record.",
+    help="Longest time between the effect of an event and its record, ns.",
 )
-@click.option("--mutate", metavar="CLASS", help="Put in one defect of this class.")
+@click.option("--mutate", metavar="CLASS", help="Insert one defect of this class.")
 def synth(
     output: Path,
     seed: int,
@@ -77,10 +77,11 @@ def synth(
     jitter: int,
     mutate: str | None,
 ) -> None:
-    """Make a trace with the model of the kernel's arena.
+    """Make a synthetic trace with the model of the kernel's arena.
 
-    A trace is valid under its profile unless --mutate puts in a defect;
-    an unknown CLASS lists the classes. The defect's seq goes to stderr.
+    The trace is valid under its profile unless --mutate inserts a defect. An
+    unknown CLASS prints the list of classes. The seq of the defect goes to
+    stderr.
     """
     from arenatrace.errors import UsageError
     from arenatrace.model.kernel.profiles import profile_named

@@ -1,4 +1,4 @@
-"""arenatrace tui: a trace on the terminal, to look through; or a recording, live."""
+"""arenatrace tui: browse a trace or a live recording on the terminal."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Examples:
 Keys: Enter opens a row, Escape goes back, ? shows all keys, q ends.
 
 \b
-Exit code: 0 when you end it; with --live 4 if events were lost, and 2 or
-5 where `arenatrace record` has them. Where there is no terminal to draw
-on, the summary is printed, with the exit code of `arenatrace summary`.
+Exit code: 0; with --live 4 if events were lost, and 2 or 5 as for
+`arenatrace record`. Without a usable terminal the summary is printed,
+with the exit code of `arenatrace summary`.
 """
 
-_WORDS = "TRACE | --live [-- CMD ...]"
+_ARGUMENTS = "TRACE | --live [-- CMD ...]"
 
-#: Options of record that make no sense when somebody looks at the recording.
+#: Options of record that do not apply to a live view.
 _NOT_LIVE = ("dry_run", "keep", "max_windows", "max_size")
 _RECORD_OPTIONS = [
     option
@@ -46,31 +46,31 @@ _RECORD_OPTIONS = [
 
 
 @click.pass_context
-def _tui(ctx: click.Context, /, live: bool, words: tuple[str, ...], **values: Any) -> int:
-    """Look through a trace on the terminal, or through a recording while it is made.
+def _tui(ctx: click.Context, /, live: bool, arguments: tuple[str, ...], **values: Any) -> int:
+    """Browse a trace, or a live recording, on the terminal.
 
-    A trace that is still being written is followed. With --live, records
-    as `arenatrace record` does, with its options, and shows what comes;
-    a recording with faults is kept, one without is kept if you say so.
+    An unsealed trace is followed. With --live, record with the options of
+    `arenatrace record` and show the events as they come. A recording with
+    faults stays; one without faults stays if you confirm it.
     """
     if live:
-        return _live(words, values)
+        return _live(arguments, values)
     given = [
         name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} is for a recording: add --live")
-    if len(words) != 1:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} applies to a recording: add --live")
+    if len(arguments) != 1:
         raise click.UsageError("give one trace, or --live")
-    trace = Path(words[0])
+    trace = Path(arguments[0])
     reason = no_terminal()
     if reason:
         from arenatrace.cli.summary import show_summary
 
-        click.echo(f"arenatrace: {reason}: this is the summary", err=True)
-        click.echo("hint: run arenatrace tui in a terminal that can place its cursor", err=True)
+        click.echo(f"arenatrace: {reason}: printing the summary", err=True)
+        click.echo("hint: run arenatrace tui in a terminal that can position its cursor", err=True)
         return show_summary(trace, as_json=False)
-    return _look(trace)
+    return _browse(trace)
 
 
 tui = click.Command(
@@ -78,21 +78,19 @@ tui = click.Command(
     callback=_tui,
     epilog=_EPILOG,
     params=[
-        click.Option(["--live"], is_flag=True, help="Record, and show what comes."),
+        click.Option(["--live"], is_flag=True, help="Record, and show the events as they come."),
         *_RECORD_OPTIONS,
-        click.Argument(
-            ["words"], metavar="TRACE | --live [-- CMD ...]", nargs=-1, type=click.UNPROCESSED
-        ),
+        click.Argument(["arguments"], metavar=_ARGUMENTS, nargs=-1, type=click.UNPROCESSED),
     ],
     help=_tui.__doc__,
     context_settings={"allow_interspersed_args": False},
 )
 
 
-def _look(trace: Path) -> int:
+def _browse(trace: Path) -> int:
     from arenatrace.tui.allocators import return_memory_early
 
-    return_memory_early()  # before anything brings polars
+    return_memory_early()  # before polars is imported
     from arenatrace.replay.child import ReplayChild
     from arenatrace.trace.meta import read_meta
     from arenatrace.trace.reader import find_trace, open_trace
@@ -111,7 +109,7 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
         raise UsageError(f"--live needs a terminal: {reason}", "record it: arenatrace record")
     from arenatrace.tui.allocators import return_memory_early
 
-    return_memory_early()  # before anything brings polars
+    return_memory_early()  # before polars is imported
     from arenatrace.capture.preflight import Kernel
     from arenatrace.capture.process.command import check_command
     from arenatrace.capture.session import check_output
@@ -119,14 +117,14 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     from arenatrace.tui.sources.live import LiveSource
     from arenatrace.tui.sources.record_process import Recorder
 
-    # what record would refuse is refused before there is a screen
+    # The checks of record, before the screen is drawn.
     Kernel.detect(values["level"], without_recovery=values["without_recovery"])
     path = values["output"] or Path(time.strftime("arenatrace-%Y%m%d-%H%M%S.atrace"))
     check_output(path)
     check_command(command)
-    words = [sys.executable, "-m", "arenatrace.cli", "record"]
-    words += _as_words({**values, "output": path})
-    recorder = Recorder([*words, "--", *command], path, asked=values["output"] is not None)
+    record_command = [sys.executable, "-m", "arenatrace.cli", "record"]
+    record_command += _as_arguments({**values, "output": path})
+    recorder = Recorder([*record_command, "--", *command], path, asked=values["output"] is not None)
     source = LiveSource(path, recorder=recorder, replay=ReplayChild)
     try:
         code = _run(source, recorder)
@@ -143,32 +141,32 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     return code or (ExitCode.INCONCLUSIVE if lossy else ExitCode.OK)
 
 
-def _as_words(values: dict[str, Any]) -> list[str]:
-    """``values`` of options of record as they are written on its command line."""
-    words: list[str] = []
+def _as_arguments(values: dict[str, Any]) -> list[str]:
+    """Return ``values`` of options of record as command-line arguments."""
+    arguments: list[str] = []
     for option in _RECORD_OPTIONS:
         value = values[option.name or ""]
         name = max(option.opts, key=len)
         if option.is_flag:
-            words += [name] if value else []
+            arguments += [name] if value else []
         elif option.multiple:
-            words += [word for one in value for word in (name, str(one))]
+            arguments += [argument for one in value for argument in (name, str(one))]
         elif value is not None:
-            words += [name, str(value)]
-    return words
+            arguments += [name, str(value)]
+    return arguments
 
 
 def no_terminal() -> str:
-    """Why no screen can be drawn here, empty if one can."""
+    """Return why no screen can be drawn; empty if it can."""
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         return "no terminal"
     if os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
-        return "TERM names no terminal that can place its cursor"
+        return "TERM names no terminal that can position its cursor"
     return ""
 
 
 def _run(source: Source, recorder: Recorder | None = None) -> int:
-    """Run the application to its end; what ended it badly is raised anew. The exit code."""
+    """Run the application and return its exit code. Re-raises the error that ended it."""
     from arenatrace.tui.app import ArenatraceApp
     from arenatrace.tui.ascii_glyphs import environment_at_start, speaks_utf8
 

@@ -1,4 +1,4 @@
-"""The source distribution holds what its own tests use."""
+"""Contents of the source distribution and of the wheel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tarfile
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +23,24 @@ _BELOW_ROOT = re.compile(r"\b_?(?:ROOT|CHECKOUT) / \"([^\"/]+)")
 @pytest.fixture(scope="module")
 def sdist_files(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Paths in the source distribution, relative to its top directory."""
-    directory = tmp_path_factory.mktemp("sdist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(directory)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (archive,) = directory.glob("*.tar.gz")
-    with tarfile.open(archive) as tar:
+    with tarfile.open(_build("sdist", tmp_path_factory.mktemp("sdist"))) as tar:
         return {name.partition("/")[2] for name in tar.getnames()}
+
+
+def _build(target: str, directory: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = directory.iterdir()
+    return archive
+
+
+def test_sdist_and_wheel_have_the_marker_of_typed_packages(
+    sdist_files: set[str], tmp_path: Path
+) -> None:
+    """PEP 561: type checkers ignore the annotations of a package without py.typed."""
+    assert "arenatrace/py.typed" in sdist_files
+    with zipfile.ZipFile(_build("wheel", tmp_path)) as wheel:
+        assert "arenatrace/py.typed" in wheel.namelist()
 
 
 def test_sdist_holds_every_source_file(sdist_files: set[str]) -> None:

@@ -74,9 +74,7 @@ FEATURES: dict[str, Callable[[FeatureRun], bool]] = {
         len(run.outcomes(Outcome.OOPS)["oops_reason"].drop_nulls())
     ),
     "program-side faults": lambda run: bool(len(run.of(Kind.PROG_FAULT))),
-    "the program the kernel blames": lambda run: bool(
-        len(run.of(Kind.PROG_FAULT)["prog"].drop_nulls())
-    ),
+    "blamed program": lambda run: bool(len(run.of(Kind.PROG_FAULT)["prog"].drop_nulls())),
     "sched_ext's own memory": lambda run: bool(len(run.of(Kind.KERNEL_ALLOC))),
     "every address predicted by `replay`": lambda run: (
         run.replay["divergences"] == [] and run.replay["predicted_addresses"] > 0
@@ -127,7 +125,7 @@ EXPECTED: dict[str, Expected] = {
                 "reservations",
                 "when deferred frees take effect",
                 "kernel-side faults, recovered",
-                "the program the kernel blames",
+                "blamed program",
                 "sched_ext's own memory",
             }
         ),

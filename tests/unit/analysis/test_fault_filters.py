@@ -126,6 +126,6 @@ def test_explaining_a_missing_fault_is_a_usage_error(
     trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["explain", trace, "6"]) == 2
-    assert "there is no fault 6" in capsys.readouterr().err
+    assert "no fault 6" in capsys.readouterr().err
     for number in range(1, 6):
         assert run(["explain", trace, str(number)]) == 1

@@ -134,14 +134,14 @@ def test_exit_codes_say_whether_there_are_faults(
         assert app.run([command, *options, path]) == code
 
 
-def test_losses_are_counted_and_said(tmp_path: Path) -> None:
+def test_summary_counts_losses(tmp_path: Path) -> None:
     builder = TraceBuilder(meta=sample_meta(lost={"ring": 2}))
     builder.event(Kind.LOST, pages=5)
     builder.prog_fault()
     path = str(builder.write(tmp_path / "t"))
     totals = json.loads(_arenatrace("summary", "--json", path).stdout)["totals"]
     assert (totals["lost"], totals["events"]) == (5, 1)
-    assert "At least 5 events were lost" in _arenatrace("summary", path).stdout
+    assert "At least 5 events lost" in _arenatrace("summary", path).stdout
 
 
 def test_stdout_is_data_alone(quiet: str, trace: str, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, qui
     for path, code in ((trace, ExitCode.FINDINGS), (quiet, ExitCode.OK)):
         done = _arenatrace("tui", path)
         assert (done.returncode, done.stdout) == (code, _arenatrace("summary", path).stdout)
-        assert "arenatrace: no terminal: this is the summary\nhint: " in done.stderr
+        assert "arenatrace: no terminal: printing the summary\nhint: " in done.stderr
     assert "textual" not in _loaded("tui", trace)
 
 
@@ -264,7 +264,7 @@ def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, qui
     [
         (["tui"], "give one trace, or --live"),
         (["tui", "a", "b"], "give one trace, or --live"),
-        (["tui", "--level", "faults", "a"], "--level is for a recording: add --live"),
+        (["tui", "--level", "faults", "a"], "--level applies to a recording: add --live"),
         (["tui", "--live"], "--live needs a terminal"),
     ],
 )
