@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +67,6 @@ def test_a_fault_of_our_own_is_one_line_and_leaves_the_terminal_as_it_was(
     terminal: Terminal,
 ) -> None:
     terminal.type(f"{shlex.quote(sys.executable)} -m tests.tui.crashing {shlex.quote(str(TRACE))}")
-    time.sleep(0.5)
     terminal.see("arenatrace: error: internal error: RuntimeError: made to fail\\x1b[31m")
     screen = terminal.wait_for_shell()
     assert "status 70-42" in screen

@@ -1,4 +1,4 @@
-"""Reading ahead is bounded, and events never come before what they point at."""
+"""Reading ahead is bounded, and events never come before the rows they refer to."""
 
 from __future__ import annotations
 
@@ -19,18 +19,44 @@ from arenatrace.tui.sources.table_inflow import Inflow
 from tests.data.trace_builder import record_batch
 from tests.tui.growing import Growing
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
+
+
+class _Condition(threading.Condition):
+    """Sets ``waiting`` whenever a thread begins to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waiting.set()
+        return super().wait(timeout)
+
+
+class _Stopped(threading.Event):
+    """Counts the waits of the thread called ``taker``, which polls between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.polls = threading.Semaphore(0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if threading.current_thread().name == "taker":
+            self.polls.release()
+        return super().wait(timeout)
 
 
 def _frame(rows: int) -> pl.DataFrame:
     return pl.DataFrame({"a": range(rows)})
 
 
-def test_reading_waits_while_so_many_rows_have_not_been_taken(
+def test_full_queue_blocks_the_reader_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 100)
     ahead, stopped = ReadAhead(), threading.Event()
+    ahead._changed = full = _Condition()
     put: list[int] = []
 
     def read() -> None:
@@ -40,40 +66,38 @@ def test_reading_waits_while_so_many_rows_have_not_been_taken(
 
     reader = threading.Thread(target=read)
     reader.start()
-    end = time.monotonic() + _PATIENCE_S
-    while len(put) < 4 and time.monotonic() < end:
-        time.sleep(0.01)
-    time.sleep(0.3)
+    assert full.waiting.wait(_TIMEOUT_S)
     assert len(put) == 4
+    end = time.monotonic() + _TIMEOUT_S
     rows = 0
     while rows < 600 and time.monotonic() < end:
         taken = ahead.take(60, 1.0)
         assert sum(map(len, taken)) <= 60
         rows += sum(map(len, taken))
-    reader.join(_PATIENCE_S)
+    reader.join(_TIMEOUT_S)
     assert rows == 600
     assert ahead.empty
     assert ahead.take(1, 0.01) == []
 
 
-def test_a_reader_without_room_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocked_reader_ends_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 10)
     ahead, stopped = ReadAhead(), threading.Event()
     ahead.put(_frame(10), stopped)
     reader = threading.Thread(target=ahead.put, args=(_frame(10), stopped))
     reader.start()
     stopped.set()
-    reader.join(_PATIENCE_S)
+    reader.join(_TIMEOUT_S)
     assert not reader.is_alive()
     assert len(ahead.take(1000)) == 1
 
 
 class _Reader:
-    """Stands in for ``follow`` of one table: it looks, finds and waits when the test says so."""
+    """Stand-in for ``follow`` of one table; the test steps it."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self.stopped = stopped
-        self.looked, self.go_on, self.again = (threading.Event() for _ in range(3))
+        self.looked, self.go_on, self.waited, self.again = (threading.Event() for _ in range(4))
         self.batch: pa.RecordBatch | None = None
         self.ends = 0
 
@@ -87,17 +111,18 @@ class _Reader:
             if found is not None:
                 yield found
                 continue
-            self.go_on.wait(_PATIENCE_S)
+            self.go_on.wait(_TIMEOUT_S)
             self.ends += 1
             on_wait(0)
-            self.again.wait(_PATIENCE_S)
+            self.waited.set()
+            self.again.wait(_TIMEOUT_S)
 
 
-def test_an_end_seen_before_the_events_came_does_not_count(
+def test_end_of_a_poll_before_the_events_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that began before the events were read may have missed the rows they point at."""
-    stopped = threading.Event()
+    """A poll that began before the events were read may have missed rows they refer to."""
+    stopped = _Stopped()
     slow = _Reader(stopped)
     events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
 
@@ -106,7 +131,7 @@ def test_an_end_seen_before_the_events_came_does_not_count(
     ) -> Iterator[pa.RecordBatch]:
         if table == "stacks":
             yield from slow(on_poll, on_wait)
-        slow.looked.wait(_PATIENCE_S)
+        slow.looked.wait(_TIMEOUT_S)
         if table == "events":
             yield events
         while not stopped.wait(0.01):
@@ -116,51 +141,60 @@ def test_an_end_seen_before_the_events_came_does_not_count(
     monkeypatch.setattr(table_inflow, "follow", follow)
     reading = Inflow(tmp_path, stopped)
     reading.start()
-    assert slow.looked.wait(_PATIENCE_S)
+    assert slow.looked.wait(_TIMEOUT_S)
     taken: list[tuple[str, int]] = []
     taker = threading.Thread(
-        target=lambda: taken.extend((name, len(rows)) for name, rows in reading.take(_PATIENCE_S))
+        target=lambda: taken.extend((name, len(rows)) for name, rows in reading.take(_TIMEOUT_S)),
+        name="taker",
     )
     taker.start()
-    time.sleep(0.3)
-    # the events are taken by now, their stack is written, and the look from before says: the end
+    # the taker has the events and waits for the other tables
+    assert stopped.polls.acquire(timeout=_TIMEOUT_S)
+    # their stack is written now, and the poll that began before reports the end
     slow.batch = record_batch("stacks", [{"stack": 7, "frames": [1]}])
     slow.go_on.set()
-    time.sleep(0.3)
+    assert slow.waited.wait(_TIMEOUT_S)
+    while stopped.polls.acquire(blocking=False):
+        pass
+    # one poll may have begun before the report, the second did not
+    for _ in range(2):
+        assert stopped.polls.acquire(timeout=_TIMEOUT_S)
     assert taken == []
     slow.again.set()
-    taker.join(_PATIENCE_S)
+    taker.join(_TIMEOUT_S)
     stopped.set()
     assert slow.ends >= 1
     assert taken == [("stacks", 1), ("events", 1)]
 
 
-def test_it_is_behind_only_when_the_end_has_long_not_been_seen(
+def test_behind_when_the_end_was_not_reached_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 5)
     growing = Growing(tmp_path / "run.atrace")
     stopped, now = threading.Event(), [100.0]
     reading = Inflow(tmp_path / "run.atrace", stopped, lambda: now[0])
+    reading._queues["events"]._changed = full = _Condition()
     assert reading.behind
     reading.start()
 
     def until(*, behind: bool) -> None:
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + _TIMEOUT_S
         while reading.behind is not behind:
             assert time.monotonic() < end
             time.sleep(0.01)
 
     until(behind=False)
-    # so many batches that the reader has no room for the last
+    full.waiting.clear()
+    # the queue has no room for the last of these batches
     for _ in range(4):
         growing.use_after_free()
         growing.flush()
-    time.sleep(0.5)
+    assert full.waiting.wait(_TIMEOUT_S)
     until(behind=False)
     now[0] += 1.5
-    until(behind=True)
-    time.sleep(0.3)
+    full.waiting.clear()
+    assert full.waiting.wait(_TIMEOUT_S)
     until(behind=True)
     rows = 0
     while rows < 12:
@@ -169,7 +203,7 @@ def test_it_is_behind_only_when_the_end_has_long_not_been_seen(
     stopped.set()
 
 
-def test_tables_longer_than_what_is_read_ahead_come_in_parts_and_before_the_events(
+def test_long_tables_come_in_parts_before_the_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 50)
@@ -182,7 +216,7 @@ def test_tables_longer_than_what_is_read_ahead_come_in_parts_and_before_the_even
     reading = Inflow(tmp_path / "run.atrace", stopped)
     reading.start()
     seen = dict.fromkeys(TABLES, 0)
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + _TIMEOUT_S
     while not seen["events"] and time.monotonic() < end:
         for name, rows in reading.take(0.1):
             assert len(rows) <= 200
