@@ -255,7 +255,7 @@ class Session:
             raise
 
     def _abandon(self, writer: TraceWriter | FlightWriter) -> None:
-        """Seal what was recorded, and let the command run to its end.
+        """Record the losses in meta.json, and let the command run to its end.
 
         A scheduler that was loaded by the command must not be unloaded because a disk is full.
         """
