@@ -169,7 +169,7 @@ class Decoder:
             elsewhere = not record["flags"] & WireFlag.ADDR_IS_OFFSET
         else:
             # the blamed program's arena may not be the touched one; an address outside every arena
-            # is another bug, whatever program is on the stack
+            # is another bug, even with a program on the stack
             elsewhere = not record["flags"] & WireFlag.OK
         if not elsewhere:
             return True

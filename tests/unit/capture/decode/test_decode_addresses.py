@@ -187,8 +187,8 @@ def test_oops_is_retained_while_an_arena_address_is_unknown() -> None:
 
 def test_unrelated_oops_is_counted_and_left_out() -> None:
     decoder = Decoder(_two_arenas())
-    kept = _oops(KERN, blamed=False)
-    batch = decoder.batch(records(_oops(0x10, blamed=False), kept, _oops(0x20, blamed=False)))
+    retained = _oops(KERN, blamed=False)
+    batch = decoder.batch(records(_oops(0x10, blamed=False), retained, _oops(0x20, blamed=False)))
     assert batch is not None
     assert [row["addr"] for row in batch.to_pylist()] == [KERN]
     assert decoder.unrelated_oopses == 2

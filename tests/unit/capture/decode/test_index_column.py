@@ -24,8 +24,8 @@ def test_put_values_are_returned(writes: list[tuple[int, int, int]], keep: list[
     assert numbers.each().tolist() == expected
     rows = np.array([0, 5])
     assert np.broadcast_to(numbers.of(rows), 2).tolist() == [expected[0], expected[5]]
-    kept = [number for number, wanted in zip(expected, keep, strict=True) if wanted]
-    assert numbers.only(np.array(keep)).each().tolist() == kept
+    selected = [number for number, wanted in zip(expected, keep, strict=True) if wanted]
+    assert numbers.only(np.array(keep)).each().tolist() == selected
     if numbers.constant is not None:
         assert set(expected) == {numbers.constant}
 
