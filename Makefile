@@ -9,7 +9,7 @@ SAMPLE ?= sample_traces/two-programs.atrace
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Test processes. Each may boot a guest of two CPUs and 3 GiB.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 KERNEL ?=
 
 .DEFAULT_GOAL := help

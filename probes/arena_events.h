@@ -52,6 +52,10 @@ enum at_oops {
 
 #define AT_COMM_LEN 16
 
+/*
+ * ret, ip, pages and error_code have other meanings for some kinds of event. WIRE in
+ * arenatrace/schema.py lists the meanings of each member.
+ */
 struct at_event {
 	unsigned long long ts_ns;
 	unsigned long long arena;

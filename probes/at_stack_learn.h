@@ -149,7 +149,7 @@ static __always_inline void at_learn_hops(struct at_frames *frames, u32 which,
 	s->learned++;
 }
 
-/* Use the result of a walk: learn from it, or compare it with what was recognised. */
+/* Use the result of a walk: learn from it, or compare it with the recognised hash. */
 static __always_inline void at_use_walk(struct at_frames *frames, u32 which, struct at_hop_table *h,
 					struct at_walk_state *s, u64 hash)
 {

@@ -93,17 +93,17 @@ def _readers(readers: tuple[StreamReader, ...]) -> Check:
     """Check for readers of the kernel reports. A report is delivered to one reader only."""
     reading = [f"{each.comm} (pid {each.pid})" for each in readers if each.tracelog]
     holding = [f"{each.comm} (pid {each.pid})" for each in readers if not each.tracelog]
-    said = []
+    parts = []
     if reading:
-        said.append(f"reading: {', '.join(reading)}")
+        parts.append(f"reading: {', '.join(reading)}")
     if holding:
-        said.append(f"may read (programs open): {', '.join(holding[:5])}")
+        parts.append(f"may read (programs open): {', '.join(holding[:5])}")
         if len(holding) > 5:
-            said.append(f"and {len(holding) - 5} more")
+            parts.append(f"and {len(holding) - 5} more")
     return Check(
         "streams",
         not reading,
-        "; ".join(said) or "no other reader of the kernel's reports found",
+        "; ".join(parts) or "no other reader of the kernel's reports found",
         "recordings are not affected; a report that another reader takes is missing from tracelog"
         if reading
         else "",
@@ -141,7 +141,7 @@ def checkup() -> Checkup:
             lambda _: "kernel recovers from arena faults",
         )[0]
     )
-    generation = profile.detect(profile.features(btf))
+    profile_name = profile.detect(profile.features(btf))
     return Checkup(
-        release, machine.arch(), tuple(checks), tuple(states), generation, attachable, readers
+        release, machine.arch(), tuple(checks), tuple(states), profile_name, attachable, readers
     )

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from arenatrace.capture.decode.decoder import Decoder
 from arenatrace.capture.flight.writer import FlightWriter
-from arenatrace.capture.identity.ledger import Ledger, Row
+from arenatrace.capture.identity.arenas import Row
+from arenatrace.capture.identity.ledger import Ledger
 from arenatrace.capture.probes.loader import Probes
 from arenatrace.capture.probes.losses import LossCounter
 from arenatrace.capture.probes.rings import open_rings
@@ -75,12 +76,12 @@ class Drain:
             except ValueError:
                 self._bad_notes += 1
         if self._notes.consumed < notes_until:
-            self._write_facts()
+            self._write_metadata()
             return 0
         records, position = self._events.events(until)
         batch = self._decoder.batch(records) if len(records) else None
         # rows that events refer to are written first
-        self._write_facts()
+        self._write_metadata()
         if batch is not None:
             self._writer.append("events", batch)
         self._events.advance(position)
@@ -151,7 +152,7 @@ class Drain:
         ]
         return notices
 
-    def _write_facts(self) -> None:
+    def _write_metadata(self) -> None:
         ledger = self._ledger
         for table, rows in (
             ("arenas", ledger.arenas.rows),

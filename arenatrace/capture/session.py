@@ -48,7 +48,7 @@ def record(plan: Plan) -> Result:
         UnsupportedError: privileges, BTF, the handler, headers, BCC, or memory for the rings
             are missing.
         UsageError: the output exists or cannot be made, or the command cannot be started.
-        ArenatraceError: the disk is full or failed; what was written before is valid.
+        ArenatraceError: the disk is full or failed; rows written before are valid.
     """
     kernel = Kernel.detect(plan.level, without_recovery=plan.without_recovery)
     if plan.flight is None:
@@ -255,7 +255,7 @@ class Session:
             raise
 
     def _abandon(self, writer: TraceWriter | FlightWriter) -> None:
-        """Seal what was recorded, and let the command run to its end.
+        """Record the losses in meta.json, and let the command run to its end.
 
         A scheduler that was loaded by the command must not be unloaded because a disk is full.
         """

@@ -11,15 +11,17 @@ from arenatrace.trace.meta import Probes as ProbesMeta
 
 
 def limits(probes: Probes) -> list[str]:
-    """Return what this kernel cannot provide for the whole recording."""
-    said = [f"probe refused by the kernel: {name}: {why}" for name, why in probes.refused.items()]
+    """Return warnings about limits of this kernel, which hold for the entire recording."""
+    notices = [
+        f"probe refused by the kernel: {name}: {why}" for name, why in probes.refused.items()
+    ]
     if "bpf_arena_handle_page_fault" not in probes.attached:
-        said.append("this kernel does not recover kernel-side arena faults: each is an oops")
-    return said
+        notices.append("this kernel does not recover kernel-side arena faults: each is an oops")
+    return notices
 
 
 def meta_of(plan: Plan, probes: Probes, kernel: Kernel, start_ns: int) -> Meta:
-    """Return everything known when the recording begins, at ``start_ns`` of CLOCK_MONOTONIC."""
+    """Return the meta of a recording that begins at ``start_ns`` of CLOCK_MONOTONIC."""
     attached, states = probes.attached, kernel.states
     features = profile.features(kernel.btf)
     replaced = {state.point.instead_of for state in states if state.point.function in attached}

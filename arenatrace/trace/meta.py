@@ -119,7 +119,7 @@ class Meta:
 
 
 class _MemberError(Exception):
-    """A member of meta.json has a wrong type or value; the message says what is expected."""
+    """A member of meta.json has a wrong type or value; the message names the expected one."""
 
 
 def _int(value: Any) -> int:

@@ -30,7 +30,6 @@ def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("big trace")
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_trace: Path) -> None:
     async def script(driver: Driver) -> None:
@@ -46,7 +45,6 @@ def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_tr
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("big trace")
 def test_line_and_free_by_program_in_a_trace_of_two_million_events(big_trace: Path) -> None:
     # of the programs of the trace only those of the first two arenas are on its one stack
     columns = pq.read_table(big_trace / "events.parquet", columns=["kind", "arena"])

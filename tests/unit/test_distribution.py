@@ -14,7 +14,7 @@ import pytest
 from tests.imports import first_party_imports
 from tests.paths import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sdist")]
+pytestmark = pytest.mark.slow
 
 #: First path component below the root, as tests write it.
 _BELOW_ROOT = re.compile(r"\b_?(?:ROOT|CHECKOUT) / \"([^\"/]+)")

@@ -1,4 +1,4 @@
-"""Every bundled trace is what its manifest says."""
+"""Bundled traces match their manifest."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _MANIFEST: dict[str, Any] = tomllib.loads((SAMPLES / "MANIFEST.toml").read_text(
 
 @pytest.fixture(params=sorted(_MANIFEST))
 def sample(request: pytest.FixtureRequest) -> tuple[Path, dict[str, Any]]:
-    """A bundled trace and its section of the manifest."""
+    """Return a bundled trace and its section of the manifest."""
     return SAMPLES / f"{request.param}.atrace", _MANIFEST[request.param]
 
 
-def test_every_trace_is_in_the_manifest() -> None:
+def test_manifest_lists_every_trace() -> None:
     assert {path.stem for path in SAMPLES.glob("*.atrace")} == set(_MANIFEST)
     assert len(_MANIFEST) >= 3
 
 
-def test_nothing_was_changed(sample: tuple[Path, dict[str, Any]]) -> None:
+def test_checksums_match_the_manifest(sample: tuple[Path, dict[str, Any]]) -> None:
     trace, entry = sample
     assert digest(trace) == entry["sha256"]
 
 
-def test_summary_finds_the_facts(sample: tuple[Path, dict[str, Any]]) -> None:
+def test_summary_matches_the_manifest(sample: tuple[Path, dict[str, Any]]) -> None:
     trace, entry = sample
     summary = json.loads(arenatrace("summary", trace, "--json"))
     facts = dict(entry["facts"])
@@ -48,7 +48,7 @@ def test_summary_finds_the_facts(sample: tuple[Path, dict[str, Any]]) -> None:
     }
 
 
-def test_faults_finds_the_lines(sample: tuple[Path, dict[str, Any]]) -> None:
+def test_source_lines_match_the_manifest(sample: tuple[Path, dict[str, Any]]) -> None:
     trace, entry = sample
     rows = [json.loads(line) for line in arenatrace("faults", trace, "--json").splitlines()]
     lines = Counter(

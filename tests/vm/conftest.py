@@ -24,32 +24,21 @@ _FIGURES = "figures"
 _WORKER_OUTPUT = "arenatrace_lab"
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every test that boots, and keep the tests of one boot in one pytest-xdist worker.
-
-    Workers start with the longest boots, so that none is left over at the end.
-    """
-    parallel = hasattr(config, "workerinput")
+    """Mark every test that boots; pytest-xdist workers start with the longest boots."""
     for item in items:
-        if (boot := _boot_of(item)) is not None:
+        if _boot_of(item) is not None:
             item.add_marker(pytest.mark.vm)
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
-            if parallel and boot[0] is not BootFixture.LAB:
-                item.add_marker(pytest.mark.xdist_group(" ".join(map(str, boot))))
-    if parallel:
-        order = list(BootFixture)
-        items.sort(key=lambda item: order.index(b[0]) if (b := _boot_of(item)) else len(order))
+    if hasattr(config, "workerinput"):
+        order = [*BootFixture, None]
+        items.sort(key=lambda item: order.index(_boot_of(item)))
 
 
-def _boot_of(item: pytest.Item) -> tuple[BootFixture, str] | None:
-    """Return the fixture that boots the guest of a test, with the kernel; None without a guest."""
+def _boot_of(item: pytest.Item) -> BootFixture | None:
+    """Return the fixture that boots the guest of a test; None without a guest."""
     names = getattr(item, "fixturenames", ())
-    for fixture in BootFixture:
-        if fixture in names:
-            params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-            return fixture, params.get(fixture, "")
-    return None
+    return next((fixture for fixture in BootFixture if fixture in names), None)
 
 
 def pytest_terminal_summary(

@@ -6,18 +6,15 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from arenatrace.capture.decode.arrays import Ints, Mask
 from arenatrace.capture.decode.index_column import NONE, IndexColumn
-
-Ints = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _UINT32 = np.dtype(np.uint32)
 
 
-def whole(values: Ints) -> pa.Array:
+def non_null(values: Ints) -> pa.Array:
     """Return a column without nulls over the memory of ``values``."""
     return pa.Array.from_buffers(
         _arrow_type(values.dtype), len(values), [None, pa.py_buffer(values)], 0
@@ -30,7 +27,7 @@ def nullable(values: Ints, known: Mask) -> pa.Array:
     if not count and len(known):
         return nulls(len(known), values.dtype)
     if count == len(known):
-        return whole(values)
+        return non_null(values)
     return pa.Array.from_buffers(
         _arrow_type(values.dtype),
         len(values),

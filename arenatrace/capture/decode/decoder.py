@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from arenatrace.capture.decode.arrays import Ints
 from arenatrace.capture.decode.dictionary_codes import dictionary_codes
 from arenatrace.capture.decode.event_columns import PAGE_OPERATIONS, EventColumns, Who
 from arenatrace.capture.decode.index_column import NONE
-from arenatrace.capture.decode.kind_masks import Ints, KindMasks
+from arenatrace.capture.decode.kind_masks import KindMasks
 from arenatrace.capture.identity.ledger import Ledger
 from arenatrace.capture.probes.losses import Loss
 from arenatrace.capture.ring.ring_buffer import Records
@@ -168,7 +169,7 @@ class Decoder:
             elsewhere = not record["flags"] & WireFlag.ADDR_IS_OFFSET
         else:
             # the blamed program's arena may not be the touched one; an address outside every arena
-            # is another bug, whatever program is on the stack
+            # is another bug, even with a program on the stack
             elsewhere = not record["flags"] & WireFlag.OK
         if not elsewhere:
             return True

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[Any]
+from arenatrace.capture.decode.arrays import Ints, Mask
 
 #: Values that are searched one by one; the rest is sorted.
 _ONE_BY_ONE = 12
@@ -47,9 +44,9 @@ def dictionary_codes(*columns: Ints) -> tuple[Ints | None, list[int]]:
     return wide, rows
 
 
-def _like(columns: tuple[Ints, ...], row: int) -> npt.NDArray[np.bool_]:
+def _like(columns: tuple[Ints, ...], row: int) -> Mask:
     """Return which rows equal ``row``."""
-    same: npt.NDArray[np.bool_] = columns[0] == columns[0][row]
+    same: Mask = columns[0] == columns[0][row]
     for column in columns[1:]:
         same &= column == column[row]
     return same

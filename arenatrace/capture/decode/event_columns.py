@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from arenatrace.capture.decode.arrays import Ints, Mask
 from arenatrace.capture.decode.arrow_columns import flags as flag_column
-from arenatrace.capture.decode.arrow_columns import index, nullable, nulls, whole, zeros
+from arenatrace.capture.decode.arrow_columns import index, non_null, nullable, nulls, zeros
 from arenatrace.capture.decode.dictionary_codes import dictionary_codes
 from arenatrace.capture.decode.index_column import NONE, IndexColumn
-from arenatrace.capture.decode.kind_masks import Ints, KindMasks, Mask
+from arenatrace.capture.decode.kind_masks import KindMasks
 from arenatrace.capture.ring.ring_buffer import RECORD, Records
 from arenatrace.schema import BAND_SZ, FAULT_KINDS, PAGE_SIZE, Kind, Outcome, WireFlag
 
@@ -95,13 +96,15 @@ class EventColumns:
         if addr_known is not None:
             pgoff_known, addressed = pgoff_known & addr_known, addressed & addr_known
         return {
-            "ts_ns": whole(records["ts_ns"].copy().view(np.int64)),
-            "seq": whole(np.arange(first_seq, first_seq + count, dtype=np.int64).view(np.uint64)),
-            "cpu": whole(records["cpu"].copy()),
-            "pid": whole(records["pid"].copy()),
-            "tid": whole(records["tid"].copy()),
+            "ts_ns": non_null(records["ts_ns"].copy().view(np.int64)),
+            "seq": non_null(
+                np.arange(first_seq, first_seq + count, dtype=np.int64).view(np.uint64)
+            ),
+            "cpu": non_null(records["cpu"].copy()),
+            "pid": non_null(records["pid"].copy()),
+            "tid": non_null(records["tid"].copy()),
             "comm": _names(records),
-            "kind": whole(kinds.kind),
+            "kind": non_null(kinds.kind),
             "arena": index(self._who.arena, count),
             "pgoff": nullable(pgoff, pgoff_known),
             "pages": nullable(pages, paged),
@@ -246,5 +249,5 @@ def _names(records: Records) -> pa.Array:
         bytes(records["comm"][row]).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
         for row in firsts
     ]
-    numbers = zeros(len(records)) if codes is None else whole(codes)
+    numbers = zeros(len(records)) if codes is None else non_null(codes)
     return pa.DictionaryArray.from_arrays(numbers, pa.array(texts, pa.string()), safe=False)

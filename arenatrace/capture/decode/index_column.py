@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
+from arenatrace.capture.decode.arrays import Ints, Mask
 
 #: No arena, no program, no stack.
 NONE = -1

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from arenatrace.capture.decode.arrays import Ints, Mask
 from arenatrace.schema import Kind
-
-Ints = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 #: Kinds in search order: the search ends when every row is found.
 _COMMON_FIRST = sorted(Kind, key=lambda kind: kind not in (Kind.PAGE_ALLOC, Kind.PAGE_FREE))
@@ -24,7 +19,7 @@ class KindMasks:
 
     def __init__(self, kind: Ints) -> None:
         self.kind = kind.copy()
-        #: Masks of the kinds that occur.
+        #: Number of rows of each kind that occurs.
         self.counts: dict[Kind, int] = {}
         # keyed by int: hashing an enum member calls a Python function
         self._masks: list[Mask | None] = [None] * (max(Kind) + 1)

@@ -25,8 +25,8 @@ class LiveObjects:
         if known is None:
             return
         for row in batch.to_pylist():
-            facts = known.setdefault(row[KEYED[table]], {})
-            facts.update({name: value for name, value in row.items() if value is not None})
+            merged = known.setdefault(row[KEYED[table]], {})
+            merged.update({name: value for name, value in row.items() if value is not None})
 
     def forget(self, before_ns: int) -> None:
         """Drop objects that ended before ``before_ns``, CLOCK_MONOTONIC ns."""

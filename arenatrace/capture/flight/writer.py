@@ -1,4 +1,4 @@
-"""Write a recording of which only the time around faults is retained."""
+"""Write a recording that retains only the time around faults."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FlightWriter:
 
     @property
     def windows(self) -> list[Path]:
-        """Number of windows sealed so far, dropped ones included."""
+        """Windows sealed so far, dropped ones included."""
         return list(self._sealer.sealed)
 
     @property
@@ -228,13 +228,15 @@ class FlightWriter:
 
     def _explain(self, start_ns: int, first_ns: int) -> list[str]:
         before = (first_ns - start_ns) / 1e9
-        said = [f"a flight recorder's window: it begins {before:.1f} s before its first fault"]
+        notices = [f"a flight recorder's window: it begins {before:.1f} s before its first fault"]
         if self._shortened_ns is not None and self._shortened_ns > first_ns - int(
             self._plan.keep_s * 1e9
         ):
-            said.append("the retained time is shorter than --keep, for want of space (--max-size)")
+            notices.append(
+                "the retained time is shorter than --keep, for want of space (--max-size)"
+            )
         if start_ns == self._room_since_ns:
-            said.append("the disk was full before")
+            notices.append("the disk was full before")
         if self.dropped:
-            said.append(f"{self.dropped} older window(s) were dropped to make room")
-        return said
+            notices.append(f"{self.dropped} older window(s) were dropped to make room")
+        return notices

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from arenatrace.capture.identity.arenas import Arenas
+from arenatrace.capture.identity.arenas import Arenas, Row
 from arenatrace.capture.identity.programs import Programs
 from arenatrace.capture.identity.stack_table import StackTable
 from arenatrace.capture.ring.notes import (
@@ -15,8 +14,6 @@ from arenatrace.capture.ring.notes import (
     PageStackNote,
     SymbolNote,
 )
-
-Row = dict[str, Any]
 
 #: A stack precedes its event directly, unless the task is preempted in between. Above this number
 #: of stacks without event, those older than the grace period are dropped.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from arenatrace.capture.identity.arenas import Arenas
+from arenatrace.capture.identity.arenas import Arenas, Row
 from arenatrace.capture.identity.line_table import LineRow, LineTables
 from arenatrace.capture.ring.notes import (
     FaultStackNote,
@@ -16,8 +15,6 @@ from arenatrace.capture.ring.notes import (
     ProgNote,
     StringsNote,
 )
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ def _mount_point(mountinfo: str) -> Path | None:
 
 
 def _by_path(root: Path, word: str) -> Path | None:
-    for place in (Path(word), root / word.lstrip("/")):
+    for candidate in (Path(word), root / word.lstrip("/")):
         try:
-            found = place.resolve(strict=True)
+            found = candidate.resolve(strict=True)
         except (OSError, ValueError):
             continue
         if found.is_dir() and found.is_relative_to(root.resolve()):
@@ -67,10 +67,10 @@ def _by_path(root: Path, word: str) -> Path | None:
 
 
 def _by_id(root: Path, number: int) -> Path | None:
-    for place, _directories, _files in os.walk(root):
+    for directory, _directories, _files in os.walk(root):
         try:
-            if Path(place).stat().st_ino == number:
-                return Path(place)
+            if Path(directory).stat().st_ino == number:
+                return Path(directory)
         except OSError:
             continue  # removed since it was listed
     return None

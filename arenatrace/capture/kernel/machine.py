@@ -1,4 +1,4 @@
-"""LiveObjects about the machine for a trace's meta.json."""
+"""Properties of the machine for a trace's meta.json."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ def missing_capabilities(status: str) -> list[str]:
     for line in status.splitlines():
         if line.startswith("CapEff:"):
             effective = int(line.split()[1], 16)
-    held = {name for name, bit in _CAP_BITS.items() if effective >> bit & 1}
-    if "CAP_SYS_ADMIN" in held:
+    effective_names = {name for name, bit in _CAP_BITS.items() if effective >> bit & 1}
+    if "CAP_SYS_ADMIN" in effective_names:
         return []
-    return [name for name in ("CAP_BPF", "CAP_PERFMON") if name not in held]
+    return [name for name in ("CAP_BPF", "CAP_PERFMON") if name not in effective_names]
 
 
 def lockdown_mode(text: str) -> str:

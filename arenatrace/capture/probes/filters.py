@@ -38,14 +38,14 @@ class Filters:
     later: bool = False
 
     def __post_init__(self) -> None:
-        for option, words in (
+        for option, given in (
             ("--arena", self.arenas),
             ("--program", self.programs),
             ("--cgroup", self.cgroups),
         ):
-            if len(words) > MAX_FILTERS:
+            if len(given) > MAX_FILTERS:
                 raise UsageError(
-                    f"{option} given {len(words)} times", f"{MAX_FILTERS} times is the most"
+                    f"{option} given {len(given)} times", f"{MAX_FILTERS} times is the most"
                 )
         for option, name in (
             *(("--arena", word) for word in self.arenas),
@@ -73,13 +73,13 @@ class Filters:
         return tuple(found)
 
     def as_meta(self) -> dict[str, tuple[str, ...]]:
-        """Return the filters as they stand in ``meta.json``."""
+        """Return the filters as ``meta.json`` records them."""
         found = {
             "arena": self.arenas,
             "program": self.programs,
             "cgroup": tuple(each.path for each in self.cgroups),
         }
-        return {kind: words for kind, words in found.items() if words}
+        return {kind: given for kind, given in found.items() if given}
 
     def check(self, notes: Sequence[ArenaNote | ProgNote]) -> None:
         """Raise UsageError, with a list of existing objects, for a filter that matches none."""
@@ -94,9 +94,9 @@ class Filters:
         )
 
     def _check(
-        self, option: str, what: str, words: tuple[str, ...], existing: list[tuple[int, str, str]]
+        self, option: str, what: str, given: tuple[str, ...], existing: list[tuple[int, str, str]]
     ) -> None:
-        for word in words:
+        for word in given:
             wanted_id = as_id(word)
             if wanted_id is not None:
                 found = any(number == wanted_id for number, _, _ in existing)

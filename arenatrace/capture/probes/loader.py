@@ -214,8 +214,8 @@ class Probes:
 
     def set_filters(self, filters: Filters) -> None:
         """Put the ids, names and tags of ``filters`` into the probes' maps."""
-        for kind, words in (("arena", filters.arenas), ("prog", filters.programs)):
-            for word in words:
+        for kind, given in (("arena", filters.arenas), ("prog", filters.programs)):
+            for word in given:
                 number, tag = as_id(word), as_tag(word) if kind == "prog" else None
                 if number is not None:
                     self._add_key(f"filter_{kind}_ids", number)
@@ -240,13 +240,13 @@ class Probes:
             if isinstance(note, ArenaNote) or (isinstance(note, ProgNote) and note.id not in own)
         ]
 
-    def start_files(self, forgotten: Iterable[int]) -> None:
+    def start_files(self, btf_ids: Iterable[int]) -> None:
         """Have the probes send stacks and symbols again, for files that lack the earlier ones.
 
-        ``forgotten`` are BTF ids whose strings are sent again too.
+        The strings of the BTF objects ``btf_ids`` are sent again too.
         """
         sent = self._bpf[b"strings_sent"]
-        for btf_id in forgotten:
+        for btf_id in btf_ids:
             with contextlib.suppress(KeyError):
                 del sent[ctypes.c_uint(btf_id)]
         self._set_control(new_files=1)

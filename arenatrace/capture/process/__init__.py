@@ -1,4 +1,4 @@
 """Processes around a recording: the traced command, signals, priority, the user behind sudo.
 
-Nothing here knows what is recorded.
+Nothing here depends on the contents of a recording.
 """

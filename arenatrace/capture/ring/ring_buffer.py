@@ -72,8 +72,8 @@ class MappedRing:
     def events(self, until: int) -> tuple[Records, int]:
         """Return all finished events before ``until``, and the position after them.
 
-        The records are in the ring and valid until ``advance``. StopSignals at the first unfinished
-        record; skips discarded ones.
+        The records are in the ring and valid until ``advance``. The reader stops at the first
+        unfinished record and skips discarded ones.
         """
         start = self.consumed
         count = max(0, until - start) // RECORD.itemsize

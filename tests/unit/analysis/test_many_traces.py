@@ -97,8 +97,8 @@ def test_text_summary_names_hosts_boots_and_gaps(
     words = " ".join(out.split())
     assert "10 arena faults" in words
     assert "one, boot a0000000: Linux 7.2.13-test x86_64, 2 traces" in words
-    assert "2.000 s recorded in 10.000 s" in words
-    assert "1 gap between them, 8.000 s: what happened then is not known" in words
+    assert "2.000 s recorded over 10.000 s" in words
+    assert "1 gap between traces, 8.000 s not recorded" in words
     assert "two, boot unknown: Linux 7.2.13-test x86_64, 1 trace" in words
     assert "(syscall), on one, boot a0000000" in words
     assert max(map(len, out.splitlines())) <= 80

@@ -9,5 +9,5 @@ from tests.unit.capture.fake_probes import FakeProbes
 
 @pytest.fixture
 def probes() -> FakeProbes:
-    """Probes of a kernel that nobody has."""
+    """Return fake probes."""
     return FakeProbes()

@@ -65,7 +65,7 @@ class FakeProbes:
         """Attach nothing."""
 
     def set_recording(self, on: bool) -> None:
-        """Start, or stop: what was on its way arrives."""
+        """Start or stop; on stop, pending records arrive."""
         self.switched.append(on)
         if not on:
             self.send(*self.late)

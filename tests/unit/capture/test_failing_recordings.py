@@ -38,7 +38,7 @@ class _Full:
 @pytest.mark.parametrize(
     ("error", "why"), [(errno.ENOSPC, "no space left"), (errno.EIO, "cannot be written: Input")]
 )
-def test_a_disk_that_fails_does_not_end_the_command(
+def test_disk_failure_does_not_end_the_command(
     probes: FakeProbes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -48,10 +48,10 @@ def test_a_disk_that_fails_does_not_end_the_command(
     disk = _Full(monkeypatch, error)
     probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
     path, went_on = tmp_path / "run.atrace", tmp_path / "went-on"
-    said: list[tuple[str, bool, int]] = []
+    statuses: list[tuple[str, bool, int]] = []
 
     def fill(progress: Progress) -> None:
-        if progress.elapsed_s > 0:  # what was sent before is flushed by then
+        if progress.elapsed_s > 0:  # earlier events are flushed by then
             disk.full = True
             probes.send(event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1002))
             probes.lost = {Kind.PAGE_ALLOC: 5}
@@ -60,13 +60,13 @@ def test_a_disk_that_fails_does_not_end_the_command(
         path,
         command=("sh", "-c", f"sleep 2.5; touch {went_on}; exit 7"),
         on_progress=fill,
-        on_status=lambda text: said.append((text, went_on.exists(), probes.closed)),
+        on_status=lambda text: statuses.append((text, went_on.exists(), probes.closed)),
     )
     with pytest.raises(IncompleteError, match=why):
         run(probes, plan)
-    # said when it happened, not when the command ended, of which all is known
-    assert [text for text, ended, _ in said if "the command goes on" in text and not ended]
-    assert said[-1] == ("the command ended with status 7", True, 1)
+    # the status appears at the failure, not at the end of the command
+    assert [text for text, ended, _ in statuses if "the command goes on" in text and not ended]
+    assert statuses[-1] == ("the command ended with status 7", True, 1)
     # nothing was recorded, nor were probes attached, while it went on
     assert probes.switched == [True, False]
     trace = open_trace(path)
@@ -76,11 +76,11 @@ def test_a_disk_that_fails_does_not_end_the_command(
     assert [row["kind"] for row in events_of(path)] == [Kind.ARENA_CREATE]
 
 
-def test_a_command_whose_recording_failed_can_still_be_interrupted(
+def test_command_can_be_interrupted_after_recording_failed(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = _Full(monkeypatch)
-    said: list[str] = []
+    statuses: list[str] = []
 
     def fill(progress: Progress) -> None:
         if progress.elapsed_s > 0:
@@ -88,7 +88,7 @@ def test_a_command_whose_recording_failed_can_still_be_interrupted(
             probes.send(event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1002))
 
     def interrupt(text: str) -> None:
-        said.append(text)
+        statuses.append(text)
         if text.endswith("the command goes on"):
             signal.raise_signal(signal.SIGTERM)
 
@@ -97,12 +97,10 @@ def test_a_command_whose_recording_failed_can_still_be_interrupted(
     )
     with pytest.raises(IncompleteError, match="no space left"):
         run(probes, plan)
-    assert said[-1] == "the command was ended by signal 15"
+    assert statuses[-1] == "the command was ended by signal 15"
 
 
-def test_a_fault_of_the_recorder_does_not_end_the_command(
-    probes: FakeProbes, tmp_path: Path
-) -> None:
+def test_recorder_error_does_not_end_the_command(probes: FakeProbes, tmp_path: Path) -> None:
     """Nor is it hidden: the trace says it, and it is raised once the command has ended."""
 
     def break_down(_progress: object) -> None:
@@ -117,10 +115,10 @@ def test_a_fault_of_the_recorder_does_not_end_the_command(
     assert "recording stopped: broken" in meta.notices
 
 
-def test_a_fault_that_comes_again_and_again_does_not_end_the_command_either(
+def test_repeated_recorder_errors_do_not_end_the_command(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fails while the trace is given up hides nothing, and ends nobody."""
+    """Errors during the abandon hide no earlier error and do not end the command."""
 
     def fail(*_arguments: object) -> None:
         raise OSError(12, "Cannot allocate memory")

@@ -1,4 +1,4 @@
-"""A recording from rings in files: what is drained, in which order, and what is said at the end."""
+"""Sessions over rings in files: drain order, losses and warnings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "LINGER_S", 0.1)
 
 
-def test_a_recording_from_start_to_seal(probes: FakeProbes, tmp_path: Path) -> None:
+def test_recording_from_start_to_seal(probes: FakeProbes, tmp_path: Path) -> None:
     probes.rings["notes"].produce(arena_note(900))
     probes.rings["notes"].produce(b"not a note")
     fault = event(
@@ -73,8 +73,8 @@ def test_a_recording_from_start_to_seal(probes: FakeProbes, tmp_path: Path) -> N
         assert ring.consumed == ring.produced
 
 
-def test_losses_are_rows_once(probes: FakeProbes, tmp_path: Path) -> None:
-    """Totals only grow: each look adds what is new, and the sum is the total."""
+def test_losses_are_written_once(probes: FakeProbes, tmp_path: Path) -> None:
+    """Loss counters only grow; each poll adds the difference, and the sum is the total."""
     path = tmp_path / "run.atrace"
     probes.lost = {Kind.PAGE_ALLOC: 5}
 
@@ -87,7 +87,7 @@ def test_losses_are_rows_once(probes: FakeProbes, tmp_path: Path) -> None:
     assert (result.lost["page_alloc"], result.lost["prog_fault"]) == (9, 1)
 
 
-def test_recognised_stacks_that_may_be_wrong_are_a_loss(probes: FakeProbes, tmp_path: Path) -> None:
+def test_doubtful_cached_stacks_are_a_loss(probes: FakeProbes, tmp_path: Path) -> None:
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     probes.mismatch = StackMismatch(127, now + 3_000_000_000)
     result = run(probes, Plan(tmp_path / "run.atrace", duration_s=0.01))
@@ -98,13 +98,13 @@ def test_recognised_stacks_that_may_be_wrong_are_a_loss(probes: FakeProbes, tmp_
     assert 2 < float(until[1]) <= 3
 
 
-def test_the_commands_end_is_the_recordings(probes: FakeProbes, tmp_path: Path) -> None:
+def test_recording_ends_with_the_command(probes: FakeProbes, tmp_path: Path) -> None:
     result = run(probes, Plan(tmp_path / "run.atrace", command=("sh", "-c", "exit 7")))
     assert result.command_status == 7
     assert open_trace(result.path).meta.command_status == 7
 
 
-def test_the_end_of_the_commands_arenas_is_seen(probes: FakeProbes, tmp_path: Path) -> None:
+def test_destruction_of_the_commands_arenas_is_recorded(probes: FakeProbes, tmp_path: Path) -> None:
     """The kernel destroys an arena some time after the last process that had it open ended."""
     probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
     destroy = event(Kind.ARENA_DESTROY, arena=PTR, ts_ns=1002)
@@ -116,33 +116,31 @@ def test_the_end_of_the_commands_arenas_is_seen(probes: FakeProbes, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("short_wait")
-def test_an_arena_that_stays_is_not_waited_for_forever(probes: FakeProbes, tmp_path: Path) -> None:
+def test_wait_for_a_pinned_arena_is_bounded(probes: FakeProbes, tmp_path: Path) -> None:
     probes.send(event(Kind.ARENA_CREATE, arena=PTR, ts_ns=1001))
     path = run(probes, Plan(tmp_path / "run.atrace", command=("true",))).path
     assert open_trace(path).meta.sealed
 
 
-def test_a_command_that_goes_on_is_ended(probes: FakeProbes, tmp_path: Path) -> None:
+def test_command_is_ended_after_the_duration(probes: FakeProbes, tmp_path: Path) -> None:
     plan = Plan(tmp_path / "run.atrace", duration_s=0.01, command=("sleep", "600"))
     assert run(probes, plan).command_status == -signal.SIGTERM
 
 
-def test_a_command_that_cannot_be_started(probes: FakeProbes, tmp_path: Path) -> None:
+def test_command_that_cannot_be_started_is_refused(probes: FakeProbes, tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     with pytest.raises(UsageError, match="cannot start no-such-command"):
         run(probes, Plan(path, command=("no-such-command",)))
     assert not open_trace(path).meta.sealed
 
 
-def test_a_signal_ends_the_recording_with_a_sealed_trace(
-    probes: FakeProbes, tmp_path: Path
-) -> None:
+def test_signal_ends_recording_and_seals_the_trace(probes: FakeProbes, tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     run(probes, Plan(path, on_progress=lambda _progress: signal.raise_signal(signal.SIGINT)))
     assert open_trace(path).meta.sealed
 
 
-def test_a_missing_point_is_in_the_trace(probes: FakeProbes, tmp_path: Path) -> None:
+def test_missing_probe_point_is_in_meta(probes: FakeProbes, tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     run(probes, Plan(path, duration_s=0.01))
     meta = open_trace(path).meta
@@ -150,10 +148,10 @@ def test_a_missing_point_is_in_the_trace(probes: FakeProbes, tmp_path: Path) -> 
     assert [probe.point for probe in meta.probes.missing] == ["free_module"]
 
 
-def test_events_wait_for_a_note_that_is_still_being_written(
+def test_events_wait_for_an_unfinished_note(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its CPU reserved it first; what comes behind it in the ring is not read yet either."""
+    """The note was reserved first; later records in its ring wait too."""
     monkeypatch.setattr(session_module, "FLUSH_S", 0.2)
     monkeypatch.setattr(session_module, "PROGRESS_S", 0.2)
     notes = probes.rings["notes"]
@@ -174,7 +172,7 @@ def test_events_wait_for_a_note_that_is_still_being_written(
     assert (arena["ptr"], arena["user_vm_start"]) == (PTR, USER)
 
 
-def test_a_look_takes_all_that_is_ready(
+def test_pass_takes_all_finished_records(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In as many passes as that takes: what a flush leaves in the ring dies with the recorder."""
@@ -190,7 +188,7 @@ def test_a_look_takes_all_that_is_ready(
     assert seen[0] == 7
 
 
-def test_records_that_never_get_finished_are_counted(
+def test_unfinished_records_are_counted(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, "STRAGGLERS_S", 0.05)
@@ -204,9 +202,7 @@ def test_records_that_never_get_finished_are_counted(
     assert open_trace(path).meta.lost["unfinished events"] == 3
 
 
-def test_a_second_interrupt_does_not_cut_the_sealing_short(
-    probes: FakeProbes, tmp_path: Path
-) -> None:
+def test_second_interrupt_does_not_abort_sealing(probes: FakeProbes, tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
 
     def interrupt(text: str) -> None:
@@ -219,9 +215,7 @@ def test_a_second_interrupt_does_not_cut_the_sealing_short(
     assert meta.lost == {"missed by kfunc__x": 2, "notes": 1}
 
 
-def test_a_command_that_heard_of_the_end_is_left_to_finish(
-    probes: FakeProbes, tmp_path: Path
-) -> None:
+def test_interrupted_command_may_finish(probes: FakeProbes, tmp_path: Path) -> None:
     """Ctrl-C reaches it from the terminal: its own exit status is its own affair."""
     pressed: list[int] = []
 
@@ -235,7 +229,7 @@ def test_a_command_that_heard_of_the_end_is_left_to_finish(
     assert run(probes, plan).command_status == 3
 
 
-def test_asked_twice_it_is_told_to_end(probes: FakeProbes, tmp_path: Path) -> None:
+def test_second_interrupt_terminates_the_command(probes: FakeProbes, tmp_path: Path) -> None:
     def twice(_progress: object) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -245,7 +239,7 @@ def test_asked_twice_it_is_told_to_end(probes: FakeProbes, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("why", ["refused", "asked"])
-def test_rings_that_cannot_be_mapped_give_the_same_trace(
+def test_trace_is_the_same_when_rings_cannot_be_mapped(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     def refuse(_fd: int, _size: int) -> None:
@@ -262,9 +256,9 @@ def test_rings_that_cannot_be_mapped_give_the_same_trace(
         event(Kind.PAGE_ALLOC, arena=PTR, ts_ns=1002, addr=0, ret=USER + 0x1000),
     )
     probes.late = [event(Kind.PAGE_FREE, arena=PTR, ts_ns=1003, addr=USER)]
-    said: list[str] = []
+    statuses: list[str] = []
     path = tmp_path / "run.atrace"
-    result = run(probes, Plan(path, duration_s=0.01, on_status=said.append))
+    result = run(probes, Plan(path, duration_s=0.01, on_status=statuses.append))
     rows = [(row["kind"], row["arena"], row["pgoff"], row["comm"]) for row in events_of(path)]
     assert rows == [
         (Kind.ARENA_CREATE, 0, None, "task"),
@@ -273,11 +267,11 @@ def test_rings_that_cannot_be_mapped_give_the_same_trace(
     ]
     (notice,) = [each for each in result.notices if "cannot be mapped" in each]
     assert {"asked": "is set", "refused": "Operation not permitted"}[why] in notice
-    assert notice in said
+    assert notice in statuses
     assert notice in open_trace(path).meta.notices
 
 
-def test_called_back_events_wait_for_the_notes_of_the_next_call(
+def test_callback_events_wait_for_notes_of_the_next_poll(
     probes: FakeProbes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(rings.UNMAPPED, "1")

@@ -11,13 +11,13 @@ from arenatrace.capture.session import check_output
 from arenatrace.errors import UsageError
 
 
-def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
+def test_existing_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already") as caught:
         check_output(tmp_path)
     assert "-o" in caught.value.hint
 
 
-def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
+def test_dangling_link_is_refused(tmp_path: Path) -> None:
     link = tmp_path / "link.atrace"
     link.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="exists already"):
@@ -25,27 +25,25 @@ def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parent", ["none", "file"])
-def test_an_output_without_a_directory_is_refused(tmp_path: Path, parent: str) -> None:
+def test_output_without_a_directory_is_refused(tmp_path: Path, parent: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="does not exist") as caught:
         check_output(tmp_path / parent / "run.atrace")
     assert caught.value.hint == f"mkdir -p {tmp_path / parent}"
 
 
-def test_a_directory_that_is_not_ours_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
     with pytest.raises(UsageError, match="cannot be written to"):
         check_output(tmp_path / "run.atrace")
 
 
-def test_a_command_that_is_not_there_is_refused() -> None:
+def test_missing_command_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot start no-such-command: no such program"):
         check_command(("no-such-command", "-x"))
 
 
-def test_a_command_that_cannot_be_run_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_unexecutable_command_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot start the command: its name is empty"):
         check_command(("",))
     with pytest.raises(UsageError, match="it is a directory"):
@@ -59,11 +57,11 @@ def test_a_command_that_cannot_be_run_is_refused_with_the_reason(tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", [(), ("sh",), ("/bin/sh", "-c", "x")])
-def test_a_command_that_is_there_is_fine(command: tuple[str, ...]) -> None:
+def test_existing_command_is_accepted(command: tuple[str, ...]) -> None:
     check_command(command)
 
 
-def test_a_new_name_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_output_name_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_output(tmp_path / "run.atrace")
     monkeypatch.chdir(tmp_path)
     check_output(Path("run.atrace"))

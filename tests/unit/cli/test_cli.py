@@ -1,4 +1,4 @@
-"""The command line from outside: exit codes, streams, and what is never imported."""
+"""Command line in a process of its own: exit codes, streams, imported modules."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _loaded(*arguments: str) -> set[str]:
-    """Those of the heavy modules that a command line has loaded when it is done."""
+    """Return the heavy modules that a command line has imported at its end."""
     code = (
         "import sys; from arenatrace.cli.app import run; run(sys.argv[2:]);"
         "print(*[m for m in sys.argv[1].split(',') if m in sys.modules], file=sys.stderr)"
@@ -78,11 +78,11 @@ def _loaded(*arguments: str) -> set[str]:
         [],
     ],
 )
-def test_help_and_mistakes_load_nothing_heavy(arguments: list[str]) -> None:
+def test_help_and_usage_errors_import_no_heavy_module(arguments: list[str]) -> None:
     assert _loaded(*arguments) == set()
 
 
-def test_help_does_not_even_load_the_subcommands() -> None:
+def test_help_imports_no_subcommand() -> None:
     code = (
         "import sys; from arenatrace.cli.app import run; run(['--help']);"
         "print(*[m for m in sys.modules if m.startswith('arenatrace.')], file=sys.stderr)"
@@ -94,7 +94,7 @@ def test_help_does_not_even_load_the_subcommands() -> None:
 
 
 @pytest.mark.parametrize("command", ["summary", "faults"])
-def test_a_look_at_a_trace_loads_neither_tui_nor_capture(command: str, trace: str) -> None:
+def test_reading_commands_import_neither_tui_nor_capture(command: str, trace: str) -> None:
     # pyarrow takes longer to import than a small sealed trace to read.
     assert not _loaded(command, trace) & {"textual", "bcc", "pyarrow"}
     assert "rich" not in _loaded(command, "--json", trace)
@@ -118,7 +118,7 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("command", ["summary", "faults"])
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_exit_codes_say_whether_there_are_faults(
+def test_exit_code_depends_on_faults_and_losses(
     command: str, options: list[str], trace: str, quiet: str, tmp_path: Path
 ) -> None:
     lossy = TraceBuilder(meta=sample_meta(lost={"ring": 2})).write(tmp_path / "lossy")
@@ -144,7 +144,7 @@ def test_summary_counts_losses(tmp_path: Path) -> None:
     assert "At least 5 events lost" in _arenatrace("summary", path).stdout
 
 
-def test_stdout_is_data_alone(quiet: str, trace: str, tmp_path: Path) -> None:
+def test_stdout_has_only_data(quiet: str, trace: str, tmp_path: Path) -> None:
     done = _arenatrace("faults", "--json", quiet)
     assert (done.stdout, done.stderr) == ("", "")
     done = _arenatrace("faults", quiet)
@@ -159,7 +159,7 @@ def test_stdout_is_data_alone(quiet: str, trace: str, tmp_path: Path) -> None:
     assert [json.loads(line)["fault"] for line in lines] == [1, 2, 3]
 
 
-def test_a_limit_shortens_the_list_and_says_so(trace: str) -> None:
+def test_limit_shortens_the_list_with_a_warning(trace: str) -> None:
     done = _arenatrace("faults", "--json", "--limit", "2", trace)
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "arenatrace: note: 1 more faults are not shown (--limit)\n"
@@ -176,7 +176,7 @@ def test_a_limit_shortens_the_list_and_says_so(trace: str) -> None:
         ["explain", "a", "1", "b"],
     ],
 )
-def test_usage_errors_are_one_line_and_a_hint(arguments: list[str]) -> None:
+def test_usage_error_is_one_line_and_a_hint(arguments: list[str]) -> None:
     done = _arenatrace(*arguments)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     error, hint = done.stderr.splitlines()
@@ -184,13 +184,13 @@ def test_usage_errors_are_one_line_and_a_hint(arguments: list[str]) -> None:
     assert hint.startswith("hint: arenatrace")
 
 
-def test_nothing_asked_shows_the_help() -> None:
+def test_no_arguments_print_the_help() -> None:
     done = _arenatrace()
     assert done.returncode == ExitCode.USAGE
     assert "Usage: arenatrace" in done.stderr
 
 
-def test_an_unreadable_trace_is_one_line_and_a_hint(tmp_path: Path) -> None:
+def test_unreadable_trace_is_one_line_and_a_hint(tmp_path: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\x1b[2J\xff")
     done = _arenatrace("summary", name)
     assert (done.returncode, done.stdout) == (ExitCode.INPUT, "")
@@ -201,7 +201,7 @@ def test_an_unreadable_trace_is_one_line_and_a_hint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["summary", "faults"])
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_a_closed_pipe_is_quiet(command: str, options: list[str], trace: str) -> None:
+def test_closed_pipe_prints_no_error(command: str, options: list[str], trace: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
@@ -218,7 +218,7 @@ def test_a_closed_pipe_is_quiet(command: str, options: list[str], trace: str) ->
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_full_disk_under_stdout_is_an_error_line(trace: str) -> None:
+def test_full_disk_under_stdout_is_one_error_line(trace: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "arenatrace.cli", "summary", trace],
@@ -234,7 +234,7 @@ def test_a_full_disk_under_stdout_is_an_error_line(trace: str) -> None:
     ]
 
 
-def test_a_locale_without_the_characters_is_no_obstacle(tmp_path: Path) -> None:
+def test_unencodable_characters_are_escaped(tmp_path: Path) -> None:
     builder = TraceBuilder()
     builder.prog_fault(comm="漢字")
     path = str(builder.write(tmp_path / "t"))
@@ -243,7 +243,7 @@ def test_a_locale_without_the_characters_is_no_obstacle(tmp_path: Path) -> None:
     assert "\\u6f22\\u5b57" in done.stdout
 
 
-def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, trace: str) -> None:
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, trace: str) -> None:
     def _interrupted(path: object) -> None:
         raise KeyboardInterrupt
 
@@ -251,7 +251,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, trace: str) -> None:
     assert app.run(["summary", trace]) == 130
 
 
-def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, quiet: str) -> None:
+def test_tui_without_a_terminal_prints_the_summary(trace: str, quiet: str) -> None:
     for path, code in ((trace, ExitCode.FINDINGS), (quiet, ExitCode.OK)):
         done = _arenatrace("tui", path)
         assert (done.returncode, done.stdout) == (code, _arenatrace("summary", path).stdout)
@@ -268,14 +268,14 @@ def test_tui_without_a_terminal_is_the_summary_and_its_exit_code(trace: str, qui
         (["tui", "--live"], "--live needs a terminal"),
     ],
 )
-def test_tui_says_what_it_wants(arguments: list[str], error: str) -> None:
+def test_tui_usage_error_names_the_argument(arguments: list[str], error: str) -> None:
     done = _arenatrace(*arguments)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert f"arenatrace: error: {error}" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1s", ""])
-def test_a_duration_that_is_none(text: str, tmp_path: Path) -> None:
+def test_duration_that_is_not_a_positive_number_is_refused(text: str, tmp_path: Path) -> None:
     done = _arenatrace("record", "-o", str(tmp_path / "x.atrace"), "--duration", text)
     assert done.returncode == ExitCode.USAGE
     error, hint = done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""doctor names everything that is missing at once, and its status follows."""
+"""doctor lists all missing requirements at once; its exit code depends on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _refuse(message: str) -> None:
 
 @pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that lacks everything, and whose BTF knows nothing."""
+    """Machine that meets no requirement, with an empty BTF."""
     blob = Blob()
     blob.integer()
     data = blob.encode()
@@ -31,7 +31,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_everything_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lists_all_missing_requirements(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 5
     said = json.loads(capsys.readouterr().out)
     bad = {
@@ -45,7 +45,7 @@ def test_everything_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_text_names_them_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_lists_all_missing_requirements(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor"]) == 5
     said = capsys.readouterr().out
     assert said.startswith("This machine cannot record arena faults.\n")
@@ -55,7 +55,7 @@ def test_text_names_them_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
-def test_without_btf_the_points_are_unknown(
+def test_probe_points_are_unknown_without_btf(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Btf, "of_running_kernel", lambda: _refuse("BTF"))

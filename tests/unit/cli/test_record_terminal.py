@@ -1,4 +1,4 @@
-"""`arenatrace record` on a terminal: however it ends, the terminal is as it was."""
+"""`arenatrace record` restores the terminal at its end, also after errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ sys.exit(run(["record", "-o", "x.atrace"]))
         ("broken", 70, b"please report it"),
     ],
 )
-def test_the_terminal_is_as_it_was(how: str, status: int, last: bytes) -> None:
+def test_record_restores_the_terminal(how: str, status: int, last: bytes) -> None:
     ours, theirs = os.openpty()
     before = termios.tcgetattr(theirs)
     child = subprocess.Popen(
@@ -61,17 +61,17 @@ def test_the_terminal_is_as_it_was(how: str, status: int, last: bytes) -> None:
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"},
         start_new_session=True,
     )
-    said = b""
+    output = b""
     os.set_blocking(ours, False)
     while child.poll() is None:
-        said += _read(ours)
-    said += _read(ours)
-    assert child.returncode == status, said
-    assert b"3 LOST" in said
-    assert last in said.replace(b"\r\n", b"")
-    # the cursor was away for the live line, and is back
-    assert _HIDE in said
-    assert said.rindex(_SHOW) > said.rindex(_HIDE)
+        output += _read(ours)
+    output += _read(ours)
+    assert child.returncode == status, output
+    assert b"3 LOST" in output
+    assert last in output.replace(b"\r\n", b"")
+    # the live line hides the cursor; the end shows it
+    assert _HIDE in output
+    assert output.rindex(_SHOW) > output.rindex(_HIDE)
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""The systemd unit in docs/: systemd takes it, and arenatrace takes its command line."""
+"""The systemd unit in docs/: systemd and arenatrace accept it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _command() -> list[str]:
     return shlex.split(line.removeprefix("ExecStart="))
 
 
-def test_its_command_line_is_one_of_ours() -> None:
+def test_record_accepts_the_command_line_of_the_unit() -> None:
     program, command, *words = _command()
     assert (program, command) == ("/usr/bin/arenatrace", "record")
     context = record.make_context("record", words)
@@ -32,7 +32,7 @@ def test_its_command_line_is_one_of_ours() -> None:
     assert (plan.keep_s, plan.max_windows, plan.max_bytes) == (60.0, 20, 1 << 30)
 
 
-def test_systemd_takes_it(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("no systemd-analyze here")

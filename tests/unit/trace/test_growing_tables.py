@@ -1,4 +1,4 @@
-"""Tables may grow: traces of the same format with fewer or more columns are read."""
+"""Tables with fewer or more columns in the same format version."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sealed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def test_a_nullable_column_that_is_missing_is_null(tmp_path: Path, sealed: bool) -> None:
+def test_missing_nullable_column_is_null(tmp_path: Path, sealed: bool) -> None:
     trace = _trace(tmp_path / "t", sealed=sealed)
     whole = open_trace(trace).scan("events").collect_schema()
     _rewrite(trace, "events", lambda rows: rows.drop_columns(["comm", "sleepable", "ip"]))
@@ -63,7 +63,7 @@ def test_a_nullable_column_that_is_missing_is_null(tmp_path: Path, sealed: bool)
     assert found["cpu"].to_list() == [3, 4]
 
 
-def test_a_column_of_the_future_is_ignored(tmp_path: Path, sealed: bool) -> None:
+def test_unknown_column_is_ignored(tmp_path: Path, sealed: bool) -> None:
     trace = _trace(tmp_path / "t", sealed=sealed)
     _rewrite(trace, "events", lambda rows: rows.append_column("colour", pa.array(["red", "blue"])))
     _rewrite(trace, "arenas", lambda rows: rows.add_column(0, "x", pa.array([1])))
@@ -74,7 +74,7 @@ def test_a_column_of_the_future_is_ignored(tmp_path: Path, sealed: bool) -> None
         assert opened.scan(table).collect().columns == names
 
 
-def test_an_old_stream_can_be_sealed(tmp_path: Path) -> None:
+def test_stream_of_an_older_version_is_sealed(tmp_path: Path) -> None:
     trace = _trace(tmp_path / "t", sealed=False)
     _rewrite(trace, "events", lambda rows: rows.drop_columns(["comm"]))
     _rewrite(trace, "arenas", lambda rows: rows.drop_columns(["name"]))
@@ -90,7 +90,7 @@ def test_an_old_stream_can_be_sealed(tmp_path: Path) -> None:
         (lambda rows: _retyped(rows, "cpu", pa.int64()), "has a column cpu of another type"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_the_reason(
+def test_incompatible_column_is_refused_with_the_reason(
     tmp_path: Path, sealed: bool, change: Change, why: str
 ) -> None:
     trace = _trace(tmp_path / "t", sealed=sealed)
@@ -100,14 +100,14 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
 
 
 def test_nullable_column_in_a_stream_is_refused(tmp_path: Path) -> None:
-    """Nobody but the recorder writes streams. Sealed tables are judged by their values."""
+    """Only recorders write streams. In sealed tables the values decide, not the declaration."""
     trace = _trace(tmp_path / "t", sealed=False)
     _rewrite(trace, "events", lambda rows: _retyped(rows, "ts_ns", pa.int64()))
     with pytest.raises(TraceError, match="has a column ts_ns of another type"):
         open_trace(trace)
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_duplicate_column_is_refused(tmp_path: Path) -> None:
     trace = _trace(tmp_path / "t", sealed=False)
     _rewrite(trace, "events", lambda rows: rows.append_column("comm", pa.array(["a", "b"])))
     with pytest.raises(TraceError, match="two columns comm"):

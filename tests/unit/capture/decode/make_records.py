@@ -1,4 +1,4 @@
-"""Event records as the ring hands them out."""
+"""Event records as the ring reader returns them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from arenatrace.capture.ring.ring_buffer import RECORD, Records
 from arenatrace.schema import Kind
 
-#: Every member of a record has a value that shows where it must not.
+#: Non-zero defaults, so that a member decoded by mistake is visible.
 _NOISE: dict[str, int | bytes] = {
     "ts_ns": 1000,
     "arena": 0,
@@ -28,7 +28,7 @@ _NOISE: dict[str, int | bytes] = {
 
 
 def event(kind: Kind, **values: int | bytes) -> dict[str, Any]:
-    """One event; what is not given has a value that is not zero where that can be."""
+    """Return one event; members not given have a non-zero value where possible."""
     return {**_NOISE, "kind": int(kind), **values}
 
 

@@ -53,7 +53,7 @@ def _one(kern_vm: int, user: int, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault(kind: Kind, kern: int, offset: int) -> dict[str, Any]:
-    """A recovered fault at ``kern + offset``, told as each side's probe tells it."""
+    """Return a recovered fault at ``kern + offset`` as the probe of its side sends it."""
     if kind is Kind.KERNEL_FAULT:
         return event(kind, arena=PTR, addr=kern + offset, flags=WireFlag.OK)
     return event(kind, arena=PTR, addr=offset, flags=WireFlag.ADDR_IS_OFFSET)
@@ -74,8 +74,8 @@ def test_page_of_a_fault_in_the_band(kind: Kind, kern_vm: int, user: int, offset
 
 @settings(deadline=None)
 @given(_sides, _kern_vms, _user_starts, _in_guards)
-def test_a_fault_in_a_guard_has_no_page(kind: Kind, kern_vm: int, user: int, offset: int) -> None:
-    """Offsets below zero (the lower half-guard) too, which arrive as large numbers."""
+def test_fault_in_a_guard_has_no_page(kind: Kind, kern_vm: int, user: int, offset: int) -> None:
+    """Negative offsets (the lower half of the guard) arrive as large numbers."""
     kern = kern_vm + GUARD_SZ // 2
     row = _one(kern_vm, user, _fault(kind, kern, offset))
     assert row["pgoff"] is None
@@ -102,17 +102,17 @@ def test_page_of_a_user_address(kind: Kind, user: int, page: int, cut: bool) -> 
 
 
 @pytest.mark.parametrize("kind", [Kind.KERNEL_FAULT, Kind.PROG_FAULT])
-def test_before_the_arena_is_mapped_there_are_no_pages(kind: Kind) -> None:
+def test_unmapped_arena_has_no_pages(kind: Kind) -> None:
     row = _one(KERN_VM, 0, _fault(kind, KERN, 0x3000))
     assert (row["addr"], row["pgoff"]) == (KERN + 0x3000, None)
 
 
-def test_an_offset_without_kern_vm_start_is_no_address() -> None:
+def test_offset_without_kern_vm_start_has_no_address() -> None:
     row = _one(0, USER, _fault(Kind.PROG_FAULT, 0, 0x3000))
     assert (row["addr"], row["pgoff"]) == (None, None)
 
 
-def test_a_kernel_address_without_kern_vm_start_has_no_page() -> None:
+def test_kernel_address_without_kern_vm_start_has_no_page() -> None:
     row = _one(0, USER, _fault(Kind.KERNEL_FAULT, KERN, 0x3000))
     assert (row["addr"], row["pgoff"]) == (KERN + 0x3000, None)
 
@@ -160,7 +160,7 @@ def _decoded(values: dict[str, Any]) -> dict[str, Any]:
     ],
     ids=["own arena", "another's arena", "lower guard", "upper guard of another's"],
 )
-def test_an_oops_belongs_to_the_arena_it_touched(
+def test_oops_belongs_to_the_touched_arena(
     addr: int, arena: int, pgoff: int | None, blamed: bool
 ) -> None:
     """Not to the arena of the program that was blamed, and also without a program."""
@@ -169,14 +169,14 @@ def test_an_oops_belongs_to_the_arena_it_touched(
     assert row["prog"] == (0 if blamed else None)
 
 
-def test_an_oops_outside_all_arenas_is_no_arena_fault_whatever_program_runs() -> None:
+def test_oops_outside_all_arenas_is_left_out_when_a_program_is_blamed() -> None:
     """A NULL pointer in a kernel function that a BPF program called, for example."""
     decoder = Decoder(_two_arenas())
     assert decoder.batch(records(_oops(0x10, blamed=True))) is None
     assert decoder.unrelated_oopses == 1
 
 
-def test_an_oops_is_kept_while_an_arena_is_in_an_unknown_place() -> None:
+def test_oops_is_retained_while_an_arena_address_is_unknown() -> None:
     ledger = _two_arenas()
     ledger.arenas.index(0xFFFF_8880_0000_0000)
     batch = Decoder(ledger).batch(records(_oops(0x10, blamed=True)))
@@ -185,22 +185,22 @@ def test_an_oops_is_kept_while_an_arena_is_in_an_unknown_place() -> None:
     assert (row["arena"], row["prog"], row["pgoff"], row["addr"]) == (None, 0, None, 0x10)
 
 
-def test_an_oops_that_has_nothing_to_do_with_arenas_is_counted_and_left_out() -> None:
+def test_unrelated_oops_is_counted_and_left_out() -> None:
     decoder = Decoder(_two_arenas())
-    kept = _oops(KERN, blamed=False)
-    batch = decoder.batch(records(_oops(0x10, blamed=False), kept, _oops(0x20, blamed=False)))
+    retained = _oops(KERN, blamed=False)
+    batch = decoder.batch(records(_oops(0x10, blamed=False), retained, _oops(0x20, blamed=False)))
     assert batch is not None
     assert [row["addr"] for row in batch.to_pylist()] == [KERN]
     assert decoder.unrelated_oopses == 2
     assert decoder.counts[Kind.KERNEL_FAULT] == 1
 
 
-def test_nothing_but_unrelated_oopses_is_no_batch() -> None:
+def test_only_unrelated_oopses_give_no_batch() -> None:
     decoder = Decoder(_two_arenas())
     assert decoder.batch(records(_oops(0x10, blamed=False))) is None
     assert decoder.unrelated_oopses == 1
 
 
-def test_a_recovered_fault_belongs_to_the_blamed_programs_arena() -> None:
+def test_recovered_fault_belongs_to_the_blamed_programs_arena() -> None:
     row = _decoded({**_oops(KERN, blamed=True), "flags": WireFlag.OK})
     assert row["arena"] == 0

@@ -19,7 +19,7 @@ from tests.unit.capture.ring.make_notes import KERN_VM, PTR, arena_note
 KERN = KERN_VM + GUARD_SZ // 2
 USER = 0x7F00_1000_0000
 OTHER = PTR + 0x1000
-#: Those that leave the meaning of pointers alone.
+#: Kinds that do not change the meaning of a pointer.
 _KINDS = [
     *(Kind.PAGE_ALLOC, Kind.PAGE_FREE, Kind.PAGE_RESERVE, Kind.FREE_DRAIN, Kind.USER_FAULT),
     *(Kind.KERNEL_FAULT, Kind.PROG_FAULT, Kind.KERNEL_ALLOC, Kind.KERNEL_FREE, Kind.ARENA_MMAP),
@@ -59,7 +59,7 @@ def _decoder() -> Decoder:
 
 @settings(deadline=None)
 @given(st.lists(_EVENTS, min_size=1, max_size=40))
-def test_as_one_by_one(events: list[dict[str, Any]]) -> None:
+def test_batch_equals_single_records(events: list[dict[str, Any]]) -> None:
     together, alone = _decoder(), _decoder()
     batch = together.batch(records(*(event(**each) for each in events)))
     rows: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ def test_as_one_by_one(events: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 300])
-def test_rows_do_not_change_with_the_memory_they_came_from(count: int) -> None:
+def test_rows_do_not_share_ring_memory(count: int) -> None:
     taken = records(*[event(Kind.PAGE_ALLOC, arena=PTR, ret=USER)] * count)
     batch = _decoder().batch(taken)
     assert batch is not None
@@ -83,6 +83,6 @@ def test_rows_do_not_change_with_the_memory_they_came_from(count: int) -> None:
     assert batch.to_pylist() == before
 
 
-def test_what_is_no_kind_is_not_taken_for_one() -> None:
+def test_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="1 event"):
         KindMasks(np.array([4, 5, 99], np.uint8))

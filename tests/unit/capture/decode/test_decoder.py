@@ -28,12 +28,12 @@ from tests.unit.capture.ring.make_notes import (
 )
 
 
-def test_a_row_of_losses() -> None:
+def test_loss_row() -> None:
     decoder = new_decoder()
     (row,) = decode_rows(decoder.lost(Loss(int(Kind.PAGE_ALLOC), 1234, 70, 77)))
     nulls = dict.fromkeys(arrow_schema("events").names)
-    said = {"seq": 0, "kind": 13, "pages": 1234, "ret": 4}
-    assert row == {**nulls, "ts_ns": 77, "since_ts_ns": 70, **said}
+    expected = {"seq": 0, "kind": 13, "pages": 1234, "ret": 4}
+    assert row == {**nulls, "ts_ns": 77, "since_ts_ns": 70, **expected}
     assert decoder.counts[Kind.LOST] == 1
 
 
@@ -46,7 +46,7 @@ def test_counts_by_kind() -> None:
     assert set(decoder.counts) == set(Kind)
 
 
-def test_seq_has_no_holes() -> None:
+def test_seq_has_no_gaps() -> None:
     """Over batches, dropped records and rows of losses."""
     decoder = new_decoder()
     free = event(Kind.PAGE_FREE, arena=PTR)
@@ -61,7 +61,7 @@ def test_seq_has_no_holes() -> None:
     assert [row["seq"] for row in rows] == [0, 1, 2, 3]
 
 
-def test_no_records_no_batch() -> None:
+def test_no_records_give_no_batch() -> None:
     assert new_decoder().batch(records()) is None
 
 
@@ -80,8 +80,8 @@ def test_comm(comm: bytes, text: str) -> None:
     assert decode_one(new_decoder(), event(Kind.FREE_DRAIN, arena=PTR, comm=comm))["comm"] == text
 
 
-def test_names_that_read_the_same() -> None:
-    """A task may be called what another's bytes are shown as."""
+def test_task_names_that_display_alike_decode() -> None:
+    """The name of one task may equal the escaped bytes of another."""
     names = (b"a\\xff", b"a\xff", b"b\0c", b"b")
     batch = new_decoder().batch(
         records(*(event(Kind.FREE_DRAIN, arena=PTR, comm=comm) for comm in names))
@@ -89,7 +89,7 @@ def test_names_that_read_the_same() -> None:
     assert [row["comm"] for row in decode_rows(batch)] == ["a\\xff", "a\\xff", "b", "b"]
 
 
-def test_a_fault_takes_its_own_stack() -> None:
+def test_fault_takes_its_own_stack() -> None:
     ledger = new_ledger()
     ledger.note(stack_note(1000, cpu=6, tid=41, frames=(90, IP, 91)))
     ledger.note(stack_note(1000, cpu=7, tid=41, frames=(92,)))
@@ -98,17 +98,17 @@ def test_a_fault_takes_its_own_stack() -> None:
     assert ledger.stacks.rows == [{"stack": row["stack"], "frames": [IP, 91]}]
 
 
-@pytest.mark.parametrize("said", [0, 1], ids=["none was sent", "it was lost"])
-def test_a_fault_without_a_stack(said: int) -> None:
+@pytest.mark.parametrize("stack", [0, 1], ids=["none was sent", "it was lost"])
+def test_fault_has_no_stack_when_none_was_sent_or_it_was_lost(stack: int) -> None:
     ledger = new_ledger()
-    if not said:
+    if not stack:
         ledger.note(stack_note(1000, cpu=6, tid=41, frames=(1,)))
     decoder = Decoder(ledger)
-    assert decode_one(decoder, {**KERNEL, "stack": said})["stack"] is None
+    assert decode_one(decoder, {**KERNEL, "stack": stack})["stack"] is None
     assert ledger.stacks.rows == []
 
 
-def test_page_operations_have_the_stack_of_their_hash() -> None:
+def test_page_operation_has_the_stack_of_its_hash() -> None:
     ledger = new_ledger()
     # room for the stack was taken before its symbols were sent
     ledger.note(PageStackNote(7 << 60, (90, 91, 92, 94)))
@@ -132,7 +132,7 @@ def test_page_operations_have_the_stack_of_their_hash() -> None:
     assert [row["ip"] for row in decode_rows(batch)] == [None] * 5
 
 
-def test_stacks_are_written_again_into_new_files() -> None:
+def test_stacks_are_written_to_every_new_file() -> None:
     ledger = new_ledger()
     ledger.note(PageStackNote(8, (90, 93)))
     decoder = Decoder(ledger)
@@ -146,7 +146,7 @@ def test_stacks_are_written_again_into_new_files() -> None:
     assert after != before
 
 
-def test_a_program_known_only_by_the_stack() -> None:
+def test_program_is_described_by_the_fault_stack() -> None:
     ledger = new_ledger()
     start = START + 0x9000
     ledger.note(stack_note(1000, cpu=6, tid=41, start=start, name="late", arena=PTR))
@@ -156,7 +156,7 @@ def test_a_program_known_only_by_the_stack() -> None:
     assert (named["prog"], named["name"]) == (row["prog"], "late")
 
 
-def test_a_pointer_changes_hands_between_two_rows() -> None:
+def test_pointer_is_reused_between_two_rows() -> None:
     ledger = new_ledger()
     ledger.note(arena_note(1002, kern_vm_addr=KERN_VM + (1 << 33)))
     ledger.note(arena_note(1004, kern_vm_addr=KERN_VM + (1 << 33), user_vm_start=USER + 0x2000))
@@ -176,7 +176,7 @@ def test_a_pointer_changes_hands_between_two_rows() -> None:
     assert [row["pgoff"] for row in rows] == [3, None, None, None, 1]
 
 
-def test_code_changes_hands_between_two_rows() -> None:
+def test_code_address_is_reused_between_two_rows() -> None:
     decoder = new_decoder()
     rows = decode_rows(
         decoder.batch(

@@ -1,4 +1,4 @@
-"""Codes for the values of columns: the same rows get the same code, whatever their number."""
+"""Dictionary codes: equal rows get equal codes, for any number of values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAIRS = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2)), max_s
 
 
 @given(_PAIRS | st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1)), max_size=200))
-def test_codes_tell_rows_apart_exactly_when_they_differ(rows: list[tuple[int, int]]) -> None:
+def test_codes_differ_exactly_when_rows_differ(rows: list[tuple[int, int]]) -> None:
     columns = [np.array([row[at] for row in rows], np.uint64) for at in (0, 1)]
     codes, firsts = dictionary_codes(*columns)
     each = codes.tolist() if codes is not None else [0] * len(rows)

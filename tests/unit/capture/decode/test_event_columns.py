@@ -265,8 +265,8 @@ def test_columns(values: dict[str, Any], expected: dict[str, Any]) -> None:
     assert decode_one(new_decoder(), values) == expected
 
 
-def test_bpf_code_that_touched_no_arena_is_no_arena_fault() -> None:
-    """Where the kernel does not tell them apart, any load of BPF code that faults comes by."""
+def test_bpf_fault_outside_every_arena_is_left_out() -> None:
+    """A kernel that does not distinguish them reports every faulting load of BPF code."""
     decoder = new_decoder()
     assert decoder.batch(records(event(Kind.PROG_FAULT, addr=0xFFFF_8880_0000_0000))) is None
     assert decoder.unrelated_oopses == 0
@@ -289,7 +289,7 @@ def test_every_kind_has_a_case() -> None:
     ],
 )
 def test_outcome_of_a_kernel_fault(flags: int, outcome: Outcome | None) -> None:
-    """Where nobody saw the page table entry it is unknown how a fault was recovered."""
+    """The outcome is null if no probe saw the page table entry."""
     row = decode_one(new_decoder(), {**KERNEL, "flags": flags})
     assert row["outcome"] == outcome
 

@@ -16,7 +16,7 @@ _WRITES = st.lists(
 
 
 @given(_WRITES, st.lists(st.booleans(), min_size=_COUNT, max_size=_COUNT))
-def test_what_was_put_is_there(writes: list[tuple[int, int, int]], keep: list[bool]) -> None:
+def test_put_values_are_returned(writes: list[tuple[int, int, int]], keep: list[bool]) -> None:
     numbers, expected = IndexColumn(_COUNT), [NONE] * _COUNT
     for start, end, number in writes:
         numbers.put(slice(start, end), number)
@@ -24,13 +24,13 @@ def test_what_was_put_is_there(writes: list[tuple[int, int, int]], keep: list[bo
     assert numbers.each().tolist() == expected
     rows = np.array([0, 5])
     assert np.broadcast_to(numbers.of(rows), 2).tolist() == [expected[0], expected[5]]
-    kept = [number for number, wanted in zip(expected, keep, strict=True) if wanted]
-    assert numbers.only(np.array(keep)).each().tolist() == kept
+    selected = [number for number, wanted in zip(expected, keep, strict=True) if wanted]
+    assert numbers.only(np.array(keep)).each().tolist() == selected
     if numbers.constant is not None:
         assert set(expected) == {numbers.constant}
 
 
-def test_one_row_and_one_number_each() -> None:
+def test_single_row_takes_a_number_or_an_array() -> None:
     numbers = IndexColumn(3)
     numbers.put(slice(0, 3), 7)
     assert numbers.constant_or_each() == 7

@@ -1,4 +1,4 @@
-"""A flight recorder with a clock of its own."""
+"""Flight recorder with a fake clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def batch(table: str, *rows: dict[str, Any]) -> pa.RecordBatch:
 
 @dataclass
 class Flight:
-    """A writer, the clock it sees, and what it asked to be sent again."""
+    """A writer with its clock, status messages and count of requested new files."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -39,28 +39,27 @@ class Flight:
     new_files: int = 0
     seq: int = 0
     now: int = START
-    said: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
 
     def open(self) -> FlightWriter:
-        """Begin to record."""
+        """Start recording."""
         self.monkeypatch.setattr(flight_writer, "now_ns", lambda: self.now)
         meta = Meta("7.2", start_ts_ns=START, wall_offset_ns=10**18)
-        self.writer = FlightWriter(
-            FlightFolder(self.folder), meta, self.plan, self._again, self.said.append
-        )
+        self.locked = FlightFolder(self.folder)
+        self.writer = FlightWriter(self.locked, meta, self.plan, self._again, self.statuses.append)
         return self.writer
 
     def _again(self) -> None:
         self.new_files += 1
 
     def event(self, kind: Kind = Kind.PAGE_ALLOC, **values: Any) -> None:
-        """Something happens now."""
+        """Append one event at the present time."""
         row = {"ts_ns": self.now, "seq": self.seq, "kind": int(kind), "arena": 0, **values}
         self.writer.append("events", batch("events", row))
         self.seq += 1
 
     def wait(self, seconds: int, *, events: bool = True) -> None:
-        """Let time pass, with an event and a flush in every second."""
+        """Advance the clock, with an event and a flush every second."""
         for _ in range(seconds):
             self.now += S
             if events:
@@ -68,19 +67,19 @@ class Flight:
             self.writer.flush()
 
     def hear(self, text: str) -> None:
-        """Wait until the sealer's thread has said so."""
+        """Wait until the sealer's thread has reported ``text``."""
         until = time.monotonic() + 30
-        while not any(text in line for line in self.said):
-            assert time.monotonic() < until, self.said
+        while not any(text in line for line in self.statuses):
+            assert time.monotonic() < until, self.statuses
             time.sleep(0.01)
 
     def windows(self) -> list[Trace]:
-        """What is sealed, oldest first."""
+        """Return the sealed windows, oldest first."""
         paths = self.folder.glob("*.atrace")
         return [open_trace(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
 
 
 def times(trace: Trace) -> tuple[int, int]:
-    """First and last second of the events of a trace, since the start."""
+    """Return the first and last second of the events of a trace, since the start."""
     times = trace.scan("events").collect()["ts_ns"]
     return (times[0] - START) // S, (times[-1] - START) // S

@@ -1,4 +1,4 @@
-"""The flight recorder: what is kept, what is sealed, and what goes, by a clock of the tests."""
+"""Flight recorder under a fake clock: retention, sealing and dropped windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arenatrace.trace.reader import open_trace
 from tests.unit.capture.flight.flight import START, Flight, S, batch, times
 
 
-def test_without_a_fault_nothing_is_kept(flight: Flight) -> None:
+def test_no_window_is_sealed_without_a_fault(flight: Flight) -> None:
     flight.open()
     flight.wait(90)
     segments = sorted(path.name for path in (flight.folder / SEGMENTS).glob("*.atrace"))
@@ -29,7 +29,7 @@ def test_without_a_fault_nothing_is_kept(flight: Flight) -> None:
     assert flight.new_files == 90 // 5
 
 
-def test_the_time_around_a_fault_is_sealed_while_recording_goes_on(flight: Flight) -> None:
+def test_window_around_a_fault_is_sealed_while_recording_continues(flight: Flight) -> None:
     flight.open()
     flight.wait(60)
     flight.event(Kind.KERNEL_FAULT)
@@ -51,7 +51,7 @@ def test_the_time_around_a_fault_is_sealed_while_recording_goes_on(flight: Fligh
     assert window.path.stat().st_mode & 0o777 == 0o700
 
 
-def test_faults_soon_after_each_other_share_a_window(flight: Flight) -> None:
+def test_close_faults_share_a_window(flight: Flight) -> None:
     flight.open()
     flight.wait(30)
     flight.event(Kind.KERNEL_FAULT)
@@ -68,7 +68,7 @@ def test_faults_soon_after_each_other_share_a_window(flight: Flight) -> None:
     assert kinds.count(Kind.PROG_FAULT) == 1
 
 
-def test_faults_that_do_not_stop_are_cut_into_windows(flight: Flight) -> None:
+def test_continuous_faults_are_split_into_windows(flight: Flight) -> None:
     flight.open()
     for _ in range(100):
         flight.event(Kind.KERNEL_FAULT)
@@ -86,7 +86,7 @@ def test_faults_that_do_not_stop_are_cut_into_windows(flight: Flight) -> None:
     assert all(times(window)[1] - times(window)[0] <= 20 + AFTER_S + 20 + 5 for window in windows)
 
 
-def test_a_fault_just_before_the_end_is_kept(flight: Flight) -> None:
+def test_fault_just_before_the_end_is_sealed(flight: Flight) -> None:
     flight.open()
     flight.wait(7)
     flight.event(Kind.KERNEL_FAULT)
@@ -98,7 +98,7 @@ def test_a_fault_just_before_the_end_is_kept(flight: Flight) -> None:
     assert window.meta.command_status == 3
 
 
-def test_arenas_and_programs_are_in_every_window(flight: Flight) -> None:
+def test_every_window_has_arenas_and_programs(flight: Flight) -> None:
     flight.open()
     arena = {"arena": 0, "ptr": 77, "name": "old", "preexisting": False}
     flight.writer.append("arenas", batch("arenas", {**arena, "create_ts_ns": flight.now}))
@@ -129,7 +129,7 @@ def test_arenas_and_programs_are_in_every_window(flight: Flight) -> None:
     assert (program["name"], program["preexisting"]) == ("p", True)
 
 
-def test_losses_belong_to_the_windows_they_happened_in(flight: Flight) -> None:
+def test_losses_belong_to_their_window(flight: Flight) -> None:
     flight.open()
     flight.wait(3)
     flight.writer.update_meta(lost={"page_alloc": 5})
@@ -149,7 +149,7 @@ def test_losses_belong_to_the_windows_they_happened_in(flight: Flight) -> None:
     ]
 
 
-def test_what_the_whole_recording_cannot_know_is_in_every_window(flight: Flight) -> None:
+def test_every_window_has_the_limits_of_the_recording(flight: Flight) -> None:
     flight.open()
     flight.writer.update_meta(notices=("a probe was refused",))
     flight.wait(50)
@@ -159,7 +159,7 @@ def test_what_the_whole_recording_cannot_know_is_in_every_window(flight: Flight)
     assert window.warnings.count("a probe was refused") == 1
 
 
-def test_the_oldest_windows_make_room(flight: Flight) -> None:
+def test_oldest_windows_are_dropped_for_space(flight: Flight) -> None:
     flight.plan = FlightPlan(4.0, max_windows=2)
     flight.open()
     for _ in range(4):
@@ -174,7 +174,7 @@ def test_the_oldest_windows_make_room(flight: Flight) -> None:
     assert times(windows[-1])[1] == 85
 
 
-def test_a_storm_shortens_the_time_kept_and_says_so(
+def test_event_storm_shortens_the_retention_and_warns(
     flight: Flight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flight.plan = FlightPlan(20.0, max_bytes=64 << 10)
@@ -197,11 +197,11 @@ def test_a_storm_shortens_the_time_kept_and_says_so(
 
 
 @pytest.mark.parametrize("torn", [0, 3])
-def test_what_a_killed_recorder_left_is_sealed_by_the_next(flight: Flight, torn: int) -> None:
+def test_next_recorder_seals_the_segments_of_a_killed_one(flight: Flight, torn: int) -> None:
     flight.open()
     flight.wait(12)
-    # killed: nothing is closed but by the kernel
-    os.close(flight.writer._folder._lock)
+    # killed: the kernel drops the lock, the writer closes nothing
+    flight.locked.close()
     last = max((flight.folder / SEGMENTS).glob("0*.atrace"))
     if torn:
         os.truncate(last / "events.arrows", (last / "events.arrows").stat().st_size - torn)
@@ -226,7 +226,7 @@ def test_a_folder_has_one_recorder(flight: Flight) -> None:
     FlightFolder(flight.folder).close()
 
 
-def test_other_peoples_folders_are_refused(tmp_path: Path) -> None:
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "file").touch()
@@ -258,12 +258,12 @@ def test_times(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "0s", "0.5s", "25h", "-5s", "5 minutes", "\u0665s", "1e3", "s"]
 )
-def test_times_that_are_none(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a time between 1s and 24h"):
         parse_duration(text, "--keep")
 
 
-def test_a_size_that_keeps_nothing_is_refused() -> None:
+def test_too_small_max_size_is_refused() -> None:
     with pytest.raises(UsageError, match="too little to keep anything"):
         flight_plan("60s", 20, "1M")
     assert flight_plan("60s", 3, "100M") == FlightPlan(60.0, 3, 100 << 20)

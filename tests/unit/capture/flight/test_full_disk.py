@@ -46,7 +46,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
-def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) -> None:
+def test_flight_recorder_survives_a_full_disk(flight: Flight, disk: Disk) -> None:
     recorder = flight.open()
     arena = {"arena": 0, "ptr": 1, "generation": 0, "create_ts_ns": START, "preexisting": False}
     recorder.append("arenas", batch("arenas", arena))
@@ -58,19 +58,19 @@ def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) 
     recorder.update_meta(lost={"page_alloc": 3})
     flight.event(Kind.LOST, ret=int(Kind.PAGE_ALLOC), pages=3)
     flight.wait(1)
-    assert len(flight.said) == 1
-    assert "no space left on the device: recording pauses until there is" in flight.said[0]
-    # the room it had is given back
+    assert len(flight.statuses) == 1
+    assert "no space left on the device: recording pauses until there is" in flight.statuses[0]
+    # its space is freed
     assert list((flight.folder / SEGMENTS).glob("*.atrace")) == []
     disk.full = False
     flight.wait(5)
-    assert flight.said[1:] == [f"{flight.folder}: space is available again: recording"]
+    assert flight.statuses[1:] == [f"{flight.folder}: space is available again: recording"]
     assert flight.new_files > new_files
     flight.event(Kind.KERNEL_FAULT)
     flight.wait(2)
     recorder.close()
     (window,) = flight.windows()
-    # it begins when there was room again, and knows what was there by then
+    # it begins when space was available again, with the objects live at that time
     assert times(window) == (42, 47)
     assert any("the disk was full before" in notice for notice in window.warnings)
     assert window.scan("arenas").collect()["ptr"].to_list() == [1]
@@ -78,9 +78,7 @@ def test_a_full_disk_does_not_end_a_flight_recorder(flight: Flight, disk: Disk) 
     assert any("the disk was full for some time" in notice for notice in recorder.notices)
 
 
-def test_a_window_that_cannot_be_sealed_on_a_full_disk_is_kept_as_it_is(
-    flight: Flight, disk: Disk
-) -> None:
+def test_unsealed_window_is_retained_on_a_full_disk(flight: Flight, disk: Disk) -> None:
     recorder = flight.open()
     flight.wait(12)
     flight.event(Kind.PROG_FAULT)
@@ -113,9 +111,7 @@ def _segments(folder: FlightFolder, count: int) -> tuple[Path, ...]:
     return tuple(made)
 
 
-def test_the_sealer_goes_on_after_whatever_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sealer_continues_after_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = FlightFolder(tmp_path / "flight")
     sealer = FlightSealer(folder, flight_plan("60s", 3, "1G"), lambda _text: None)
     first, second = _segments(folder, 2)
@@ -133,7 +129,7 @@ def test_the_sealer_goes_on_after_whatever_failed(
     assert not sealer.needs(second)
 
 
-def test_the_parts_of_an_unsealed_window_do_not_drive_each_other_out(
+def test_segments_of_an_unsealed_window_do_not_evict_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = FlightFolder(tmp_path / "flight")

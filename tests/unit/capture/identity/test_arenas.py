@@ -18,8 +18,8 @@ def _table(arenas: Arenas) -> dict[int, dict[str, Any]]:
     return merged(arenas.rows, "arena")
 
 
-def test_an_arena_made_mapped_and_ended_while_recording() -> None:
-    """The creation's note has no id; the one of the mapping brings it."""
+def test_arena_lifetime_within_a_recording() -> None:
+    """The note of the creation has no id; the note of the mapping has it."""
     arenas = Arenas()
     arenas.note(arena_note(9))
     arenas.note(arena_note(19, user_vm_start=USER, id=77))
@@ -46,7 +46,7 @@ def test_an_arena_made_mapped_and_ended_while_recording() -> None:
     }
 
 
-def test_a_pointer_used_again_is_another_arena() -> None:
+def test_reused_pointer_is_another_arena() -> None:
     """All notes of both are read before the first event, as in one drain."""
     arenas = Arenas()
     arenas.note(arena_note(9, name="old"))
@@ -65,7 +65,7 @@ def test_a_pointer_used_again_is_another_arena() -> None:
 
 
 @pytest.mark.parametrize("mmap_event", [True, False], ids=["mapped", "mapping lost"])
-def test_after_a_lost_end_nothing_is_inherited(mmap_event: bool) -> None:
+def test_arena_inherits_nothing_after_a_lost_destroy_event(mmap_event: bool) -> None:
     arenas = Arenas()
     arenas.note(arena_note(9, name="old"))
     arenas.note(arena_note(19, name="old", user_vm_start=USER, id=1))
@@ -80,7 +80,7 @@ def test_after_a_lost_end_nothing_is_inherited(mmap_event: bool) -> None:
     assert "map_id" not in new
 
 
-def test_every_note_is_written_once() -> None:
+def test_each_note_is_written_once() -> None:
     """An arena that is mapped n times takes on the order of n rows, not of n squared."""
     arenas = Arenas()
     arenas.created(PTR, 10)
@@ -90,7 +90,7 @@ def test_every_note_is_written_once() -> None:
     assert len(arenas.rows) == 101
 
 
-def test_an_enumerated_arena_was_there_before() -> None:
+def test_enumerated_arena_is_preexisting() -> None:
     arenas = Arenas()
     arenas.note(arena_note(5, preexisting=True, user_vm_start=USER, id=3))
     row = _table(arenas)[0]
@@ -99,7 +99,7 @@ def test_an_enumerated_arena_was_there_before() -> None:
     assert arenas.index(PTR) == 0
 
 
-def test_created_while_recording_began() -> None:
+def test_arena_is_one_when_create_event_follows_enumeration() -> None:
     """Enumerated at 5, but its creation at 3 is still in the event ring: one arena, ours."""
     arenas = Arenas()
     arenas.note(arena_note(2))
@@ -110,8 +110,8 @@ def test_created_while_recording_began() -> None:
     assert len(_table(arenas)) == 1
 
 
-def test_created_after_the_enumeration_is_another_arena() -> None:
-    """Enumerated at 5, end lost, created at 8: the pointer has changed hands."""
+def test_creation_after_enumeration_is_another_arena() -> None:
+    """Enumerated at 5, end lost, created at 8: the pointer was reused."""
     arenas = Arenas()
     arenas.note(arena_note(5, preexisting=True, id=3))
     arenas.note(arena_note(7))
@@ -119,7 +119,7 @@ def test_created_after_the_enumeration_is_another_arena() -> None:
     assert _table(arenas)[1]["preexisting"] is False
 
 
-def test_a_pointer_never_heard_of_was_there_before() -> None:
+def test_unknown_pointer_is_a_preexisting_arena() -> None:
     arenas = Arenas()
     assert arenas.index(PTR) == 0
     assert arenas.index(PTR + 8) == 1
@@ -127,7 +127,7 @@ def test_a_pointer_never_heard_of_was_there_before() -> None:
     assert [row["preexisting"] for row in _table(arenas).values()] == [True, True]
 
 
-def test_the_end_of_a_pointer_never_heard_of() -> None:
+def test_destroy_of_unknown_pointer_makes_an_arena() -> None:
     arenas = Arenas()
     assert arenas.destroyed(PTR, 30) == 0
     assert _table(arenas)[0]["destroy_ts_ns"] == 30
@@ -145,14 +145,14 @@ def test_the_end_of_a_pointer_never_heard_of() -> None:
         (BAND_SZ + GUARD_SZ // 2, None),
     ],
 )
-def test_the_arena_at_an_address(offset: int, found: int | None) -> None:
+def test_arena_at_address(offset: int, found: int | None) -> None:
     """The band and both halves of the guard, to the byte."""
     arenas = Arenas()
     arenas.note(arena_note(5, preexisting=True))
     assert arenas.at_address(KERN + offset) == found
 
 
-def test_no_arena_at_the_address_of_one_that_ended_or_is_unknown() -> None:
+def test_no_arena_at_address_when_it_ended_or_is_unknown() -> None:
     arenas = Arenas()
     arenas.note(arena_note(5, preexisting=True))
     arenas.destroyed(PTR, 6)
@@ -161,7 +161,7 @@ def test_no_arena_at_the_address_of_one_that_ended_or_is_unknown() -> None:
     assert arenas.at_address(0) is None
 
 
-def test_a_note_of_the_same_nanosecond_is_the_events_own() -> None:
+def test_note_with_the_timestamp_of_the_event_belongs_to_it() -> None:
     arenas = Arenas()
     arenas.note(arena_note(10))
     arenas.created(PTR, 10)

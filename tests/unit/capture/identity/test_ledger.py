@@ -11,32 +11,32 @@ def _ledger() -> Ledger:
     return Ledger({}, set())
 
 
-def test_a_stack_starts_at_the_faulting_instruction() -> None:
+def test_stack_starts_at_the_faulting_instruction() -> None:
     ledger = _ledger()
     number = ledger.stacks.of_fault((90, 91, 10, 11, 12), 10)
     assert ledger.stacks.rows == [{"stack": number, "frames": [10, 11, 12]}]
 
 
-def test_an_instruction_that_is_not_on_the_stack_is_put_on_top() -> None:
+def test_instruction_missing_from_the_stack_is_put_on_top() -> None:
     ledger = _ledger()
     number = ledger.stacks.of_fault((90, 91), 10)
     assert ledger.stacks.rows == [{"stack": number, "frames": [10, 90, 91]}]
 
 
-def test_an_empty_stack_is_its_instruction() -> None:
+def test_empty_stack_is_its_instruction() -> None:
     ledger = _ledger()
     ledger.stacks.of_fault((), 10)
     assert ledger.stacks.rows[0]["frames"] == [10]
 
 
-def test_an_instruction_that_recurs_is_taken_innermost() -> None:
+def test_recurring_instruction_matches_innermost_frame() -> None:
     ledger = _ledger()
     ledger.stacks.of_fault((90, 10, 11, 10, 12), 10)
     assert ledger.stacks.rows[0]["frames"] == [10, 11, 10, 12]
 
 
 def test_equal_stacks_have_one_id_and_one_row() -> None:
-    """Equal from the instruction on; what lies above it does not count."""
+    """Only frames from the instruction on are compared."""
     ledger = _ledger()
     first = ledger.stacks.of_fault((90, 10, 11), 10)
     assert ledger.stacks.of_fault((91, 92, 10, 11), 10) == first
@@ -46,7 +46,7 @@ def test_equal_stacks_have_one_id_and_one_row() -> None:
     assert 0 not in {row["stack"] for row in ledger.stacks.rows}
 
 
-def test_ids_go_on_after_the_rows_were_written() -> None:
+def test_ids_continue_after_rows_are_written() -> None:
     ledger = _ledger()
     first = ledger.stacks.of_fault((10,), 10)
     ledger.stacks.rows.clear()
@@ -55,7 +55,7 @@ def test_ids_go_on_after_the_rows_were_written() -> None:
     assert ledger.stacks.of_fault((11,), 11) != first
 
 
-def test_a_stack_note_is_claimed_once_by_time_cpu_and_thread() -> None:
+def test_stack_note_is_claimed_once_by_time_cpu_and_thread() -> None:
     ledger = _ledger()
     note = stack_note(5, cpu=1, tid=2)
     ledger.note(note)
@@ -66,7 +66,7 @@ def test_a_stack_note_is_claimed_once_by_time_cpu_and_thread() -> None:
     assert ledger.claim_stack(5, 1, 2) is None
 
 
-def test_a_symbol_is_a_row() -> None:
+def test_symbol_becomes_a_row() -> None:
     ledger = _ledger()
     ledger.note(SymbolNote(5, 0x1000, "f", 9, 0x20, "mod"))
     assert ledger.symbol_rows == [

@@ -24,7 +24,7 @@ def _table(programs: Programs) -> dict[int, dict[str, Any]]:
     return merged(programs.rows, "prog")
 
 
-def test_a_program_with_all_its_parts() -> None:
+def test_program_row_has_functions_and_lines() -> None:
     programs = _programs()
     programs.note(FuncNote(AUX, START + 0x200, START + 0x300, "bpf_prog_ab_sub"))
     programs.note(LinesNote(AUX, 0, ((START + 8, FILE, TEXT, 7, 3),)))
@@ -60,14 +60,14 @@ def test_a_program_with_all_its_parts() -> None:
     }
 
 
-def test_a_note_of_the_same_nanosecond_is_the_events_own() -> None:
+def test_note_with_the_timestamp_of_the_event_belongs_to_it() -> None:
     programs = _programs()
     programs.note(prog_note(10))
     programs.loaded(START, 10)
     assert _table(programs)[0]["id"] == 5
 
 
-def test_an_address_used_again_is_another_program() -> None:
+def test_reused_code_address_is_another_program() -> None:
     programs = _programs()
     programs.note(prog_note(9, id=5))
     programs.note(prog_note(29, id=6))
@@ -78,8 +78,8 @@ def test_an_address_used_again_is_another_program() -> None:
     assert [row["id"] for row in _table(programs).values()] == [5, 6]
 
 
-def test_a_key_used_again_before_the_events_are_read() -> None:
-    """Two programs had the same bpf_prog_aux, one after the other, within one drain."""
+def test_reused_key_keeps_both_programs_apart() -> None:
+    """Two successive programs have the same bpf_prog_aux within one drain."""
     programs = _programs()
     other = START + 0x1000
     for start, ts_ns in ((START, 9), (other, 29)):
@@ -94,7 +94,7 @@ def test_a_key_used_again_before_the_events_are_read() -> None:
         assert [line["line"] for line in row["lines"]] == [ts_ns]
 
 
-def test_an_unloaded_program_is_not_meant_any_more() -> None:
+def test_unloaded_program_no_longer_matches() -> None:
     programs = _programs()
     programs.note(prog_note(9))
     programs.loaded(START, 10)
@@ -103,7 +103,7 @@ def test_an_unloaded_program_is_not_meant_any_more() -> None:
     assert programs.index(START, None) == 1
 
 
-def test_an_enumerated_program_was_there_before() -> None:
+def test_enumerated_program_is_preexisting() -> None:
     programs = _programs()
     programs.note(prog_note(5, preexisting=True))
     row = _table(programs)[0]
@@ -112,7 +112,7 @@ def test_an_enumerated_program_was_there_before() -> None:
     assert programs.index(START, None) == 0
 
 
-def test_loaded_while_recording_began() -> None:
+def test_program_is_one_when_load_event_follows_enumeration() -> None:
     """Enumerated at 5, its load at 3 still in the event ring: one program, loaded at 3."""
     programs = _programs()
     programs.note(prog_note(2))
@@ -123,7 +123,7 @@ def test_loaded_while_recording_began() -> None:
     assert len(_table(programs)) == 1
 
 
-def test_loaded_after_the_enumeration_is_another_program() -> None:
+def test_load_after_enumeration_is_another_program() -> None:
     programs = _programs()
     programs.note(prog_note(5, preexisting=True, id=5))
     programs.note(prog_note(7, id=6))
@@ -131,7 +131,7 @@ def test_loaded_after_the_enumeration_is_another_program() -> None:
     assert [row["id"] for row in _table(programs).values()] == [5, 6]
 
 
-def test_enumerated_after_its_load_was_read_it_is_the_same() -> None:
+def test_enumeration_after_load_event_is_the_same_program() -> None:
     programs = _programs()
     programs.note(prog_note(2))
     programs.loaded(START, 3)
@@ -139,7 +139,7 @@ def test_enumerated_after_its_load_was_read_it_is_the_same() -> None:
     programs.note(prog_note(5, preexisting=True))
     assert programs.index(START, None) == 0
     assert len(programs.rows) == 1
-    # the parts of the second telling are not left for whoever has this key next
+    # the parts of the second note do not go to the next program with this key
     programs.unloaded(START, 6)
     programs.note(prog_note(7))
     programs.loaded(START, 8)
@@ -147,7 +147,7 @@ def test_enumerated_after_its_load_was_read_it_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("load_seen", [True, False])
-def test_notes_lost_the_stack_tells(load_seen: bool) -> None:
+def test_stack_describes_program_when_its_notes_are_lost(load_seen: bool) -> None:
     programs = _programs()
     if load_seen:
         programs.loaded(START, 10)
@@ -161,20 +161,20 @@ def test_notes_lost_the_stack_tells(load_seen: bool) -> None:
     assert len(programs.rows) == 2
 
 
-def test_a_described_program_is_not_described_again_by_a_stack() -> None:
+def test_stack_does_not_describe_a_known_program() -> None:
     programs = _programs()
     programs.note(prog_note(5, preexisting=True))
     programs.index(START, stack_note())
     assert len(programs.rows) == 1
 
 
-def test_a_stack_of_another_program_tells_nothing() -> None:
+def test_stack_of_another_program_is_ignored() -> None:
     programs = _programs()
     programs.index(START, stack_note(start=START + 0x1000))
     assert _table(programs) == {0: {"prog": 0}}
 
 
-def test_own_programs_are_marked_and_without_lines() -> None:
+def test_own_programs_are_marked_and_have_no_lines() -> None:
     programs = _programs(frozenset({5}))
     programs.note(LinesNote(AUX, 0, ((START, FILE, TEXT, 1, 1),)))
     programs.note(prog_note(5, preexisting=True))
@@ -183,20 +183,20 @@ def test_own_programs_are_marked_and_without_lines() -> None:
     assert row["lines"] == []
 
 
-def test_an_unknown_type_and_no_arena_are_null() -> None:
+def test_unknown_type_and_missing_arena_are_null() -> None:
     programs = _programs()
     programs.note(prog_note(5, preexisting=True, type=999))
     assert programs.rows[0]["type"] is None
     assert programs.rows[0]["arena"] is None
 
 
-def test_without_a_name_in_the_symbol_the_short_one_is_used() -> None:
+def test_short_name_is_used_when_symbol_has_none() -> None:
     programs = _programs()
     programs.note(prog_note(5, preexisting=True, ksym=f"bpf_prog_{TAG}"))
     assert programs.rows[0]["name"] == "fifteen_letters"
 
 
-def test_lines_come_sorted_and_only_with_an_address() -> None:
+def test_lines_are_sorted_and_have_addresses() -> None:
     programs = _programs()
     rows = tuple((addr, FILE, TEXT, addr, 1) for addr in (0x30, 0, 0x10))
     programs.note(LinesNote(AUX, 64, rows))
@@ -216,7 +216,7 @@ def _lines(strings: list[StringsNote], row: tuple[int, int, int, int, int]) -> d
     return line
 
 
-def test_strings_in_pieces_in_any_order() -> None:
+def test_strings_are_joined_in_any_order() -> None:
     pieces = [
         StringsNote(7, 8, len(STRINGS), STRINGS[8:]),
         StringsNote(7, 0, len(STRINGS), STRINGS[:8]),
@@ -225,23 +225,23 @@ def test_strings_in_pieces_in_any_order() -> None:
     assert (line["file"], line["text"]) == ("src/a.bpf.c", "x = *p;")
 
 
-def test_strings_that_never_came_are_null() -> None:
+def test_missing_strings_are_null() -> None:
     line = _lines([], (8, FILE, TEXT, 7, 3))
     assert line == {"addr": 8, "file": None, "line": 7, "col": 3, "text": None}
 
 
-def test_strings_of_another_object_are_not_used() -> None:
+def test_strings_of_another_btf_object_are_not_used() -> None:
     line = _lines([StringsNote(8, 0, len(STRINGS), STRINGS)], (8, FILE, TEXT, 7, 3))
     assert line["file"] is None
 
 
-def test_a_piece_of_the_strings_that_was_lost_is_null() -> None:
+def test_lost_piece_of_strings_is_null() -> None:
     line = _lines([StringsNote(7, 13, len(STRINGS), STRINGS[13:])], (8, FILE, TEXT, 7, 3))
     assert (line["file"], line["text"]) == (None, "x = *p;")
 
 
 @pytest.mark.parametrize("offset", [0, len(STRINGS), len(STRINGS) + 1, 0xFFFFFFFF])
-def test_a_text_outside_the_strings_is_null(offset: int) -> None:
+def test_text_outside_the_strings_is_null(offset: int) -> None:
     line = _lines([StringsNote(7, 0, len(STRINGS), STRINGS)], (8, offset, offset, 0, 0))
     assert line == {"addr": 8, "file": None, "line": None, "col": None, "text": None}
 

@@ -1,4 +1,4 @@
-"""A kernel's BTF as the probes want it, minus whatever a test leaves out."""
+"""Kernel BTF with everything that the probes need, minus the parts a test leaves out."""
 
 from __future__ import annotations
 

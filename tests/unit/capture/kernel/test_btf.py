@@ -85,11 +85,11 @@ def btf() -> Btf:
     ],
 )
 def test_offset_of(btf: Btf, path: tuple[str, ...], offset: int | None) -> None:
-    """Through typedefs, qualifiers, anonymous members and structures with bit-fields."""
+    """Typedefs, qualifiers, anonymous members and structures with bit-fields are followed."""
     assert btf.offset_of(*path) == offset
 
 
-def test_functions_by_their_whole_name(btf: Btf) -> None:
+def test_functions_match_their_full_name(btf: Btf) -> None:
     """``fault`` is stored as the tail of ``handle_fault`` and is still another function."""
     assert btf.function("handle_fault") == Function("handle_fault", ("addr", "is_write"))
     assert btf.function("fault") == Function("fault", ())
@@ -97,7 +97,7 @@ def test_functions_by_their_whole_name(btf: Btf) -> None:
     assert btf.function("aux") is None
 
 
-def test_a_structure_must_be_defined(btf: Btf) -> None:
+def test_declared_structure_is_not_defined(btf: Btf) -> None:
     assert btf.has_struct("aux")
     assert not btf.has_struct("declared")
     assert not btf.has_struct("colour")
@@ -115,7 +115,7 @@ def test_the_order_of_the_sections_does_not_matter(btf: Btf) -> None:
 
 
 @pytest.mark.parametrize("strings_first", [False, True])
-def test_cut_anywhere_it_is_refused(strings_first: bool) -> None:
+def test_truncated_btf_is_refused(strings_first: bool) -> None:
     whole = _sample().encode(strings_first=strings_first)
     for length in range(len(whole)):
         with pytest.raises(UnsupportedError, match="BTF cannot be understood"):
@@ -123,7 +123,7 @@ def test_cut_anywhere_it_is_refused(strings_first: bool) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_another_magic_or_version_is_refused(at: int) -> None:
+def test_wrong_magic_or_version_is_refused(at: int) -> None:
     blob = bytearray(_sample().encode())
     blob[at] ^= 0xFF
     with pytest.raises(UnsupportedError, match="not BTF version 1"):
@@ -132,8 +132,8 @@ def test_another_magic_or_version_is_refused(at: int) -> None:
 
 @settings(deadline=None)
 @given(st.data())
-def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
-    """Any byte overwritten: an answer or UnsupportedError, and always an end."""
+def test_damaged_btf_raises_only_unsupported_error(data: st.DataObject) -> None:
+    """With any byte overwritten, the reader answers or raises UnsupportedError, and terminates."""
     blob = bytearray(_sample().encode())
     for _ in range(data.draw(st.integers(1, 3))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
@@ -141,8 +141,8 @@ def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
         _ask_everything(Btf(bytes(blob)))
 
 
-def test_every_word_set_to_a_bad_type_id_or_a_neighbour() -> None:
-    """Type ids out of range, zero, and pointing back, in every word there is."""
+def test_bad_type_id_in_any_word_is_handled() -> None:
+    """Every word is set to type ids out of range, zero, and pointing back."""
     sample = _sample()
     for at in range(0, len(sample.types), 4):
         for value in (0, 1, 2, 3, 4, 5, 6, 7, 8, sample.count, sample.count + 1, 0xFFFFFFFF):
@@ -153,7 +153,7 @@ def test_every_word_set_to_a_bad_type_id_or_a_neighbour() -> None:
 
 
 def test_void_is_not_the_first_type() -> None:
-    """Type id 0 is void: a typedef of it has no members, whatever type 1 is."""
+    """Type id 0 is void: a typedef of it has no members, even if type 1 is a structure."""
     blob = Blob()
     integer_to_be = 2
     blob.struct("first", [("id", integer_to_be, 0)])
@@ -163,7 +163,7 @@ def test_void_is_not_the_first_type() -> None:
     assert Btf(blob.encode()).offset_of("outer", "hole", "id") is None
 
 
-def test_a_function_without_a_prototype_is_refused() -> None:
+def test_function_without_prototype_is_refused() -> None:
     blob = Blob()
     integer = blob.integer()
     blob.add(12, "odd", integer)
@@ -171,7 +171,7 @@ def test_a_function_without_a_prototype_is_refused() -> None:
         Btf(blob.encode()).function("odd")
 
 
-def test_typedefs_in_a_circle_are_refused() -> None:
+def test_cyclic_typedefs_are_refused() -> None:
     blob = Blob()
     blob.add(TYPEDEF, "a", 2)
     blob.add(TYPEDEF, "b", 1)
@@ -180,20 +180,20 @@ def test_typedefs_in_a_circle_are_refused() -> None:
         Btf(blob.encode()).offset_of("outer", "member", "x")
 
 
-def test_a_structure_inside_itself_is_refused() -> None:
+def test_recursive_structure_is_refused() -> None:
     blob = Blob()
     blob.struct("endless", [("", 1, 0)])
     with pytest.raises(UnsupportedError):
         Btf(blob.encode()).offset_of("endless", "x")
 
 
-def test_a_kernel_without_btf(tmp_path: Path) -> None:
+def test_kernel_without_btf_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="this kernel has no BTF") as caught:
         Btf.of_running_kernel(tmp_path / "vmlinux")
     assert "CONFIG_DEBUG_INFO_BTF" in caught.value.hint
 
 
-def test_btf_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_btf_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="cannot read") as caught:
         Btf.of_running_kernel(tmp_path)
     assert caught.value.hint == "run as root"

@@ -21,7 +21,7 @@ from arenatrace.capture.kernel import machine
         ("-1", None),
     ],
 )
-def test_a_list_of_nodes(text: str, numbers: tuple[int, ...] | None) -> None:
+def test_node_list(text: str, numbers: tuple[int, ...] | None) -> None:
     assert machine.node_list(text) == numbers
 
 

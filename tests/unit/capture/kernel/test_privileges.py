@@ -40,7 +40,7 @@ def test_missing_capabilities(effective: int, missing: list[str]) -> None:
     assert missing_capabilities(_status(effective)) == missing
 
 
-def test_a_status_without_capabilities_holds_none() -> None:
+def test_status_without_capabilities_lacks_all() -> None:
     assert missing_capabilities("Name:\tpython\n") == ["CAP_BPF", "CAP_PERFMON"]
 
 
@@ -70,14 +70,18 @@ def _machine(
 
 
 @pytest.mark.parametrize("lockdown", [None, "[none] integrity confidentiality", _INTEGRITY])
-def test_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lockdown: str | None) -> None:
-    """Also where there is no lockdown at all to ask."""
+def test_sufficient_privileges_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lockdown: str | None
+) -> None:
+    """A kernel without the lockdown LSM is accepted too."""
     _machine(monkeypatch, tmp_path, effective=_ADMIN, lockdown=lockdown)
     privileges.require()
 
 
 @pytest.mark.parametrize(("euid", "who"), [(0, "root"), (1000, "this user")])
-def test_too_little(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, euid: int, who: str) -> None:
+def test_missing_capabilities_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, euid: int, who: str
+) -> None:
     _machine(monkeypatch, tmp_path, effective=0, lockdown=None)
     monkeypatch.setattr("os.geteuid", lambda: euid)
     with pytest.raises(UnsupportedError) as caught:
@@ -87,7 +91,9 @@ def test_too_little(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, euid: int, 
     assert "sudo arenatrace record" in caught.value.hint
 
 
-def test_locked_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_confidentiality_lockdown_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _machine(monkeypatch, tmp_path, effective=_ADMIN, lockdown=_CONFIDENTIALITY)
     with pytest.raises(UnsupportedError, match="lockdown is in confidentiality mode"):
         privileges.require()

@@ -1,4 +1,4 @@
-"""The probe points and the probes are the same set, and a survey says what is absent and why."""
+"""Probe points match the probes; a survey names absent points and the reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _others(function: str, states: list[PointState]) -> list[PointState]:
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
-def test_a_kernel_with_everything(arch: str) -> None:
+def test_all_points_are_present_on_a_complete_kernel(arch: str) -> None:
     btf = kernel()
     states = survey(btf, offsets(btf), arch)
     assert [state.point for state in states] == [p for p in _PLAIN if p.arch in ("", arch)]
@@ -47,7 +47,7 @@ def test_a_kernel_with_everything(arch: str) -> None:
 
 
 @pytest.mark.parametrize("point", _PLAIN, ids=lambda point: point.function)
-def test_a_missing_function(point: Point) -> None:
+def test_missing_function_is_reported(point: Point) -> None:
     btf = kernel(functions={point.function: None})
     states = survey(btf, offsets(btf), _machine(point))
     assert _state(point.function, states) == PointState(
@@ -57,7 +57,7 @@ def test_a_missing_function(point: Point) -> None:
 
 
 @pytest.mark.parametrize("point", _STAND_INS, ids=lambda point: point.function)
-def test_a_stand_in_is_there_where_the_other_is_not(point: Point) -> None:
+def test_alternative_point_is_used_when_the_first_is_missing(point: Point) -> None:
     btf = kernel(functions={point.instead_of: None})
     states = survey(btf, offsets(btf), _machine(point))
     assert _state(point.function, states).present
@@ -68,7 +68,7 @@ def test_a_stand_in_is_there_where_the_other_is_not(point: Point) -> None:
 
 
 @pytest.mark.parametrize("point", _PLAIN, ids=lambda point: point.function)
-def test_other_parameters_are_another_function(point: Point) -> None:
+def test_function_with_other_parameters_is_absent(point: Point) -> None:
     btf = kernel(functions={point.function: (*point.params, "surprise")})
     states = survey(btf, offsets(btf), _machine(point))
     state = _state(point.function, states)
@@ -78,14 +78,14 @@ def test_other_parameters_are_another_function(point: Point) -> None:
     assert all(state.present for state in _others(point.function, states))
 
 
-def test_no_parameters_at_all_are_said_so() -> None:
+def test_function_without_parameters_is_reported() -> None:
     btf = kernel(functions={"arena_map_free": ()})
     state = _state("arena_map_free", survey(btf, offsets(btf), "x86_64"))
     assert state.why_not == "other parameters in this kernel: none"
 
 
 @pytest.mark.parametrize(("member", "function"), _READERS, ids=repr)
-def test_a_probe_goes_with_its_optional_member(
+def test_probe_is_absent_without_its_optional_member(
     member: tuple[str, tuple[str, ...]], function: str
 ) -> None:
     point = _BY_NAME[function]
@@ -100,7 +100,7 @@ def test_a_probe_goes_with_its_optional_member(
     assert all(state.present for state in states if state.point.function not in affected)
 
 
-def test_the_probes_stand_behind_exactly_these_macros() -> None:
+def test_probes_use_exactly_these_macros() -> None:
     assert set(guarded()) == {point.macro for point in POINTS}
     assert set(re.findall(r"AT_PROBE_\w+", text())) == set(guarded())
 
@@ -123,7 +123,7 @@ def test_only_the_handler_is_essential() -> None:
     assert [p.function for p in POINTS if p.essential] == ["bpf_arena_handle_page_fault"]
 
 
-def test_a_kernel_without_the_handler_is_refused() -> None:
+def test_kernel_without_the_handler_is_refused() -> None:
     btf = kernel(functions={"bpf_arena_handle_page_fault": None})
     states = survey(btf, offsets(btf), "x86_64")
     with pytest.raises(UnsupportedError, match="no such function") as caught:
@@ -132,7 +132,7 @@ def test_a_kernel_without_the_handler_is_refused() -> None:
     assert "Linux 7.2" in caught.value.hint
 
 
-def test_a_kernel_with_nothing_but_the_handler_is_not_refused() -> None:
+def test_kernel_with_only_the_handler_is_accepted() -> None:
     gone = dict.fromkeys(point.function for point in POINTS if not point.essential)
     btf = kernel(functions=gone)
     require_essential(survey(btf, offsets(btf), "x86_64"))

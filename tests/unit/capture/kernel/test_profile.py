@@ -1,4 +1,4 @@
-"""The profile is told from the kernel's types, one generation at a time."""
+"""Each profile is detected from the kernel's types."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _kernel(arena: list[str], apply_range: list[str], functions: list[str]) -> B
         (["map", "scratch_page"], ["pages", "scratch_page"], [], "pre-scratch"),
     ],
 )
-def test_generation(
+def test_profile_is_detected(
     arena: list[str], apply_range: list[str], functions: list[str], profile: str | None
 ) -> None:
     assert detect(features(_kernel(arena, apply_range, functions))) == profile

@@ -22,7 +22,7 @@ def _process(proc: Path, pid: int, comm: str, argv: list[str], fds: list[str]) -
         (place / "fdinfo" / str(number)).write_text(text)
 
 
-def test_readers_are_who_holds_programs_or_reads_a_log(tmp_path: Path) -> None:
+def test_readers_have_programs_open_or_run_tracelog(tmp_path: Path) -> None:
     _process(tmp_path, 10, "sched", ["./sched"], [_PROGRAM.format(9), _PROGRAM.format(5)])
     _process(tmp_path, 11, "bpftool", ["/usr/sbin/bpftool", "prog", "tracelog", "id", "5"], [])
     _process(tmp_path, 12, "cat", ["cat", "tracelog"], ["pos:\t0\nflags:\t0\n"])
@@ -38,18 +38,18 @@ def test_readers_are_who_holds_programs_or_reads_a_log(tmp_path: Path) -> None:
     ]
 
 
-def test_a_process_that_goes_while_it_is_looked_at(tmp_path: Path) -> None:
+def test_process_that_exits_during_the_search_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "17").mkdir()
     assert stream_readers(tmp_path) == []
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_ftrace_lists(tmp_path: Path, which: int) -> None:
+def test_traceable_functions_are_read_from_tracefs(tmp_path: Path, which: int) -> None:
     places = (tmp_path / "a", tmp_path / "b")
     places[which].write_text("arena_vm_fault\nfree_module [some]\n\narena_vm_faults\n")
     names = frozenset({"arena_vm_fault", "free_module", "arena_vm"})
     assert traceable(names, places) == frozenset({"arena_vm_fault", "free_module"})
 
 
-def test_without_the_list_nothing_is_known(tmp_path: Path) -> None:
+def test_traceable_is_none_without_the_list(tmp_path: Path) -> None:
     assert traceable(frozenset({"x"}), (tmp_path / "none",)) is None

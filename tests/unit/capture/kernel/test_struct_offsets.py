@@ -28,7 +28,7 @@ def test_offsets_are_those_of_the_kernel() -> None:
 
 
 @pytest.mark.parametrize("member", [m for m in MEMBERS if m not in OPTIONAL], ids=repr)
-def test_a_missing_member_is_named(member: tuple[str, tuple[str, ...]]) -> None:
+def test_missing_member_is_named(member: tuple[str, tuple[str, ...]]) -> None:
     struct_name, path = member
     with pytest.raises(UnsupportedError) as caught:
         offsets(kernel(without=[member]))
@@ -42,13 +42,13 @@ def test_all_missing_members_are_named() -> None:
 
 
 @pytest.mark.parametrize("member", OPTIONAL, ids=repr)
-def test_an_optional_member_may_be_missing(member: tuple[str, tuple[str, ...]]) -> None:
+def test_optional_member_may_be_missing(member: tuple[str, tuple[str, ...]]) -> None:
     found = offsets(kernel(without=[member]))
     assert set(found) == {_macro(*other) for other in MEMBERS if other != member}
 
 
-def test_the_map_must_come_first_in_an_arena() -> None:
-    """The probes use an arena's pointer as its map's."""
+def test_map_must_be_the_first_arena_member() -> None:
+    """The probes use the arena pointer as the map pointer."""
     with pytest.raises(UnsupportedError, match=r"bpf_arena\.map at offset 0"):
         offsets(kernel(map_bits=64))
 
@@ -58,7 +58,7 @@ def test_the_probes_read_exactly_these_members() -> None:
 
 
 @pytest.mark.parametrize(("member", "functions"), OPTIONAL.items(), ids=repr)
-def test_an_optional_member_is_read_by_its_own_probes_only(
+def test_optional_member_is_read_only_by_its_probes(
     member: tuple[str, tuple[str, ...]], functions: tuple[str, ...]
 ) -> None:
     macro = _macro(*member)

@@ -1,4 +1,4 @@
-"""Just enough of a C parser for ``probes/arena_events.h``."""
+"""Minimal C parser for ``probes/arena_events.h``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _text() -> str:
 
 
 def defines() -> dict[str, int]:
-    """The numeric macros."""
+    """Return the numeric macros."""
     return {name: int(value) for name, value in re.findall(r"#define (\w+) (\d+)", _text())}
 
 
 def enums() -> dict[str, dict[str, int]]:
-    """Enumeration to enumerator to value; every enumerator must be given one."""
+    """Return enumeration to enumerator to value. Every enumerator must have an explicit value."""
     found = {}
     for name, body in re.findall(r"enum (\w+) \{(.*?)\};", _text(), re.DOTALL):
         values = {}
@@ -62,7 +62,7 @@ def enums() -> dict[str, dict[str, int]]:
 
 
 def structs() -> dict[str, Struct]:
-    """Every structure, in the order of the header."""
+    """Return every structure, in the order of the header."""
     numbers = defines()
     found: dict[str, Struct] = {}
     for name, body in re.findall(r"struct (\w+) \{(.*?)\};", _text(), re.DOTALL):
@@ -79,8 +79,8 @@ def structs() -> dict[str, Struct]:
                 size = align = _SIZES[kind]
             offset += -offset % align
             widest = max(widest, align)
-            whole = size * (numbers[count] if count else 1)
-            members.append(Member(kind, match["name"], offset, whole))
-            offset += whole
+            bytes_ = size * (numbers[count] if count else 1)
+            members.append(Member(kind, match["name"], offset, bytes_))
+            offset += bytes_
         found[name] = Struct(tuple(members), offset + -offset % widest, widest)
     return found

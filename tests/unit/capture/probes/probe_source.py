@@ -25,22 +25,22 @@ class Probe:
 
 
 def text() -> str:
-    """The assembled source without comments."""
+    """Return the assembled source without comments."""
     return re.sub(r"/\*.*?\*/", "", probe_source(DIRECTORY), flags=re.DOTALL)
 
 
 def guarded() -> dict[str, str]:
-    """AT_PROBE_* macro to the text it compiles in."""
+    """Return AT_PROBE_* macro to the text that it compiles in."""
     return dict(_GUARDED.findall(text()))
 
 
 def unguarded() -> str:
-    """The text that is always compiled."""
+    """Return the text that is always compiled."""
     return _GUARDED.sub("", text())
 
 
 def probes() -> list[Probe]:
-    """Every KFUNC_PROBE and KRETFUNC_PROBE."""
+    """Return every KFUNC_PROBE and KRETFUNC_PROBE."""
     found = []
     for guard, body in guarded().items():
         for kind, arguments in _PROBE.findall(body):
@@ -50,7 +50,7 @@ def probes() -> list[Probe]:
 
 
 def offset_macros(part: str) -> set[str]:
-    """The AT_OFF_* macros that a text reads, through AT_U64 and AT_U32 too."""
+    """Return the AT_OFF_* macros that a text uses, directly or through AT_U64 and AT_U32."""
     direct = set(re.findall(r"AT_OFF_(\w+)", part))
     by_field = {
         _last_argument(part, match.end()) for match in re.finditer(r"AT_U(?:64|32)\(", part)

@@ -12,7 +12,7 @@ from arenatrace.capture.ring.notes import ArenaNote, ProgNote
 from arenatrace.errors import UsageError
 from tests.unit.capture.ring.make_notes import TAG, arena_note, prog_note
 
-_THERE: list[ArenaNote | ProgNote] = [
+_EXISTING: list[ArenaNote | ProgNote] = [
     arena_note(0, id=7, name="qmap"),
     arena_note(0, id=8, name=""),
     prog_note(0, id=5, name="fifteen_letters"),
@@ -26,14 +26,14 @@ _THERE: list[ArenaNote | ProgNote] = [
         Filters(arenas=("7", "qmap")),
         Filters(arenas=("8",)),
         Filters(programs=("5", "fifteen_letters", TAG)),
-        # the kernel keeps 15 bytes of a name
+        # the kernel truncates names to 15 bytes
         Filters(programs=("fifteen_letters_and_more",)),
         Filters(arenas=("not_there",), later=True),
     ],
     ids=repr,
 )
 def test_filters_of_existing_and_later_objects_are_accepted(filters: Filters) -> None:
-    filters.check(_THERE)
+    filters.check(_EXISTING)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_filters_of_existing_and_later_objects_are_accepted(filters: Filters) ->
         (Filters(arenas=("5",)), "--arena 5: no such arena"),
         (Filters(programs=("7",)), "--program 7: no such program"),
         (Filters(programs=("f" * 16,)), "--program f{16}: no such program"),
-        # an id is given to one object: no later one is meant
+        # an id names one object, so --later does not apply
         (Filters(arenas=("9",), later=True), "--arena 9: no such arena"),
     ],
 )
 def test_filter_without_object_is_refused_with_a_list(filters: Filters, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        filters.check(_THERE)
+        filters.check(_EXISTING)
     hint = caught.value.hint
     if filters.arenas:
         assert hint.startswith("existing: qmap (id 7), (no name) (id 8)")
@@ -109,11 +109,11 @@ def test_macros_only_for_given_filters() -> None:
         ("9" * 5000, None),
     ],
 )
-def test_ids(word: str, number: int | None) -> None:
+def test_as_id_accepts_ids_of_32_bits(word: str, number: int | None) -> None:
     assert as_id(word) == number
 
 
-def test_tags_and_names() -> None:
+def test_tags_are_parsed_and_names_truncated() -> None:
     assert as_tag("0123456789abcdef") == 0xEFCDAB8967452301
     assert as_tag("0123456789ABCDEF") is None
     assert as_tag("1234") is None
@@ -125,7 +125,7 @@ def test_tags_and_names() -> None:
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> tuple[Path, Path]:
-    """A directory that looks like the hierarchy, and the mountinfo that says so."""
+    """Return a directory in place of the cgroup hierarchy, and a mountinfo that lists it."""
     root = tmp_path / "cgroup"
     (root / "user.slice" / "one.scope").mkdir(parents=True)
     (root / "system.slice").mkdir()
@@ -137,21 +137,21 @@ def mounted(tmp_path: Path) -> tuple[Path, Path]:
     return root, mountinfo
 
 
-@pytest.mark.parametrize("form", ["path", "whole path", "relative", "id"])
+@pytest.mark.parametrize("form", ["path", "absolute path", "relative", "id"])
 def test_cgroup_is_found(mounted: tuple[Path, Path], form: str) -> None:
     root, mountinfo = mounted
-    place = root / "user.slice" / "one.scope"
-    number = place.stat().st_ino
+    directory = root / "user.slice" / "one.scope"
+    number = directory.stat().st_ino
     word = {
         "path": "/user.slice/one.scope",
-        "whole path": str(place),
+        "absolute path": str(directory),
         "relative": "user.slice/one.scope",
         "id": str(number),
     }[form]
     assert find_cgroup(word, mountinfo) == Cgroup("/user.slice/one.scope", number, 2)
 
 
-def test_the_root_is_a_cgroup(mounted: tuple[Path, Path]) -> None:
+def test_root_is_a_cgroup(mounted: tuple[Path, Path]) -> None:
     root, mountinfo = mounted
     assert find_cgroup("/", mountinfo) == Cgroup("/", root.stat().st_ino, 0)
 

@@ -1,4 +1,4 @@
-"""Attaching probes that a stand-in for BCC accepts or refuses, and errors of compiling."""
+"""Attach and compile errors of the probes, with a stand-in for BCC."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def test_attach_attaches_every_point(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.refused == {}
 
 
-def test_refused_probe_is_named_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_refused_probe_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _probes(monkeypatch, _Bpf(refuse=("arena_vm_fault",)))
     made.attach()
     assert made.refused == {"arena_vm_fault": "libbpf: the reason"}

@@ -15,7 +15,7 @@ ALLOC, FREE = int(Kind.PAGE_ALLOC), int(Kind.PAGE_FREE)
 
 
 class _Counters:
-    """Stands in for Probes: what the counters hold now."""
+    """Stand-in for Probes with settable counters."""
 
     def __init__(self) -> None:
         self.events: dict[int, list[tuple[int, int, int]]] = {}
@@ -23,15 +23,15 @@ class _Counters:
         self.notes: dict[str, int] = {}
 
     def lost_events(self) -> dict[int, list[tuple[int, int, int]]]:
-        """By kind, per CPU."""
+        """Return losses by kind and CPU."""
         return self.events
 
     def recursion_misses(self) -> dict[str, int]:
-        """By probe."""
+        """Return skipped runs by probe."""
         return dict(self.missed)
 
     def lost_notes(self) -> dict[str, int]:
-        """By what an analysis lacks without them."""
+        """Return lost notes by label."""
         return self.notes
 
 
@@ -61,7 +61,7 @@ def test_losses_of_all_cpus_are_joined(counters: _Counters) -> None:
 
 
 def test_loss_during_a_poll_is_not_dated_before_it(counters: _Counters) -> None:
-    """The probe still takes it for one of the last look and keeps that one's first time."""
+    """The probe dates it into the previous stretch and keeps the first time of that stretch."""
     counter = _counter(counters)
     counters.events = {ALLOC: [(3, 1100, 1500)]}
     counter.poll(2000)

@@ -1,10 +1,12 @@
-"""The assembled C source: every header once, and line numbers of the files they come from."""
+"""The assembled C source: each header once, with its own line numbers; the wheel ships it."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from arenatrace.capture.probes import source
 from arenatrace.capture.probes.source import MAIN, probe_source, probes_dir
 from arenatrace.errors import UnsupportedError
+from tests.paths import ROOT
 from tests.unit.capture.probes.probe_source import DIRECTORY
 
 HEADERS = sorted(path.name for path in DIRECTORY.glob("*.h"))
@@ -37,7 +40,7 @@ def test_every_header_is_included_once() -> None:
 
 
 def test_no_quoted_include_is_left() -> None:
-    """BCC would compile it, and silently not rewrite what is in it."""
+    """BCC compiles quoted includes without rewriting their map accesses."""
     assert '#include "' not in probe_source()
     assert all('#include "' not in (DIRECTORY / name).read_text() for name in HEADERS)
 
@@ -45,6 +48,16 @@ def test_no_quoted_include_is_left() -> None:
 def test_files_fit_a_few_screens() -> None:
     lengths = {path.name: path.read_text().count("\n") for path in DIRECTORY.glob("*.[ch]")}
     assert {name: n for name, n in lengths.items() if n > 350} == {}
+
+
+@pytest.mark.slow
+def test_wheel_ships_every_file_of_the_source(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (MAIN, *HEADERS):
+            assert archive.read(f"arenatrace/probes/{name}") == (DIRECTORY / name).read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

@@ -89,12 +89,12 @@ def _btf(*, function: bool = True, first: str = "r15") -> Btf:
 
 
 def test_kernel_with_the_stack_cache(tmp_path: Path) -> None:
-    memory = detect_stack_cache(_btf(), "x86_64", _kallsyms(tmp_path, _SHOWN))
-    assert memory is not None
-    # of the types above the structure is the second, and the function, after its type, the fourth
-    assert memory.cast_id == 4
-    assert "AT_BTF_ID_pt_regs=2" in memory.macros
-    assert "AT_SYM_return_to_handler=0xffffffff8153cc90ULL" in memory.macros
+    cache = detect_stack_cache(_btf(), "x86_64", _kallsyms(tmp_path, _SHOWN))
+    assert cache is not None
+    # type ids of the blob: 1 integer, 2 structure, 3 prototype, 4 function
+    assert cache.cast_id == 4
+    assert "AT_BTF_ID_pt_regs=2" in cache.macros
+    assert "AT_SYM_return_to_handler=0xffffffff8153cc90ULL" in cache.macros
 
 
 @pytest.mark.parametrize(

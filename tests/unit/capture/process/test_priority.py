@@ -14,7 +14,7 @@ from arenatrace.capture.process.priority import raise_priority
 _ASK = "import os; print(os.sched_getscheduler(0))"
 
 
-def test_what_it_starts_is_ordinary_and_so_is_it_afterwards() -> None:
+def test_priority_is_not_inherited_and_is_restored() -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     threads: list[int] = []
     with raise_priority():
@@ -30,7 +30,7 @@ def test_what_it_starts_is_ordinary_and_so_is_it_afterwards() -> None:
     assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
 
 
-def test_it_does_without_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_continues_when_priority_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 

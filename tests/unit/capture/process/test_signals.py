@@ -7,7 +7,7 @@ import signal
 from arenatrace.capture.process.signals import StopSignals
 
 
-def test_signal_handlers_are_put_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # a shell starts its background jobs with SIGINT ignored
     found = [signal.signal(number, signal.SIG_DFL) for number in numbers]
@@ -22,8 +22,8 @@ def test_signal_handlers_are_put_back() -> None:
             signal.signal(number, handler)
 
 
-def test_a_signal_that_was_ignored_stays_ignored() -> None:
-    """So it is under nohup."""
+def test_ignored_signal_stays_ignored() -> None:
+    """Nohup relies on it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with StopSignals() as stops:

@@ -1,4 +1,4 @@
-"""Each note, packed by hand at the header's offsets, decodes to what was put in."""
+"""Notes packed by hand at the header's offsets decode to the same values."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_lines() -> None:
     assert parse(raw) == LinesNote(9, 64, ((0x1000, 11, 22, 123, 45), (0x1008, 33, 44, 0, 1023)))
 
 
-def test_a_full_chunk_of_lines_and_a_count_beyond_it() -> None:
+def test_line_count_is_limited_to_a_chunk() -> None:
     addresses = struct.pack("<64Q", *range(64))
     for count in (64, 65, 0xFFFFFFFF):
         note = parse(_pack(NoteType.LINES, count=count, addr=addresses))
@@ -139,7 +139,7 @@ def test_stack() -> None:
     )
 
 
-def test_a_stack_beyond_its_room_is_cut() -> None:
+def test_frame_count_is_limited_to_the_note() -> None:
     note = parse(_pack(NoteType.FAULT_STACK, frame_bytes=0xFFFFFFFF))
     assert isinstance(note, FaultStackNote)
     assert note.frames == (0,) * 64
@@ -171,7 +171,7 @@ def test_symbol(text: bytes, parts: tuple[str | None, int, int, str | None]) -> 
     assert (note.ts_ns, note.addr) == (5, 0xFFFF_FFFF_8100_0000)
 
 
-def test_bytes_that_are_no_utf8_are_kept_visible() -> None:
+def test_invalid_utf8_is_escaped() -> None:
     note = parse(_pack(NoteType.ARENA, name=b"a\xff"))
     assert isinstance(note, ArenaNote)
     assert note.name == "a\\xff"
@@ -179,19 +179,19 @@ def test_bytes_that_are_no_utf8_are_kept_visible() -> None:
 
 @pytest.mark.parametrize("kind", NoteType)
 @pytest.mark.parametrize("change", [-1, 1, 8])
-def test_a_wrong_size_is_refused(kind: NoteType, change: int) -> None:
+def test_wrong_size_is_refused(kind: NoteType, change: int) -> None:
     raw = _pack(kind)
     with pytest.raises(ValueError, match=kind.name):
         parse((raw + bytes(8))[: len(raw) + change])
 
 
 @pytest.mark.parametrize("kind", [0, 9, 0xFFFFFFFF])
-def test_an_unknown_type_is_refused(kind: int) -> None:
+def test_unknown_type_is_refused(kind: int) -> None:
     with pytest.raises(ValueError, match="NoteType"):
         parse(struct.pack("<IIQQ", kind, 0, 0, 0))
 
 
 @pytest.mark.parametrize("length", range(notes.HEAD.size))
-def test_less_than_a_head_is_refused(length: int) -> None:
+def test_note_shorter_than_its_head_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="bytes"):
         parse(_pack(NoteType.FUNC)[:length])

@@ -43,7 +43,7 @@ def file() -> Iterator[RingFile]:
     ring_file.close()
 
 
-def test_an_event_is_as_long_as_the_wire_says() -> None:
+def test_event_has_the_wire_size() -> None:
     assert len(_event(1)) == EVENT_SIZE
 
 
@@ -54,7 +54,7 @@ def test_empty(file: RingFile) -> None:
     assert list(ring.notes()) == []
 
 
-def test_every_field_arrives(file: RingFile) -> None:
+def test_every_field_is_read(file: RingFile) -> None:
     record = np.zeros(1, RECORD)
     names = [name for name in RECORD.names or () if name != "header"]
     for number, name in enumerate(names, 1):
@@ -67,7 +67,7 @@ def test_every_field_arrives(file: RingFile) -> None:
         assert records[name] == record[name]
 
 
-def test_exactly_full(file: RingFile) -> None:
+def test_full_ring_is_read(file: RingFile) -> None:
     for number in range(ROOM):
         assert file.produce(_event(number))
     assert not file.produce(_event(ROOM))
@@ -75,7 +75,7 @@ def test_exactly_full(file: RingFile) -> None:
     assert file.consumed == ROOM * RECORD.itemsize
 
 
-def test_a_record_across_the_end_is_one_piece(file: RingFile) -> None:
+def test_record_across_the_end_is_contiguous(file: RingFile) -> None:
     """Every possible alignment of the wrap-around inside a record."""
     ring = file.open()
     for number in range(20 * ROOM):
@@ -84,7 +84,7 @@ def test_a_record_across_the_end_is_one_piece(file: RingFile) -> None:
         assert ring.consumed == ring.produced == file.produced
 
 
-def test_full_from_the_middle(file: RingFile) -> None:
+def test_full_ring_is_read_from_the_middle(file: RingFile) -> None:
     file.start_at(5 * RECORD.itemsize + 7 * SIZE // 8 * 8)
     before = file.produced
     while file.produce(_event(file.produced - before)):
@@ -102,8 +102,8 @@ def test_positions_past_four_gibibytes(file: RingFile) -> None:
     assert ring.consumed == (1 << 33) + 16 + RECORD.itemsize
 
 
-def test_nothing_after_the_given_position(file: RingFile) -> None:
-    """What was produced after the look at the producer position waits for the next look."""
+def test_events_stop_at_the_given_position(file: RingFile) -> None:
+    """Records produced after the producer position was read wait for the next read."""
     file.produce(_event(1))
     ring = file.open()
     until = ring.produced
@@ -114,7 +114,7 @@ def test_nothing_after_the_given_position(file: RingFile) -> None:
 
 
 def test_decoded_rows_outlive_the_ring(file: RingFile) -> None:
-    """Producers may write over records as soon as the reader has advanced past them."""
+    """Producers may overwrite records after the reader has advanced past them."""
     for record in records(event(Kind.PAGE_ALLOC, ret=0x1000), event(Kind.PAGE_FREE)):
         file.produce(record.tobytes()[HEADER_BYTES:])
     ring = file.open()
@@ -128,14 +128,14 @@ def test_decoded_rows_outlive_the_ring(file: RingFile) -> None:
     assert batch.to_pylist() == rows
 
 
-def test_until_advanced_the_space_is_not_given_back(file: RingFile) -> None:
+def test_space_is_not_freed_before_advance(file: RingFile) -> None:
     file.produce(_event(1))
     ring = file.open()
     ring.events(ring.produced)
     assert file.consumed == 0
 
 
-def test_a_busy_record_stops_and_is_taken_when_done(file: RingFile) -> None:
+def test_busy_record_stops_the_reader_until_committed(file: RingFile) -> None:
     file.produce(_event(1))
     busy = file.reserve(EVENT_SIZE)
     file.produce(_event(3))
@@ -148,7 +148,7 @@ def test_a_busy_record_stops_and_is_taken_when_done(file: RingFile) -> None:
     assert _take(ring) == [2, 3]
 
 
-def test_discarded_records_are_passed_over(file: RingFile) -> None:
+def test_discarded_records_are_skipped(file: RingFile) -> None:
     for number in range(6):
         file.produce(_event(number), discard=number in (0, 3, 5))
     ring = file.open()
@@ -172,7 +172,7 @@ def test_notes_of_any_length(file: RingFile) -> None:
     assert ring.consumed == file.produced
 
 
-def test_notes_busy_discarded_and_later_done(file: RingFile) -> None:
+def test_notes_skip_discarded_and_stop_at_busy_records(file: RingFile) -> None:
     file.produce(b"first")
     file.produce(b"given up", discard=True)
     busy = file.reserve(12)
@@ -186,7 +186,7 @@ def test_notes_busy_discarded_and_later_done(file: RingFile) -> None:
     assert ring.consumed == file.produced
 
 
-def test_a_note_is_consumed_only_once_it_was_handled(file: RingFile) -> None:
+def test_note_is_consumed_after_it_is_handled(file: RingFile) -> None:
     file.produce(b"first")
     file.produce(b"second")
     ring = file.open()

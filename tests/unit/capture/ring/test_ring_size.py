@@ -49,7 +49,7 @@ def test_sizes(text: str, size: int) -> None:
         ("99999999999G", "more than a ring can have", "at most 2G"),
     ],
 )
-def test_what_no_ring_can_be(text: str, error: str, hint: str) -> None:
+def test_invalid_ring_size_is_refused(text: str, error: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_size(text, "--ring-size")
     assert caught.value.message.startswith("--ring-size: ")
@@ -58,7 +58,7 @@ def test_what_no_ring_can_be(text: str, error: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--ring-size", "--notes-ring-size"])
-def test_the_option_is_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_names_the_option(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["record", option, "3M"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -82,13 +82,13 @@ def _machine(root: Path, available_mib: int, *groups: tuple[str, str, int, int])
     return root
 
 
-def test_rings_that_fit(tmp_path: Path) -> None:
+def test_rings_fit_into_memory(tmp_path: Path) -> None:
     RingSizes(16 << 20, 16 << 20).require_memory(
         _machine(tmp_path, 100, ("/a", "64", 60, 40), ("/a/b", "max", 9, 0))
     )
 
 
-def test_a_machine_that_says_nothing_is_left_to_the_kernel(tmp_path: Path) -> None:
+def test_memory_check_passes_when_limits_are_unreadable(tmp_path: Path) -> None:
     RingSizes(1 << 31, 1 << 31).require_memory(tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_machine_that_says_nothing_is_left_to_the_kernel(tmp_path: Path) -> No
         ),
     ],
 )
-def test_rings_that_do_not_fit(
+def test_rings_larger_than_memory_are_refused(
     tmp_path: Path, groups: tuple[tuple[str, str, int, int], ...], what: str
 ) -> None:
     left = 500 if not groups else 5000
