@@ -89,7 +89,7 @@ def sections(explanation: Mapping[str, Any], columns: int = 80) -> Iterator[tupl
         ("Allocated by", _operation(explanation["allocated"], fault, columns)),
         ("Freed by", _operation(explanation["freed"], fault, columns)),
         ("History of the page", _history(explanation)),
-        ("Neighboring pages just before the fault", _map(explanation)),
+        ("Neighbouring pages just before the fault", _map(explanation)),
         ("Consequences", _consequences(explanation, columns)),
         ("Limits", _wrapped(_limits(explanation), "- ", columns)),
     ]
