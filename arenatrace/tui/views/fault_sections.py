@@ -15,7 +15,12 @@ from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.widgets.timeline import timeline
 
 #: Sections in the right column where there are two.
-RIGHT = ("History of the page", "Neighbouring pages just before the fault", "Consequences", "Limits")
+RIGHT = (
+    "History of the page",
+    "Neighbouring pages just before the fault",
+    "Consequences",
+    "Limits",
+)
 #: In one column the evidence comes before the stack.
 _FIRST = ("", "Evidence", "Freed by", "Allocated by")
 
