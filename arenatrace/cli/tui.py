@@ -124,7 +124,9 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
     check_command(command)
     record_command = [sys.executable, "-m", "arenatrace.cli", "record"]
     record_command += _as_arguments({**values, "output": path})
-    recorder = Recorder([*record_command, "--", *command], path, asked=values["output"] is not None)
+    recorder = Recorder(
+        [*record_command, "--", *command], path, requested=values["output"] is not None
+    )
     source = LiveSource(path, recorder=recorder, replay=ReplayChild)
     try:
         code = _run(source, recorder)
@@ -133,7 +135,7 @@ def _live(command: tuple[str, ...], values: dict[str, Any]) -> int:
             click.echo("arenatrace: ending the recording", err=True)
         recorder.finish()
     failure = recorder.failure()
-    if recorder.stays and path.is_dir():
+    if recorder.is_kept and path.is_dir():
         click.echo(f"arenatrace: the trace is {path}; see: arenatrace tui {path}", err=True)
     if failure is not None:
         raise failure

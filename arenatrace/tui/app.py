@@ -49,10 +49,7 @@ class ArenatraceApp(App[None]):
     TITLE = "arenatrace"
     COMMANDS = {Commands}
     CSS_PATH = Path(__file__).parent / "style.tcss"
-    HORIZONTAL_BREAKPOINTS = [
-        (0, "-narrow"),
-        (116, "-wide"),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (116, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middling"), (36, "-tall")]
     BINDINGS = [
         *(
@@ -218,13 +215,13 @@ class ArenatraceApp(App[None]):
         """Disable keys that have no effect now."""
         del parameters
         if action == "keep":
-            return self._recorder is not None and not self._recorder.asked
+            return self._recorder is not None and not self._recorder.is_requested
         return action != "stop" or (self._recorder is not None and self._recorder.running)
 
     def action_leave(self) -> None:
         """Quit; ask first what to do with a recording."""
         recorder = self._recorder
-        if recorder is None or recorder.stays or not recorder.path.is_dir():
+        if recorder is None or recorder.is_kept or not recorder.path.is_dir():
             self.exit()
             return
         self.push_screen(KeepRecordingScreen(recorder.path), self._answered)
@@ -241,7 +238,7 @@ class ArenatraceApp(App[None]):
             return
         recorder.keep = not recorder.keep
         message = f"the trace stays: {recorder.path}"
-        self.notify(message if recorder.stays else "you will be asked at the end", markup=False)
+        self.notify(message if recorder.is_kept else "you will be asked at the end", markup=False)
 
     def action_stop(self) -> None:
         """End the recording and show the complete trace."""

@@ -1,4 +1,4 @@
-"""Short texts and colours for facts that several views show."""
+"""Short texts and colours that several views use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def program_name(prog: Mapping[str, Any] | None) -> str:
     return prog["name"] or (f"program {prog['id']}" if prog["id"] is not None else "unnamed")
 
 
-def place(row: Mapping[str, Any]) -> str:
+def location(row: Mapping[str, Any]) -> str:
     """Return ``file:line`` without the directory, or the function, or an empty text."""
     source = row["source"]
     if source is not None and source["file"]:
@@ -126,7 +126,7 @@ def _verdict(snapshot: Snapshot) -> Text | None:
 
 
 def joined(parts: Sequence[Text]) -> Text:
-    """Join facts on one line with a dot between them."""
+    """Join ``parts`` on one line, separated by dots."""
     text = Text(no_wrap=True, overflow="ellipsis")
     for part in parts:
         if text:

@@ -24,7 +24,7 @@ Command = tuple[str, str, Callable[[], None]]
 
 
 class Commands(Provider):
-    """All commands; those that depend on the trace come first.
+    """All commands; commands that depend on the trace come first.
 
     There is one provider because Textual queries several in no particular order.
     """
@@ -37,7 +37,7 @@ class Commands(Provider):
     async def discover(self) -> Hits:
         """Offer commands before anything is typed."""
         app = self._trace_app
-        hint = "type fault and its number, or only the number"
+        hint = "type its number, for example 12"
         yield DiscoveryHit("Open fault …", partial(app.go, "faults"), help=hint)
         for name, what, run in self._fixed():
             yield DiscoveryHit(name, run, help=what)

@@ -36,7 +36,7 @@ _MOSTLY, _PARTLY = 0.5, 0.25
 class Picture:
     """States of the pages ``0 … len(states) - 1`` of ``arena`` just before ``moment``.
 
-    ``states`` are indices into ``STATES``. ``faulted`` are the pages that had faulted by then,
+    ``states`` are indices into ``STATES``. ``faulted`` are the pages with a fault up to then,
     ascending and unique.
     """
 
@@ -55,7 +55,7 @@ class Picture:
         return STATES[self.states[page]] if 0 <= page < self.pages else "outside"
 
     def counts(self, first: int = 0, last: int | None = None) -> dict[str, int]:
-        """Count the pages ``first`` to ``last`` in each state, and those that had faulted."""
+        """Count the pages ``first`` to ``last`` in each state, and the faulted pages among them."""
         end = self.pages if last is None else last + 1
         numbers = np.bincount(self.states[first:end], minlength=OUTSIDE)
         low, high = np.searchsorted(self.faulted, [first, end])
@@ -94,7 +94,7 @@ def _look(shares: Sequence[int], hit: bool) -> str:
 def make_picture(
     arena: int, moment: Position, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
 ) -> Picture:
-    """Return the picture of rows of ``address_space`` and of the pages that had faulted."""
+    """Return the picture of rows of ``address_space`` and of the pages with faults."""
     codes, lengths = [], []
     for one in ranges:
         codes.append(STATES.index(one["state"]))

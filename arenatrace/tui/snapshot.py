@@ -35,7 +35,7 @@ class Recording:
     elapsed_s: float = 0.0
     events_per_s: float = 0.0
     disk_bytes: int = 0
-    kept: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Snapshot:
         faults: rows of ``analysis.faults``; causes and signatures are provisional until
             ``explained``.
         unlisted: number of older faults that were evicted from a live recording.
-        stage: what is being computed; empty if nothing.
+        stage: the running computation; empty if there is none.
         progress: of the stage, 0 to 1; None if unknown.
         over: the recorder failed to start, so there is nothing to show.
         since_ns: states of pages are known from this time on; None: at any time.
@@ -57,7 +57,7 @@ class Snapshot:
 
     path: Path
     meta: Meta
-    notices: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     events: int | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
     duration_ns: int | None = None

@@ -1,4 +1,4 @@
-"""Traces that several tests look at."""
+"""Traces shared by several tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVENTS = 2_000_000
 
 @pytest.fixture(scope="session")
 def big_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two million events, ten thousand faults."""
+    """Return a trace of two million events and ten thousand faults."""
     path = tmp_path_factory.mktemp("big") / "big.atrace"
     generate(EVENTS, path)
     return path

@@ -1,4 +1,4 @@
-"""The application over a trace, with a fault of its own that a key sets off.
+"""The interface with an injected internal error.
 
 python -m tests.tui.crashing TRACE
 """

@@ -17,29 +17,29 @@ from tests.paths import ROOT
 
 SAMPLES = ROOT / "sample_traces"
 NARROW, WIDE, HUGE = (80, 24), (120, 40), (240, 60)
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 class Driver:
-    """An application that runs, and what a user can do with it."""
+    """A running application and the actions of its user."""
 
     def __init__(self, app: ArenatraceApp, pilot: Pilot[None]) -> None:
         self.app = app
         self.pilot = pilot
 
     def text(self) -> str:
-        """Everything on the screen, without trailing spaces."""
+        """Return the screen as text, without trailing spaces."""
         strips = self.app.screen._compositor.render_strips()
         lines = ("".join(segment.text for segment in strip) for strip in strips)
         return "\n".join(line.rstrip() for line in lines)
 
     async def see(self, *wanted: str) -> str:
-        """Wait until all of ``wanted`` is on the screen."""
+        """Wait until all of ``wanted`` is on the screen; return the screen."""
         await self.until(lambda: all(one in self.text() for one in wanted), *wanted)
         return self.text()
 
     async def still(self) -> str:
-        """Wait until nothing changes on the screen any more; the screen."""
+        """Wait until the screen stops changing; return it."""
         before = None
         while before != (now := self.text()):
             before = now
@@ -48,7 +48,7 @@ class Driver:
 
     async def until(self, condition: Callable[[], bool], *wanted: object) -> None:
         """Wait for a condition."""
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + _TIMEOUT_S
         while not condition():
             assert time.monotonic() < end, f"not seen: {wanted}\n{self.text()}"
             await self.pilot.pause(0.02)
@@ -58,7 +58,7 @@ class Driver:
         await self.pilot.press(*keys)
 
     async def done(self) -> None:
-        """Wait until everything has been worked out."""
+        """Wait until the diagnosis and the replay are done."""
         app = self.app
         await self.until(
             lambda: (
@@ -84,5 +84,5 @@ def drive(app: ArenatraceApp, script: Script, size: tuple[int, int] = NARROW) ->
 
 
 def app_of(trace: Path, source: Source | None = None) -> ArenatraceApp:
-    """The application on a trace, with a clock that stands still and no replay."""
+    """Return the application on a trace, with a fixed clock and no replay."""
     return ArenatraceApp(source or TraceSource(open_trace(trace)), clock=lambda: 1000.0)

@@ -1,4 +1,4 @@
-"""A trace that grows while a test looks at it, written as a recorder writes one.
+"""A growing trace, written in the way of the recorder.
 
 As a program it is a stand-in for ``arenatrace record``: it writes until it is interrupted.
 
@@ -21,7 +21,7 @@ CODE = 0xFFFF_FFFF_A000_0000
 
 
 class Growing:
-    """An unsealed trace: one program that uses a page after its free, again and again."""
+    """An unsealed trace of one program that uses freed pages."""
 
     def __init__(self, path: Path) -> None:
         self.builder = TraceBuilder(meta=sample_meta(end_ts_ns=None))
@@ -44,7 +44,7 @@ class Growing:
         builder.prog_fault(arena=arena, prog=self.prog, ip=CODE + 8, stack=stack, pgoff=page)
 
     def flush(self) -> None:
-        """Give the rest to the kernel, tables before events."""
+        """Write all new rows, tables before events."""
         for table in ("arenas", "programs", "stacks", "symbols", "events"):
             rows = self.builder.rows[table][self._written[table] :]
             self._written[table] += len(rows)
@@ -60,7 +60,7 @@ class Growing:
 
 
 def main() -> int:
-    """Write a trace with some faults, and go on without any until interrupted."""
+    """Write a trace with some faults, then idle until interrupted."""
     over: list[int] = []
 
     def hear(number: int, _frame: FrameType | None) -> None:

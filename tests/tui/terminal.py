@@ -1,4 +1,4 @@
-"""A real terminal to look at: tmux, driven from outside. Only the standard library is needed.
+"""A tmux terminal under test control. Needs only the standard library.
 
 The lab copies this file into the guest, see tests/vm/guest_jobs/drive_tui.py.
 """
@@ -26,10 +26,10 @@ class Terminal:
         settings = [f"{name}={value}" for name, value in (environment or {}).items()]
         variables = [word for one in settings for word in ("-e", one)]
         shape = ["-x", str(size[0]), "-y", str(size[1])]
-        # COLUMNS and LINES of whoever runs this would be believed instead of the window's size
+        # COLUMNS and LINES of the caller would override the size of the window
         shell = ["env", "-u", "COLUMNS", "-u", "LINES", "PS1=ready> ", "sh"]
         self._run("new-session", "-d", "-s", "test", *shape, *variables, *shell)
-        # without it keys that follow an Escape would be taken for Alt
+        # otherwise a key right after Escape counts as Alt plus that key
         self._run("set-option", "-s", "escape-time", "0")
 
     def __enter__(self) -> Terminal:
@@ -57,12 +57,12 @@ class Terminal:
         self._run("send-keys", *keys)
 
     def screen(self) -> str:
-        """What is on the screen."""
+        """Return the screen."""
         return self._run("capture-pane", "-p")
 
-    def see(self, *wanted: str, patience_s: float = 60.0) -> str:
-        """Wait until all of ``wanted`` is on the screen; the screen."""
-        end = time.monotonic() + patience_s
+    def see(self, *wanted: str, timeout_s: float = 60.0) -> str:
+        """Wait until all of ``wanted`` is on the screen; return the screen."""
+        end = time.monotonic() + timeout_s
         while True:
             screen = self.screen()
             if all(one in screen for one in wanted):
@@ -76,24 +76,24 @@ class Terminal:
         self._run("resize-window", "-x", str(columns), "-y", str(lines))
 
     def sane(self) -> bool:
-        """Whether alternate screen and mouse are off and the cursor is on."""
-        told = self._run(
+        """Return whether alternate screen and mouse are off and the cursor is on."""
+        state = self._run(
             "display-message",
             "-p",
             "#{alternate_on}#{mouse_any_flag}#{mouse_button_flag}#{mouse_all_flag}#{cursor_flag}",
         )
-        return told.strip() == "00001"
+        return state.strip() == "00001"
 
-    def wait_for_shell(self, patience_s: float = 60.0) -> str:
-        """Wait until the shell answers, and the terminal is as it was; the screen before."""
-        end = time.monotonic() + patience_s
+    def wait_for_shell(self, timeout_s: float = 60.0) -> str:
+        """Wait for the shell and a restored terminal; return the screen."""
+        end = time.monotonic() + timeout_s
         while self._run("display-message", "-p", "#{alternate_on}").strip() != "0":
             if time.monotonic() > end:
                 raise NotSeenError(f"the alternate screen stays\n{self.screen()}")
             time.sleep(0.1)
         self.type("echo status $?-$((6 * 7))")
-        screen = self.see("-42", patience_s=patience_s)
-        # echo and line editing are on: what was typed is there, too
+        screen = self.see("-42", timeout_s=timeout_s)
+        # with echo on, the typed command is on the screen as well
         if "echo status" not in screen or not self.sane():
             raise NotSeenError(f"the terminal is not sane\n{screen}")
         return screen

@@ -21,28 +21,28 @@ polars.DataFrame({"a": [2, 1]}).sort("a")
 
 
 @pytest.mark.parametrize(("own", "arenas"), [("", 2), ("narenas:3,", 3)])
-def test_polars_takes_two_pools_unless_told_otherwise(own: str, arenas: int) -> None:
+def test_polars_uses_two_pools_unless_the_user_sets_more(own: str, arenas: int) -> None:
     environment = {**os.environ, "_RJEM_MALLOC_CONF": f"{own}stats_print:true"}
     done = subprocess.run(
         [sys.executable, "-c", _USE], env=environment, capture_output=True, text=True, check=True
     )
-    said = done.stdout + done.stderr
-    if "jemalloc statistics" not in said:
+    output = done.stdout + done.stderr
+    if "jemalloc statistics" not in output:
         pytest.skip("this polars was built without jemalloc")
-    assert f"opt.narenas: {arenas}" in said
-    assert "opt.dirty_decay_ms: 100 " in said
-    assert "opt.muzzy_decay_ms: 0 " in said
+    assert f"opt.narenas: {arenas}" in output
+    assert "opt.dirty_decay_ms: 100 " in output
+    assert "opt.muzzy_decay_ms: 0 " in output
 
 
-def test_the_environment_is_as_it_was_when_nothing_was_set() -> None:
+def test_environment_is_restored() -> None:
     environment = {**os.environ}
     environment.pop("_RJEM_MALLOC_CONF", None)
     subprocess.run([sys.executable, "-c", _USE], env=environment, check=True)
 
 
 @pytest.mark.parametrize("start", ["_look(Path('none'))", "_live((), {})"])
-def test_the_program_sets_them_before_anything_brings_polars(start: str) -> None:
-    words = f"""
+def test_command_sets_allocators_before_polars_is_imported(start: str) -> None:
+    script = f"""
 import sys
 from pathlib import Path
 from arenatrace.cli import tui
@@ -55,6 +55,6 @@ tui.no_terminal = lambda: ""
 tui.{start}
 """
     done = subprocess.run(
-        [sys.executable, "-c", words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 33, done.stderr

@@ -1,4 +1,4 @@
-"""Where the locale is not one of UTF-8 everything is drawn in ASCII, and still told apart."""
+"""Without a UTF-8 locale everything is drawn in ASCII and stays distinguishable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tui.drive import HUGE, NARROW, SAMPLES, Driver, drive
 pytestmark = pytest.mark.slow
 
 
-def test_what_is_told_apart_stays_apart() -> None:
+def test_distinct_glyphs_stay_distinct() -> None:
     glyphs = [in_ascii(glyph) for glyph, _style in GLYPHS.values()]
     assert len(set(glyphs)) == len(GLYPHS)
     marks = {in_ascii(mark) for _what, mark, _style in timeline._MARKS}
@@ -28,7 +28,7 @@ def test_what_is_told_apart_stays_apart() -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "é", "日本", "a\u0301", "🔎 x", "─│┌"])
-def test_no_cell_more_or_less(text: str) -> None:
+def test_replacement_keeps_the_width(text: str) -> None:
     assert in_ascii(text).isascii()
     assert cell_len(in_ascii(text)) == cell_len(text)
 
@@ -47,7 +47,7 @@ def test_no_cell_more_or_less(text: str) -> None:
         ({}, False),
     ],
 )
-def test_the_locale_decides(environment: dict[str, str], expected: bool) -> None:
+def test_locale_selects_ascii(environment: dict[str, str], expected: bool) -> None:
     assert speaks_utf8(environment) == expected
 
 

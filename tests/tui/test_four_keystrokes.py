@@ -12,7 +12,7 @@ from tests.tui.drive import HUGE, NARROW, SAMPLES, WIDE, Driver, app_of, drive
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE, HUGE])
-def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None:
+def test_two_enters_show_the_line_and_the_free(size: tuple[int, int]) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.see("25 arena faults", "use-after-free 8", "alpha: write in arenapoke_write64")
@@ -31,7 +31,9 @@ def test_two_enters_lead_to_the_line_and_the_free(size: tuple[int, int]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [NARROW, WIDE])
-def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_trace: Path) -> None:
+def test_two_enters_show_the_line_and_the_free_in_a_big_trace(
+    size: tuple[int, int], big_trace: Path
+) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.see("10,000 arena faults: 10,000 program-side", "2,000,000 events")
@@ -45,7 +47,7 @@ def test_the_same_in_a_trace_of_two_million_events(size: tuple[int, int], big_tr
 
 
 @pytest.mark.slow
-def test_line_and_free_by_program_in_a_trace_of_two_million_events(big_trace: Path) -> None:
+def test_a_program_leads_to_line_and_free_in_a_big_trace(big_trace: Path) -> None:
     # of the programs of the trace only those of the first two arenas are on its one stack
     columns = pq.read_table(big_trace / "events.parquet", columns=["kind", "arena"])
     events = zip(*(columns[name].to_pylist() for name in ("kind", "arena")), strict=True)

@@ -1,4 +1,4 @@
-"""The command palette opens a fault by its number, and what has a name by its name."""
+"""The command palette opens faults by number, and programs, arenas and causes by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TWO = SAMPLES / "two-programs.atrace"
 
 
 @pytest.mark.parametrize("typed", ["fault 7", "7", "open fault #7"])
-def test_a_fault_is_opened_by_its_number(typed: str) -> None:
+def test_number_opens_a_fault(typed: str) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("ctrl+p")
@@ -42,7 +42,7 @@ def test_a_fault_is_opened_by_its_number(typed: str) -> None:
         ("keys", "Search faults for keys", "0 of 25 faults"),
     ],
 )
-def test_what_has_a_name_is_found(typed: str, offered: str, seen: str) -> None:
+def test_programs_arenas_and_causes_are_found_by_name(typed: str, offered: str, seen: str) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("ctrl+p")
@@ -55,7 +55,7 @@ def test_what_has_a_name_is_found(typed: str, offered: str, seen: str) -> None:
     drive(app_of(TWO), script)
 
 
-def test_a_page_of_the_arena_on_the_map() -> None:
+def test_page_number_opens_the_map() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("3")

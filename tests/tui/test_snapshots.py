@@ -1,6 +1,6 @@
-"""Whole screens, as text, with a clock that stands still.
+"""Screens as text, drawn with a fixed clock.
 
-To make them anew after a change that is meant, and review the difference:
+After an intended change, write them again and review the difference:
 
     ARENATRACE_GOLDEN=write pytest tests/tui/test_snapshots.py && git diff tests/golden
 """
@@ -25,7 +25,7 @@ _SCREENS = {
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 @pytest.mark.parametrize("name", list(_SCREENS))
-def test_screen_is_as_reviewed(name: str, size: tuple[int, int]) -> None:
+def test_screen_matches_its_golden_file(name: str, size: tuple[int, int]) -> None:
     keys, wanted = _SCREENS[name]
     found = ""
 

@@ -1,4 +1,4 @@
-"""In a real terminal: keys, colours, the way out. tmux is installed by make lab-packages."""
+"""Keys, colours and exit in a real terminal. make lab-packages installs tmux."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _pid(terminal: Terminal, file: Path) -> int:
     return int(file.read_text())
 
 
-def test_two_keystrokes_and_a_clean_end(terminal: Terminal) -> None:
+def test_two_keys_open_a_fault_and_quit_restores_the_terminal(terminal: Terminal) -> None:
     terminal.type(COMMAND)
     terminal.see("25 arena faults", "use-after-free 8", "replay consistent")
     assert not terminal.sane()
@@ -55,7 +55,7 @@ def test_two_keystrokes_and_a_clean_end(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_leaves_the_terminal_as_it_was(
+def test_signal_restores_the_terminal(
     number: signal.Signals, status: int, terminal: Terminal, tmp_path: Path
 ) -> None:
     terminal.type(f"sh -c 'echo $$ > {tmp_path}/pid; exec {COMMAND}'")
@@ -63,7 +63,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(
     assert f"status {status}-42" in terminal.wait_for_shell()
 
 
-def test_a_fault_of_our_own_is_one_line_and_leaves_the_terminal_as_it_was(
+def test_internal_error_is_one_line_and_restores_the_terminal(
     terminal: Terminal,
 ) -> None:
     terminal.type(f"{shlex.quote(sys.executable)} -m tests.tui.crashing {shlex.quote(str(TRACE))}")
@@ -74,7 +74,7 @@ def test_a_fault_of_our_own_is_one_line_and_leaves_the_terminal_as_it_was(
 
 
 @pytest.mark.parametrize("setting", ["TERM=dumb", "TERM="])
-def test_a_terminal_that_cannot_draw_gets_the_summary(terminal: Terminal, setting: str) -> None:
+def test_dumb_terminal_gets_the_summary(terminal: Terminal, setting: str) -> None:
     terminal.type(f"{setting} {COMMAND}")
     terminal.see("alpha_arena, 1,021 pages", "5 SIGSEGV")
     assert "status 1-42" in terminal.wait_for_shell()
@@ -91,7 +91,7 @@ def test_no_color_draws_without_colour(terminal: Terminal) -> None:
     terminal.wait_for_shell()
 
 
-def test_live_without_privileges_says_what_record_says(terminal: Terminal, tmp_path: Path) -> None:
+def test_live_without_privileges_fails_as_record_does(terminal: Terminal, tmp_path: Path) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         skip_or_fail("setpriv missing (Debian package util-linux)")
     drop = "setpriv --reuid=65534 --regid=65534 --clear-groups " if os.geteuid() == 0 else ""

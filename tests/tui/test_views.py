@@ -22,7 +22,7 @@ SIZES = pytest.mark.parametrize("size", [NARROW, HUGE])
 
 
 @SIZES
-def test_overview_has_everything_on_it(size: tuple[int, int]) -> None:
+def test_overview_shows_counts_causes_and_health(size: tuple[int, int]) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         screen = await driver.see(
@@ -34,7 +34,7 @@ def test_overview_has_everything_on_it(size: tuple[int, int]) -> None:
     drive(app_of(TWO), script, size)
 
 
-def test_overview_leads_to_a_program_and_to_an_arena() -> None:
+def test_overview_opens_a_program_and_an_arena() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("tab", "down", "enter")
@@ -71,7 +71,7 @@ def test_faults_are_filtered_sorted_and_grouped() -> None:
     drive(app_of(TWO), script)
 
 
-def test_a_heading_sorts_and_a_second_click_opens() -> None:
+def test_heading_click_sorts_and_second_row_click_opens() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("2")
@@ -88,7 +88,7 @@ def test_a_heading_sorts_and_a_second_click_opens() -> None:
 
 
 @SIZES
-def test_fault_view_tells_all_that_explain_tells(size: tuple[int, int]) -> None:
+def test_fault_view_shows_everything_that_explain_prints(size: tuple[int, int]) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("2", "enter")
@@ -113,7 +113,7 @@ def test_fault_view_tells_all_that_explain_tells(size: tuple[int, int]) -> None:
     drive(app_of(TWO), script, size)
 
 
-def test_fault_view_goes_on_and_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_view_steps_and_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two-programs-fault-5.txt").write_text("mine")
 
@@ -138,7 +138,7 @@ def test_fault_view_goes_on_and_saves(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "#5 of 25" in saved.read_text()
 
 
-def test_the_map_zooms_moves_in_time_and_tells_of_a_page() -> None:
+def test_map_zooms_moves_in_time_and_shows_page_history() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("3")
@@ -153,7 +153,7 @@ def test_the_map_zooms_moves_in_time_and_tells_of_a_page() -> None:
     drive(app_of(ONE), script)
 
 
-def test_the_map_shows_a_fault_as_it_was_just_before() -> None:
+def test_map_shows_the_moment_just_before_a_fault() -> None:
     async def script(driver: Driver) -> None:
         grid, view = driver.app.query_one(PageGrid), driver.app.query_one(MapView)
         await driver.done()
@@ -177,11 +177,11 @@ def test_the_map_shows_a_fault_as_it_was_just_before() -> None:
     drive(app_of(TWO), script, WIDE)
 
 
-def test_programs_lead_to_their_faults() -> None:
+def test_programs_open_their_faults() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("4")
-        await driver.see("bpf_prog_2df549a6e8d8c4f6_alpha_leaf"[:20], "86 lines known")
+        await driver.see("bpf_prog_2df549a6e8d8c4f6_alpha_leaf"[:20], "86 source lines")
         await driver.press("down", "enter")
         await driver.see("10 of 25 faults", "program beta")
 
@@ -200,7 +200,7 @@ def test_every_view_has_help(view: str) -> None:
     drive(app_of(TWO), script, WIDE)
 
 
-def test_too_small_is_said_and_survived() -> None:
+def test_too_small_terminal_shows_a_message_and_recovers() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.pilot.resize_terminal(40, 10)
@@ -234,9 +234,7 @@ def hostile() -> TraceBuilder:
 
 
 @SIZES
-def test_names_with_escapes_and_markup_are_plain_text_everywhere(
-    size: tuple[int, int], tmp_path: Path
-) -> None:
+def test_escapes_and_markup_in_names_are_plain_text(size: tuple[int, int], tmp_path: Path) -> None:
     trace = hostile().write(tmp_path / "[red]x.atrace")
 
     async def script(driver: Driver) -> None:
@@ -254,7 +252,7 @@ def test_names_with_escapes_and_markup_are_plain_text_everywhere(
     drive(app_of(trace), script, size)
 
 
-def test_an_empty_trace_says_what_to_do(tmp_path: Path) -> None:
+def test_empty_trace_shows_a_hint(tmp_path: Path) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.see("No arena faults found", "an empty trace: record while the program runs")
@@ -267,7 +265,7 @@ def test_an_empty_trace_says_what_to_do(tmp_path: Path) -> None:
     drive(app_of(TraceBuilder().write(tmp_path / "empty.atrace")), script)
 
 
-def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() -> None:
+def test_smallest_screen_shows_pages_and_times_without_the_arena() -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.press("3")
@@ -281,7 +279,7 @@ def test_the_smallest_screen_shows_pages_and_says_when_an_arena_was_not_there() 
     drive(app_of(TWO), script, (60, 16))
 
 
-def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_escape_goes_back_a_limited_number_of_views(monkeypatch: pytest.MonkeyPatch) -> None:
     """A screen that is left on for days, and walked round in, remembers no more than that."""
     monkeypatch.setattr("arenatrace.tui.app._BACK_STEPS", 3)
 
@@ -297,7 +295,7 @@ def test_escape_leads_back_so_many_views_at_most(monkeypatch: pytest.MonkeyPatch
     drive(app_of(TWO), script)
 
 
-def test_keys_that_were_shown_once_are_forgotten() -> None:
+def test_key_help_is_not_accumulated() -> None:
     """Textual's own footer holds on to every key it ever showed."""
 
     async def script(driver: Driver) -> None:

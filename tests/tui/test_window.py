@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("name", "fresh"), [("one-program", 30), ("two-programs", 4)])
-def test_states_within_the_window_are_those_of_the_whole_trace(
+def test_states_within_the_window_equal_those_of_the_complete_trace(
     name: str, fresh: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the scratch pages of faults that are not listed any more."""
@@ -44,13 +44,13 @@ def test_states_within_the_window_are_those_of_the_whole_trace(
     for arena in trace.scan("arenas").collect()["arena"]:
         for ts_ns in [*later[:: max(1, len(later) // 10)], int(times[-1]) + 1]:
             moment = (int(ts_ns), 0)
-            whole = address_space(trace, arena, moment)
-            assert address_space(now.state_trace(), arena, moment).equals(whole)
-            looked_at += len(whole)
+            complete = address_space(trace, arena, moment)
+            assert address_space(now.state_trace(), arena, moment).equals(complete)
+            looked_at += len(complete)
     assert looked_at > 8
 
 
-def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
+def test_slider_covers_the_window_and_names_the_evicted_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retained, "MAX_NEW_OPERATIONS", 4)
@@ -88,14 +88,14 @@ def test_the_slider_covers_what_is_held_and_says_where_the_rest_is(
 
 
 @pytest.mark.parametrize(
-    ("unlisted", "said"),
+    ("unlisted", "label"),
     [(0, "faults over time, from 0 s"), (9, "the newest faults, from 2.000 s")],
 )
-def test_bars_do_not_begin_before_the_faults_that_are_listed(unlisted: int, said: str) -> None:
+def test_histogram_starts_at_the_first_listed_fault(unlisted: int, label: str) -> None:
     faults = pl.DataFrame({"ts_ns": [3_000_000_000, 4_000_000_000]})
     histogram = Histogram(id="histogram")
     histogram.show(faults, 1_000_000_000, 3_000_000_000, unlisted)
     first, last = histogram.render().plain.splitlines()
     assert last.endswith("3.000 s")
-    assert said in last
+    assert label in last
     assert "█" in first

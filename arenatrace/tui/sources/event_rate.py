@@ -14,7 +14,7 @@ class EventRate:
         self._before = 0
 
     def count(self, events: int, now: float) -> None:
-        """Add ``events`` that had arrived by ``now``, s."""
+        """Add ``events`` that arrived by ``now``, s."""
         passed = now - self._since
         if passed >= _OVER_S:
             self.per_s = (events - self._before) / passed

@@ -177,7 +177,7 @@ class FollowSource:
         return True
 
     def _poll_once(self) -> None:
-        """Diagnose the present window, publish it, and evict what is settled if it is time."""
+        """Diagnose the present window, publish it, and evict settled rows if compaction is due."""
         live = self._window()
         with self._lock:
             window, due, operations = live.snapshot(), live.needs_compaction, live.activity
@@ -196,9 +196,9 @@ class FollowSource:
             causes=cause_counts(causes),
         )
         if due:
-            kept = window.compacted(rows)
+            compacted = window.compacted(rows)
             with self._lock:
-                live.adopt(window, kept)
+                live.adopt(window, compacted)
 
     def _window(self) -> LiveWindow:
         if self._live is None:
@@ -219,13 +219,13 @@ class FollowSource:
             return True
         return False
 
-    def _notices(self) -> tuple[str, ...]:
+    def _warnings(self) -> tuple[str, ...]:
         """Return the recorder's notices, and warnings about evicted rows and an incomplete end."""
         live, torn = self._window(), self._inflow.torn()
-        notices = [*live.meta.notices, *evicted_rows(live), *([torn] if torn else [])]
+        warnings = [*live.meta.notices, *evicted_rows(live), *([torn] if torn else [])]
         if self._panics:
-            notices.append(f"polars failed {self._panics} time(s) while diagnosing, tried again")
-        return tuple(notices)
+            warnings.append(f"polars failed {self._panics} time(s) while diagnosing, tried again")
+        return tuple(warnings)
 
     def _show(self, per_s: float) -> None:
         live = self._window()
@@ -234,7 +234,7 @@ class FollowSource:
         lost = max(live.totals.get("lost", 0), sum(meta.lost.values()))
         self._change(
             meta=meta,
-            notices=self._notices(),
+            warnings=self._warnings(),
             events=live.totals.get("events", 0),
             totals={**live.totals, "lost": lost},
             duration_ns=duration,
@@ -259,7 +259,7 @@ class FollowSource:
     # queries
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
-        """Explain one fault from the window; of an evicted one only settled facts."""
+        """Explain one fault from the window; an evicted fault keeps only its diagnosis."""
         window, rows = self._now()
         if rows is None:
             return None

@@ -29,9 +29,9 @@ _POLL_S = 0.25
 class LiveSource:
     """The trace at ``path``, recorded by ``recorder``, by another process, or no longer.
 
-    A trace without writer is opened as a whole. When it grows it is followed from its beginning,
-    and opened as a whole again when it is sealed or quiet for long. ``replay`` makes a replay each
-    time it is opened.
+    A trace without a writer is opened completely. If it grows, it is followed from its start. It is
+    opened completely again when it is sealed or has not grown for long. ``replay`` makes a
+    replay each time it is opened.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class LiveSource:
         source.stop()
 
     def _open(self) -> None:
-        """Show the whole trace until it grows."""
+        """Show the complete trace until it grows."""
         try:
             trace = open_trace(self._path)
             source = TraceSource(trace, self._replay and self._replay())
@@ -165,11 +165,11 @@ class LiveSource:
         if recorder is not None:
             recorder.faulted = recorder.faulted or snapshot.fault_count > 0
             if snapshot.recording is None:
-                over = Recording("recorded", running=False, kept=recorder.stays)
+                over = Recording("recorded", running=False, is_kept=recorder.is_kept)
                 snapshot = replace(snapshot, recording=over)
             else:
                 snapshot = replace(
-                    snapshot, recording=replace(snapshot.recording, kept=recorder.stays)
+                    snapshot, recording=replace(snapshot.recording, is_kept=recorder.is_kept)
                 )
         self._publish(snapshot)
 

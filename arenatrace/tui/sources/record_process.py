@@ -31,28 +31,28 @@ class RecorderError(ArenatraceError):
 class Recorder:
     """Runs ``command``, which records into ``path``.
 
-    ``finish`` deletes the trace unless it was requested (``-o``: ``asked``), ``keep`` is set, or a
-    fault occurred (``faulted``).
+    ``finish`` deletes the trace unless the user named it with ``-o`` (``requested``), ``keep`` is
+    set, or a fault occurred (``faulted``).
     """
 
-    def __init__(self, command: Sequence[str], path: Path, *, asked: bool) -> None:
+    def __init__(self, command: Sequence[str], path: Path, *, requested: bool) -> None:
         self.path = path
-        self.asked = asked
+        self.is_requested = requested
         self.keep = False
         self.faulted = False
         self._command = list(command)
-        self._said: deque[str] = deque(maxlen=_LINES)
+        self._output: deque[str] = deque(maxlen=_LINES)
         self._child: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
 
     @property
-    def stays(self) -> bool:
-        """Return whether the trace will be kept."""
-        return self.asked or self.keep or self.faulted
+    def is_kept(self) -> bool:
+        """Whether the trace will be kept."""
+        return self.is_requested or self.keep or self.faulted
 
     @property
     def running(self) -> bool:
-        """Return whether the child is running."""
+        """Whether the child is running."""
         return self._child is not None and self._child.poll() is None
 
     @property
@@ -85,13 +85,13 @@ class Recorder:
         assert self._child.stdout is not None  # noqa: S101 - as start() asks
         with self._child.stdout as stream:
             for line in stream:
-                self._said.append(line.rstrip("\n"))
+                self._output.append(line.rstrip("\n"))
 
     @property
     def status(self) -> str:
         """The recorder's last status line."""
-        said = [line for line in list(self._said) if line.startswith(_PREFIX)]
-        return said[-1].removeprefix(_PREFIX) if said else "starting the recorder"
+        statuses = [line for line in list(self._output) if line.startswith(_PREFIX)]
+        return statuses[-1].removeprefix(_PREFIX) if statuses else "starting the recorder"
 
     def failure(self) -> RecorderError | None:
         """Return why the child ended early; None if it did not."""
@@ -100,9 +100,9 @@ class Recorder:
             return None
         if self._listener is not None:
             self._listener.join(1.0)
-        said = list(self._said)
-        errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
-        hints = [line.removeprefix(_HINT) for line in said if line.startswith(_HINT)]
+        lines = list(self._output)
+        errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+        hints = [line.removeprefix(_HINT) for line in lines if line.startswith(_HINT)]
         if code == ExitCode.INCONCLUSIVE and not errors:
             return None  # events were lost, which the trace says
         message = errors[-1] if errors else f"the recorder ended with status {code}"
@@ -121,5 +121,5 @@ class Recorder:
         self._child.wait()
         if self._listener is not None:
             self._listener.join(1.0)
-        if not self.stays and self.path.is_dir():
+        if not self.is_kept and self.path.is_dir():
             shutil.rmtree(self.path, ignore_errors=True)

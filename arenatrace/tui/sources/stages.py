@@ -26,7 +26,7 @@ _NOT_SUMMED = ("last_ts_ns",)
 
 
 def head(trace: Trace) -> Snapshot:
-    """Return a snapshot of what is known without reading events."""
+    """Return a snapshot made from the metadata alone, without reading events."""
     events = None
     file = trace.path / "events.parquet"
     if trace.meta.sealed and file.exists():
@@ -34,7 +34,7 @@ def head(trace: Trace) -> Snapshot:
     return Snapshot(
         path=trace.path,
         meta=trace.meta,
-        notices=tuple(trace.warnings),
+        warnings=tuple(trace.warnings),
         events=events,
         totals={"lost": sum(trace.lost.values())},
         stage="counting events",

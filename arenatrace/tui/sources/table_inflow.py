@@ -86,7 +86,7 @@ class Inflow:
         pending, since = self._torn
         if not pending or self._clock() - since <= _TORN_S:
             return ""
-        torn = f"events: the last {pending:,} bytes are not a whole batch"
+        torn = f"events: the last {pending:,} bytes are an incomplete batch"
         return f"{torn}: the recorder was killed while it wrote them, or is stuck"
 
     def take(self, timeout_s: float) -> Batches:

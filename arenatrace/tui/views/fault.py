@@ -21,7 +21,14 @@ from arenatrace.report.explain_text import explanation_lines
 from arenatrace.report.sanitize import harmless
 from arenatrace.tui.saved_report import write_new
 from arenatrace.tui.snapshot import Snapshot
-from arenatrace.tui.views.fault_sections import RIGHT, banner, joined, parts, place, preliminary
+from arenatrace.tui.views.fault_sections import (
+    RIGHT,
+    banner,
+    joined,
+    parts,
+    preliminary,
+    section_position,
+)
 
 #: Width from which the text has two columns.
 _WIDE = 116
@@ -132,7 +139,7 @@ class FaultView(Vertical):
         right_columns = rest - 4 if wide else width - 4
         texts = dict(parts(report, left_columns, right_columns, self._report is None, self._failed))
         self.query_one("#right").styles.width = rest if wide else "1fr"
-        order = sorted(texts, key=lambda title: place(title, list(texts)))
+        order = sorted(texts, key=lambda title: section_position(title, list(texts)))
         right = [title for title in order if wide and title in RIGHT]
         left = [title for title in order if title not in right]
         self.query_one("#left", Static).update(joined(texts, left))

@@ -41,7 +41,7 @@ def fault_cells(row: Mapping[str, Any], start_ns: int) -> list[Cell]:
         (row["side"] or "?", ""),
         labels.cause_cell(row["cause"]),
         (labels.program_name(row["prog"]), ""),
-        (labels.place(row), "bold"),
+        (labels.location(row), "bold"),
         (row["outcome"] or "?", labels.OUTCOME_STYLE.get(row["outcome"], "")),
         ("" if row["page"] is None else str(row["page"]), ""),
         (f"{task['comm'] or '?'} {task['tid'] or ''}", "dim"),

@@ -56,29 +56,29 @@ def _height(snapshot: Snapshot) -> int:
     return 0 if snapshot.faults is None else len(snapshot.faults)
 
 
-def place(title: str, titles: list[str]) -> int:
+def section_position(title: str, titles: list[str]) -> int:
     """Return the position of a section: explanation first, the rest as in the report."""
     if title in _FIRST:
         return _FIRST.index(title) - len(_FIRST)
     return titles.index(title)
 
 
-def banner(told: Mapping[str, Any], width: int) -> Text:
+def banner(report: Mapping[str, Any], width: int) -> Text:
     """Return three lines: the cause, the line, the evidence."""
-    fault = told["fault"]
+    fault = report["fault"]
     cause, sure = fault["cause"], fault["confidence"]
     first = Text.assemble(
         (f"{cause}", f"bold {labels.CAUSE_STYLE.get(cause, 'yellow')}"),
         ("" if cause == "unknown" else f" ({sure})", ""),
-        (f"   fault #{fault['fault']} of {told['total']:,}", "bold"),
+        (f"   fault #{fault['fault']} of {report['total']:,}", "bold"),
         (
-            f", {count(told['same_signature'] - 1, 'other')} like it"
-            if told["same_signature"] > 1
+            f", {count(report['same_signature'] - 1, 'other')} like it"
+            if report["same_signature"] > 1
             else "",
             "dim",
         ),
     )
-    where = labels.place(fault) or "source line unknown"
+    where = labels.location(fault) or "source line unknown"
     second = Text.assemble(
         (f"{harmless(labels.program_name(fault['prog']))}  ", "bold"),
         (harmless(where), "bold cyan"),
@@ -100,18 +100,18 @@ def _main_evidence(fault: Mapping[str, Any]) -> str:
 
 
 def parts(
-    told: Mapping[str, Any], left: int, right: int, preliminary: bool, failed: str
+    report: Mapping[str, Any], left: int, right: int, preliminary: bool, failed: str
 ) -> Iterator[tuple[str, list[Text]]]:
     """Return titled sections, wrapped for columns of ``left`` and ``right`` cells.
 
     ``preliminary``: the rest is being computed, or ``failed``.
     """
-    narrow, wide = dict(sections(told, left)), dict(sections(told, right))
+    narrow, wide = dict(sections(report, left)), dict(sections(report, right))
     for title in narrow:
         lines = (wide if title in RIGHT else narrow)[title]
         if title == "History of the page":
-            here = told["fault"]["fault"]
-            yield title, list(timeline(told["history"], told["earlier"], here))
+            here = report["fault"]["fault"]
+            yield title, list(timeline(report["history"], report["earlier"], here))
         elif not title:
             yield title, lines[1:]  # the banner has the cause
         elif not preliminary or title == "Evidence":

@@ -16,15 +16,15 @@ from arenatrace.tui.picture import GLYPHS
 #: How to read each view.
 READING = {
     "overview": (
-        "How bad it is, why, and how far the numbers are complete; then when, and who. "
+        "Number of faults, causes and completeness of the data; then times, programs and arenas. "
         "A signature is one bug: the same program, function, line, kernel function and cause. "
         "Enter on a signature or a program lists its faults, on an arena it opens the map. "
         "Tab goes from table to table."
     ),
     "faults": (
         "Every fault, in time order unless sorted otherwise; a click on a heading sorts. "
-        "c, p, a and s step through causes, programs, arenas and sides, and after the last "
-        "through none; / searches titles, source lines, tasks and causes; g groups by signature; "
+        "c, p, a and s step through causes, programs, arenas and sides; after the last one the "
+        "filter is off; / searches titles, source lines, tasks and causes; g groups by signature; "
         "x shows everything again."
     ),
     "fault": (
@@ -40,12 +40,12 @@ READING = {
         "pages tell their history. The state before the recording is unknown, not free."
     ),
     "programs": (
-        "Every program that was loaded, also those loaded or unloaded during the recording. "
-        "Below or beside: its functions with the addresses of their code. Enter lists its faults."
+        "Every program, including programs loaded or unloaded during the recording. The details "
+        "list its functions and the addresses of their code. Enter lists its faults."
     ),
     "replay": (
         "The model predicts every allocation and fault from the events before. A divergence "
-        "is an event that cannot have happened as it was recorded. Enter shows the arena just "
+        "is an event that contradicts the model. Enter shows the arena just "
         "before it."
     ),
 }

@@ -26,7 +26,7 @@ from arenatrace.tui.widgets.page_grid import PageGrid
 from arenatrace.tui.widgets.time_slider import Slider
 from arenatrace.tui.widgets.time_span import TimeSpan
 
-#: Number of steps over the whole time.
+#: Number of steps from the begin to the end of the time span.
 _STEPS = 50
 #: Time that the cursor must rest before the page's history is queried, s.
 _REST_S = 0.15
@@ -216,7 +216,7 @@ class MapView(Vertical):
     # drawing
 
     def _draw(self) -> None:
-        scale, moment = self.query_one(PageGrid).scale, self._time.words(self._moment)
+        scale, moment = self.query_one(PageGrid).scale, self._time.label(self._moment)
         name = arena_line(self._arena, scale, moment, self._busy)
         self.query_one("#map-name", Static).update(name)
         faults = self._faults()

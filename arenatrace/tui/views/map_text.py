@@ -19,7 +19,7 @@ from arenatrace.tui.widgets.timeline import timeline
 
 
 def arena_line(arena: Row | None, scale: int, moment: str, busy: str) -> Text:
-    """Return name and size of an arena, the moment, the scale, and what is being computed."""
+    """Return name and size of an arena, the moment, the scale, and the running computation."""
     if arena is None:
         return Text("no arena in this trace", "dim")
     cell = "1 page" if scale == 1 else f"{scale:,} pages"
@@ -50,24 +50,24 @@ def cell_text(picture: Picture, grid: PageGrid) -> Text:
 def page_text(
     picture: Picture, arena: Row, page: int, history: Sequence[dict[str, Any]] | None, room: int
 ) -> Text:
-    """Return state, address and ``room`` lines of the page's hihistory; None: still queried."""
+    """Return state, address and ``room`` lines of the page's history; None: still queried."""
     glyph, style = GLYPHS[picture.state(page)]
     text = Text.assemble(
         (f"page {page:,}", "bold"), "  ", (glyph, style), f" {picture.state(page)}"
     )
     if arena["user_vm_start"]:
-        place = address(int(arena["user_vm_start"], 16) + page * PAGE_SIZE)
-        text.append(f"\n{place}", "dim")
+        start = address(int(arena["user_vm_start"], 16) + page * PAGE_SIZE)
+        text.append(f"\n{start}", "dim")
     text.append("\n\n")
     if history is None:
         return text.append("…", "dim")
-    for line in _hihistory_lines(history, picture.moment, room):
+    for line in _history_lines(history, picture.moment, room):
         text.append_text(line).append("\n")
     return text
 
 
-def _hihistory_lines(history: Sequence[dict[str, Any]], moment: Position, room: int) -> list[Text]:
-    """Return ``room`` lines of a page's hihistory, with ``moment`` marked."""
+def _history_lines(history: Sequence[dict[str, Any]], moment: Position, room: int) -> list[Text]:
+    """Return ``room`` lines of a page's history, with ``moment`` marked."""
     if not history:
         return [Text("nothing recorded about this page", "dim")]
     # times are relative to the moment of the map, if one is chosen

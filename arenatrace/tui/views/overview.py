@@ -19,7 +19,7 @@ from arenatrace.tui.widgets.histogram import Histogram
 from arenatrace.tui.widgets.row_table import Cell, Column, Grid
 
 #: Warnings shown; the rest are counted.
-_NOTICES = 3
+_MAX_WARNINGS = 3
 
 _SIGNATURES = (
     Column("count", "faults", 11, right=True, rank=5),
@@ -62,7 +62,7 @@ class Overview(Vertical):
         yield Static(id="headline")
         yield Static(id="why")
         yield Static(id="health")
-        yield Static(id="notices")
+        yield Static(id="warnings")
         yield Histogram(id="histogram")
         yield Grid(_SIGNATURES, id="signatures")
         with Container(id="below"):
@@ -76,7 +76,7 @@ class Overview(Vertical):
         why.update(labels.why(snapshot.causes))
         why.display = bool(snapshot.causes)
         self.query_one("#health", Static).update(labels.health(snapshot))
-        self._notices(snapshot)
+        self._draw_warnings(snapshot)
         histogram = self.query_one(Histogram)
         histogram.show(
             snapshot.faults, snapshot.meta.start_ts_ns, snapshot.duration_ns, snapshot.unlisted
@@ -103,15 +103,15 @@ class Overview(Vertical):
             len(rows), lambda index: cells(rows[index]), empty=empty
         )
 
-    def _notices(self, snapshot: Snapshot) -> None:
-        lines = [f"note: {harmless(notice)}" for notice in snapshot.notices[:_NOTICES]]
-        if len(snapshot.notices) > _NOTICES:
-            lines.append(f"and {len(snapshot.notices) - _NOTICES} more notes")
+    def _draw_warnings(self, snapshot: Snapshot) -> None:
+        lines = [f"note: {harmless(warning)}" for warning in snapshot.warnings[:_MAX_WARNINGS]]
+        if len(snapshot.warnings) > _MAX_WARNINGS:
+            lines.append(f"and {len(snapshot.warnings) - _MAX_WARNINGS} more notes")
         if snapshot.error:
             lines.insert(0, f"error: {harmless(snapshot.error)}")
-        notices = self.query_one("#notices", Static)
-        notices.update(Text("\n".join(lines), "yellow"))
-        notices.display = bool(lines)
+        warnings = self.query_one("#warnings", Static)
+        warnings.update(Text("\n".join(lines), "yellow"))
+        warnings.display = bool(lines)
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
         """Open what the row stands for."""

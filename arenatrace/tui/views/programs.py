@@ -38,7 +38,7 @@ _FUNCTIONS = 200
 class ProgramsView(Vertical):
     """All programs of the trace; Enter lists a program's faults."""
 
-    BINDINGS = [Binding("o", "own", "Also its own")]
+    BINDINGS = [Binding("o", "own", "Recorder programs")]
 
     class Chosen(Message):
         """Request to list the faults of a program."""
@@ -89,7 +89,7 @@ class ProgramsView(Vertical):
         rows.sort(key=lambda row: (-row["faults"], row["prog"]))
         self._shown = rows
         self.query_one(Grid).show(len(rows), lambda index: self._cells(rows[index]))
-        self._tell()
+        self._draw_details()
 
     def _programs(self) -> Sequence[Mapping[str, Any]]:
         return () if self._snapshot is None else self._snapshot.programs
@@ -128,9 +128,9 @@ class ProgramsView(Vertical):
     def on_grid_moved(self, message: Grid.Moved) -> None:
         """Show the details of the program under the cursor."""
         message.stop()
-        self._tell()
+        self._draw_details()
 
-    def _tell(self) -> None:
+    def _draw_details(self) -> None:
         grid = self.query_one(Grid)
         box = self.query_one("#program", Static)
         if grid.cursor >= len(self._shown):
@@ -148,7 +148,7 @@ class ProgramsView(Vertical):
         if causes:
             text.append_text(labels.why(causes)).append("\n")
         funcs = row["funcs"] or []
-        text.append(f"\n{count(len(funcs), 'function')}, {count(row['lines'], 'line')} known\n")
+        text.append(f"\n{count(len(funcs), 'function')}, {count(row['lines'], 'source line')}\n")
         for func in funcs[:_FUNCTIONS]:
             start, end = func["start"] or 0, func["end"] or 0
             text.append(f"  {address(start)}", "dim").append(f" {end - start:>7,} bytes  ", "dim")

@@ -20,8 +20,8 @@ def bins(times_ns: pl.Series, begin_ns: int, end_ns: int, width: int) -> list[in
     if width < 1 or not len(known):
         return [0] * max(0, width)
     span = max(1, end_ns - begin_ns)
-    place = (known.astype(np.float64) - begin_ns) * width / span
-    index = np.clip(place.astype(np.int64), 0, width - 1)
+    bins = (known.astype(np.float64) - begin_ns) * width / span
+    index = np.clip(bins.astype(np.int64), 0, width - 1)
     return [int(number) for number in np.bincount(index, minlength=width)]
 
 
@@ -76,8 +76,8 @@ class Histogram(Widget):
         numbers = bins(self._times, self._begin, self._end, width)
         most = f"{max(numbers):,}"
         text = Text(no_wrap=True)
-        for place, line in enumerate(bars(numbers, max(1, self.size.height - 1))):
-            label = most if place == 0 else ""
+        for index, line in enumerate(bars(numbers, max(1, self.size.height - 1))):
+            label = most if index == 0 else ""
             text.append(f"{label:>{_AXIS - 2}} ", "dim")
             text.append(f"{line}\n", "yellow")
         right = seconds(self._end - self._start)

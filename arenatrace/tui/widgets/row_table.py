@@ -200,11 +200,11 @@ class Grid(Widget, can_focus=True):
         self.refresh()
 
     def _heading_at(self, x: int) -> str:
-        place = len(_MARK)
+        left = len(_MARK)
         for column, width in self._layout():
-            if place <= x < place + width + len(_GAP):
+            if left <= x < left + width + len(_GAP):
                 return column.key
-            place += width + len(_GAP)
+            left += width + len(_GAP)
         return ""
 
     def _layout(self) -> list[tuple[Column, int]]:
@@ -245,9 +245,9 @@ class Grid(Widget, can_focus=True):
         here = index == self._cursor
         row = Style(reverse=True) if here and self.has_focus else Style(bold=here)
         parts = [Segment(_MARK if here else _NO_MARK, row)]
-        for place, (column, size) in enumerate(self._layout()):
+        for position, (column, size) in enumerate(self._layout()):
             text, style = cells[column.key]
-            if place:
+            if position:
                 parts.append(Segment(_GAP, row))
             parts.append(
                 Segment(_fit(harmless(text), size, column.right), Style.parse(style) + row)
@@ -258,11 +258,11 @@ class Grid(Widget, can_focus=True):
         key, descending = self._sorted_by
         style = Style(bold=True, underline=True)
         parts = [Segment(_NO_MARK, style)]
-        for place, (column, size) in enumerate(self._layout()):
+        for position, (column, size) in enumerate(self._layout()):
             name = column.heading
             if column.key == key:
                 name += "↓" if descending else "↑"
-            if place:
+            if position:
                 parts.append(Segment(_GAP, style))
             parts.append(Segment(_fit(name, size, column.right), style))
         return _strip(parts, width, self.rich_style, fill=style)

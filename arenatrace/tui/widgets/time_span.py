@@ -1,4 +1,4 @@
-"""The time span of the map, and moments in it."""
+"""Time span of the map; converts between moments, shares of the span and text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TimeSpan:
         begin, end = self.ends_ns
         return END if share >= 1 else (begin + round(share * (end - begin)), 0)
 
-    def words(self, moment: Position) -> str:
+    def label(self, moment: Position) -> str:
         """Return a moment as text."""
         snapshot = self._snapshot
         if moment == END:
@@ -42,8 +42,8 @@ class TimeSpan:
             return "now" if recording is not None and recording.running else "at the end"
         if snapshot is None or moment[0] < 0:
             return "in between"
-        told = since(moment[0], snapshot.meta.start_ts_ns)
-        return f"{told}, evicted" if self.is_before(moment[0]) else told
+        elapsed = since(moment[0], snapshot.meta.start_ts_ns)
+        return f"{elapsed}, evicted" if self.is_before(moment[0]) else elapsed
 
     def is_before(self, ts_ns: int) -> bool:
         """Return whether the states at this time are unknown until the recording has ended."""

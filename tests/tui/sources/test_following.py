@@ -1,4 +1,4 @@
-"""A trace that is followed: what is counted does not wait for what is diagnosed."""
+"""Following a trace: counts do not wait for the diagnosis."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ import polars as pl
 import pytest
 
 from arenatrace.analysis.live.snapshot import WindowSnapshot
+from arenatrace.analysis.live.window import LiveWindow
 from arenatrace.errors import ArenatraceError
 from arenatrace.tui.snapshot import Snapshot
 from arenatrace.tui.sources.following import FollowSource
 from tests.tui.growing import Growing
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 def _until(condition: threading.Event) -> None:
-    assert condition.wait(_PATIENCE_S)
+    assert condition.wait(_TIMEOUT_S)
 
 
-def _held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Diagnosing of faults says that it began, and waits to be told to go on."""
+def _block_diagnosis(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Make the diagnosis set the first event when it starts and wait for the second."""
     busy, go_on = threading.Event(), threading.Event()
-    whole = WindowSnapshot.diagnosed
+    diagnosed = WindowSnapshot.diagnosed
 
-    def slow(held: WindowSnapshot) -> pl.DataFrame:
-        if held.fault_count:
+    def slow(window: WindowSnapshot) -> pl.DataFrame:
+        if window.fault_count:
             busy.set()
             _until(go_on)
-        return whole(held)
+        return diagnosed(window)
 
     monkeypatch.setattr(WindowSnapshot, "diagnosed", slow)
     return busy, go_on
 
 
-def test_snapshots_come_while_faults_are_being_diagnosed(
+def test_snapshots_are_published_during_diagnosis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     growing = Growing(tmp_path / "run.atrace")
     diagnosed = threading.Event()
-    busy, go_on = _held_up(monkeypatch)
+    busy, go_on = _block_diagnosis(monkeypatch)
     seen: list[Snapshot] = []
 
     def publish(snapshot: Snapshot) -> None:
@@ -60,7 +61,7 @@ def test_snapshots_come_while_faults_are_being_diagnosed(
         for number in range(2, 6):
             growing.use_after_free()
             growing.flush()
-            end = time.monotonic() + _PATIENCE_S
+            end = time.monotonic() + _TIMEOUT_S
             while seen[-1].fault_count < number:
                 assert time.monotonic() < end
                 time.sleep(0.01)
@@ -73,13 +74,22 @@ def test_snapshots_come_while_faults_are_being_diagnosed(
         source.stop()
 
 
-def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
+def test_backpressure_stops_reads_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     growing = Growing(tmp_path / "run.atrace")
     monkeypatch.setattr("arenatrace.analysis.live.retained.MAX_NEW_OPERATIONS", 10)
-    came = threading.Event()
-    _busy, go_on = _held_up(monkeypatch)
+    came, full = threading.Event(), threading.Event()
+    _busy, go_on = _block_diagnosis(monkeypatch)
+    is_full: property = vars(LiveWindow)["is_full"]
+
+    def watched(window: LiveWindow) -> bool:
+        found: bool = is_full.__get__(window)
+        if found:
+            full.set()
+        return found
+
+    monkeypatch.setattr(LiveWindow, "is_full", property(watched))
     seen: list[Snapshot] = []
 
     def publish(snapshot: Snapshot) -> None:
@@ -95,14 +105,16 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
             for _ in range(5):
                 growing.use_after_free()
             growing.flush()
-            # two windows fill, after that nothing more is taken
-            end = time.monotonic() + (_PATIENCE_S if number < 4 else 0.3)
-            while seen[-1].fault_count < number * 5 and time.monotonic() < end:
+            # each batch is read before the next is written, until two windows are full
+            end = time.monotonic() + _TIMEOUT_S
+            while seen[-1].fault_count < number * 5 and not full.is_set():
+                assert time.monotonic() < end
                 time.sleep(0.01)
+        assert full.is_set()
         before = len(seen)
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + _TIMEOUT_S
         while len(seen) < before + 3:
-            assert time.monotonic() < end, "a screen that seems to be dead"
+            assert time.monotonic() < end, "no snapshots while reading pauses"
             time.sleep(0.01)
         assert 10 <= seen[-1].fault_count < 100
         go_on.set()
@@ -113,73 +125,75 @@ def test_nothing_is_taken_while_too_much_waits_and_all_of_it_later(
         source.stop()
 
 
-def test_whatever_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     growing = Growing(tmp_path / "run.atrace")
-    said = threading.Event()
+    shown = threading.Event()
     last: list[Snapshot] = []
 
-    def broken(_held: WindowSnapshot) -> pl.DataFrame:
+    def broken(_window: WindowSnapshot) -> pl.DataFrame:
         raise ValueError("made to fail")
 
     def publish(snapshot: Snapshot) -> None:
         last.append(snapshot)
         if snapshot.error:
-            said.set()
+            shown.set()
 
     monkeypatch.setattr(WindowSnapshot, "diagnosed", broken)
     source = FollowSource(tmp_path / "run.atrace")
     source.start(publish)
     growing.use_after_free()
     growing.flush()
-    _until(said)
+    _until(shown)
     assert last[-1].error == "internal error: ValueError: made to fail"
     assert last[-1].recording is not None
     assert not last[-1].recording.running
 
 
-def test_questions_before_the_start_have_no_answer(tmp_path: Path) -> None:
-    """A view that is drawn while the recorder makes the trace may ask already."""
+def test_queries_fail_before_the_start(tmp_path: Path) -> None:
+    """A view may query while the recorder still creates the trace."""
     source = FollowSource(tmp_path / "t.atrace")
     with pytest.raises(ArenatraceError, match="nothing has been read yet"):
         source.programs()
 
 
 def test_a_panic_while_diagnosing_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Polars' panics are no Exceptions: a thread that ends by one must not end unnoticed."""
+    """A polars panic is not an Exception, but it must not end a thread silently."""
     growing = Growing(tmp_path / "run.atrace")
     growing.use_after_free()
     growing.flush()
-    shown, told = threading.Event(), []
+    shown, errors = threading.Event(), []
 
-    def panics(_held: WindowSnapshot) -> pl.DataFrame:
+    def panics(_window: WindowSnapshot) -> pl.DataFrame:
         raise pl.exceptions.PanicException("index out of bounds")
 
     def publish(snapshot: Snapshot) -> None:
         if snapshot.error:
-            told.append(snapshot.error)
+            errors.append(snapshot.error)
             shown.set()
 
     monkeypatch.setattr(WindowSnapshot, "diagnosed", panics)
     source = FollowSource(tmp_path / "run.atrace")
     source.start(publish)
     _until(shown)
-    assert told[0] == "internal error: PanicException: index out of bounds"
+    assert errors[0] == "internal error: PanicException: index out of bounds"
 
 
-def test_one_panic_is_tried_again_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_panic_is_retried_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     growing = Growing(tmp_path / "run.atrace")
     growing.use_after_free()
     growing.flush()
-    whole, panics, shown = WindowSnapshot.diagnosed, [1], threading.Event()
+    diagnosed, panics, shown = WindowSnapshot.diagnosed, [1], threading.Event()
 
-    def panics_once(held: WindowSnapshot) -> pl.DataFrame:
+    def panics_once(window: WindowSnapshot) -> pl.DataFrame:
         if panics:
             raise pl.exceptions.PanicException(panics.pop())
-        return whole(held)
+        return diagnosed(window)
 
     def publish(snapshot: Snapshot) -> None:
         listed = snapshot.faults is not None and len(snapshot.faults) == 1
-        if listed and any("polars failed 1 time(s)" in notice for notice in snapshot.notices):
+        if listed and any("polars failed 1 time(s)" in warning for warning in snapshot.warnings):
             shown.set()
 
     monkeypatch.setattr(WindowSnapshot, "diagnosed", panics_once)

@@ -1,4 +1,4 @@
-"""A trace that is being written: followed, worked through when it ends, kept or deleted."""
+"""A growing trace is followed, diagnosed completely when it ends, and kept or deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _following(path: Path, recorder: Recorder | None = None) -> ArenatraceApp:
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])
-def test_a_trace_that_is_being_written_is_followed(size: tuple[int, int], tmp_path: Path) -> None:
+def test_growing_trace_is_followed(size: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     growing = Growing(path)
 
@@ -53,7 +53,7 @@ def test_a_trace_that_is_being_written_is_followed(size: tuple[int, int], tmp_pa
     drive(_following(path), script, size)
 
 
-def test_an_unfinished_end_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+def test_incomplete_end_is_reported_and_the_rest_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     growing = Growing(path)
     growing.use_after_free()
@@ -64,12 +64,12 @@ def test_an_unfinished_end_is_said_and_the_rest_is_shown(tmp_path: Path) -> None
     os.truncate(stream, stream.stat().st_size - 10)
 
     async def script(driver: Driver) -> None:
-        await driver.see("1 arena fault", "note: events: the last", "bytes are not a whole batch")
+        await driver.see("1 arena fault", "note: events: the last", "bytes are an incomplete batch")
 
     drive(_following(path), script)
 
 
-def test_a_trace_nobody_writes_to_is_opened_whole_until_it_grows(tmp_path: Path) -> None:
+def test_idle_trace_is_opened_completely_until_it_grows(tmp_path: Path) -> None:
     path = tmp_path / "run.atrace"
     growing = Growing(path)
     growing.use_after_free()
@@ -86,9 +86,9 @@ def test_a_trace_nobody_writes_to_is_opened_whole_until_it_grows(tmp_path: Path)
     drive(_following(path), script)
 
 
-def _recorder(path: Path, *arguments: str, asked: bool = False) -> Recorder:
+def _recorder(path: Path, *arguments: str, requested: bool = False) -> Recorder:
     command = [sys.executable, "-m", "tests.tui.growing", str(path), *arguments]
-    return Recorder(command, path, asked=asked)
+    return Recorder(command, path, requested=requested)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def test_a_recording_with_a_fault_is_kept_without_a_question(tmp_path: Path) -> None:
+def test_recording_with_a_fault_is_kept_without_a_question(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path / "run.atrace", "1")
 
     async def script(driver: Driver) -> None:
@@ -111,7 +111,7 @@ def test_a_recording_with_a_fault_is_kept_without_a_question(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("answer", "there"), [("k", True), ("d", False)])
-def test_a_recording_without_a_fault_is_asked_about(
+def test_recording_without_a_fault_asks_whether_to_keep_it(
     answer: str, there: bool, tmp_path: Path
 ) -> None:
     recorder = _recorder(tmp_path / "run.atrace", "0")
@@ -131,7 +131,7 @@ def test_a_recording_without_a_fault_is_asked_about(
     assert recorder.path.exists() == there
 
 
-def test_k_keeps_and_s_stops_and_shows_the_whole(tmp_path: Path) -> None:
+def test_k_keeps_the_trace_and_s_stops_and_shows_all(tmp_path: Path) -> None:
     recorder = _recorder(tmp_path / "run.atrace", "0")
 
     async def script(driver: Driver) -> None:
@@ -147,12 +147,14 @@ def test_k_keeps_and_s_stops_and_shows_the_whole(tmp_path: Path) -> None:
     assert recorder.path.exists()
 
 
-def test_a_recorder_that_cannot_begin_ends_the_screen_with_its_own_words(tmp_path: Path) -> None:
+def test_recorder_that_cannot_start_ends_the_interface_with_its_error(tmp_path: Path) -> None:
     script_text = (
         "import sys; print('arenatrace: error: no BTF\\nhint: another kernel', file=sys.stderr);"
         "sys.exit(5)"
     )
-    recorder = Recorder([sys.executable, "-c", script_text], tmp_path / "run.atrace", asked=False)
+    recorder = Recorder(
+        [sys.executable, "-c", script_text], tmp_path / "run.atrace", requested=False
+    )
     ended = threading.Event()
 
     async def script(driver: Driver) -> None:
@@ -166,19 +168,19 @@ def test_a_recorder_that_cannot_begin_ends_the_screen_with_its_own_words(tmp_pat
     assert (failure.message, failure.hint, failure.exit_code) == ("no BTF", "another kernel", 5)
 
 
-@pytest.mark.parametrize("said", ["", "arenatrace: error: no space left\nhint: free some"])
-def test_why_a_recording_ended_before_its_time_is_said_at_the_end(
-    tmp_path: Path, said: str
-) -> None:
-    """Exit status 4 alone is that of a trace which says itself what was lost."""
-    script_text = f"import sys; print({said!r}, file=sys.stderr); sys.exit(4)"
-    recorder = Recorder([sys.executable, "-c", script_text], tmp_path / "run.atrace", asked=True)
+@pytest.mark.parametrize("output", ["", "arenatrace: error: no space left\nhint: free some"])
+def test_reason_of_an_early_end_is_reported_at_exit(tmp_path: Path, output: str) -> None:
+    """Exit status 4 without an error means only losses, which the trace lists."""
+    script_text = f"import sys; print({output!r}, file=sys.stderr); sys.exit(4)"
+    recorder = Recorder(
+        [sys.executable, "-c", script_text], tmp_path / "run.atrace", requested=True
+    )
     recorder.start()
     while recorder.running:
         time.sleep(0.01)
     recorder.finish()
     failure = recorder.failure()
-    if not said:
+    if not output:
         assert failure is None
         return
     assert failure is not None

@@ -1,4 +1,4 @@
-"""A replay that runs ends with whoever asked for it: no process stays behind."""
+"""A running replay ends with its parent; no process is left behind."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_quitting_ends_a_replay_under_way(tmp_path: Path) -> None:
+def test_quit_ends_a_running_replay(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     replay = ReplayChild([sys.executable, "-c", _STAYS, str(file)])
 
@@ -66,16 +66,16 @@ def test_quitting_ends_a_replay_under_way(tmp_path: Path) -> None:
     assert _gone(_pid(file))
 
 
-def test_a_stopped_replay_says_so_and_begins_none_any_more(tmp_path: Path) -> None:
+def test_stopped_replay_raises_and_cannot_start_again(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     replay = ReplayChild([sys.executable, "-c", _STAYS, str(file)])
-    said: list[str] = []
+    messages: list[str] = []
 
     def ask() -> None:
         try:
             replay(TRACE)
         except ArenatraceError as error:
-            said.append(error.message)
+            messages.append(error.message)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -84,10 +84,10 @@ def test_a_stopped_replay_says_so_and_begins_none_any_more(tmp_path: Path) -> No
     asking.join(10)
     assert _gone(pid)
     ask()
-    assert said == ["replay: stopped before the end", "replay: stopped before the start"]
+    assert messages == ["replay: stopped before the end", "replay: stopped before the start"]
 
 
-def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
+def test_killed_interface_leaves_no_replay_process(tmp_path: Path) -> None:
     if shutil.which("setpriv") is None:
         skip_or_fail("setpriv missing (Debian package util-linux)")
     file = tmp_path / "pid"
@@ -107,7 +107,7 @@ def test_a_killed_screen_leaves_no_replay(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_what_a_replay_finds_and_what_it_complains_of(tmp_path: Path) -> None:
+def test_replay_returns_its_result_or_its_error(tmp_path: Path) -> None:
     assert ReplayChild()(TRACE)["verdict"] == "consistent"
     with pytest.raises(ArenatraceError, match=r"^replay: arenatrace: error: .*none.atrace"):
         ReplayChild()(tmp_path / "none.atrace")

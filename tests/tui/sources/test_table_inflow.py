@@ -1,9 +1,10 @@
-"""Reading ahead is bounded, and events never come before the rows they refer to."""
+"""Read-ahead is bounded; events never arrive before the rows that they refer to."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,41 +23,34 @@ from tests.tui.growing import Growing
 _TIMEOUT_S = 30.0
 
 
-class _Condition(threading.Condition):
-    """Sets ``waiting`` whenever a thread begins to wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting = threading.Event()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waiting.set()
-        return super().wait(timeout)
-
-
-class _Stopped(threading.Event):
-    """Counts the waits of the thread called ``taker``, which polls between them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.polls = threading.Semaphore(0)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if threading.current_thread().name == "taker":
-            self.polls.release()
-        return super().wait(timeout)
-
-
 def _frame(rows: int) -> pl.DataFrame:
     return pl.DataFrame({"a": range(rows)})
 
 
-def test_full_queue_blocks_the_reader_and_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class _CountingEvent(threading.Event):
+    """Counts the calls of ``is_set`` by thread, so that a test sees a waiting thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._checks: Counter[str] = Counter()
+        self._changed = threading.Condition()
+
+    def is_set(self) -> bool:
+        with self._changed:
+            self._checks[threading.current_thread().name] += 1
+            self._changed.notify_all()
+        return super().is_set()
+
+    def await_checks(self, thread: str, more: int) -> bool:
+        """Wait until ``thread`` checks ``more`` more times; return False after the timeout."""
+        with self._changed:
+            goal = self._checks[thread] + more
+            return self._changed.wait_for(lambda: self._checks[thread] >= goal, _TIMEOUT_S)
+
+
+def test_reader_waits_when_the_row_limit_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 100)
-    ahead, stopped = ReadAhead(), threading.Event()
-    ahead._changed = full = _Condition()
+    ahead, stopped = ReadAhead(), _CountingEvent()
     put: list[int] = []
 
     def read() -> None:
@@ -64,12 +58,13 @@ def test_full_queue_blocks_the_reader_and_loses_nothing(
             ahead.put(_frame(30), stopped)
             put.append(number)
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, name="reader", daemon=True)
     reader.start()
-    assert full.waiting.wait(_TIMEOUT_S)
+    # put() checks the event only while it has no room
+    assert stopped.await_checks("reader", 2)
     assert len(put) == 4
-    end = time.monotonic() + _TIMEOUT_S
     rows = 0
+    end = time.monotonic() + _TIMEOUT_S
     while rows < 600 and time.monotonic() < end:
         taken = ahead.take(60, 1.0)
         assert sum(map(len, taken)) <= 60
@@ -82,10 +77,13 @@ def test_full_queue_blocks_the_reader_and_loses_nothing(
 
 def test_blocked_reader_ends_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 10)
-    ahead, stopped = ReadAhead(), threading.Event()
+    ahead, stopped = ReadAhead(), _CountingEvent()
     ahead.put(_frame(10), stopped)
-    reader = threading.Thread(target=ahead.put, args=(_frame(10), stopped))
+    reader = threading.Thread(
+        target=ahead.put, args=(_frame(10), stopped), name="reader", daemon=True
+    )
     reader.start()
+    assert stopped.await_checks("reader", 1)
     stopped.set()
     reader.join(_TIMEOUT_S)
     assert not reader.is_alive()
@@ -93,13 +91,12 @@ def test_blocked_reader_ends_when_stopped(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class _Reader:
-    """Stand-in for ``follow`` of one table; the test steps it."""
+    """Replacement for ``follow`` of one table; the test controls each poll."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self.stopped = stopped
-        self.looked, self.go_on, self.waited, self.again = (threading.Event() for _ in range(4))
+        self.looked, self.go_on, self.ended, self.again = (threading.Event() for _ in range(4))
         self.batch: pa.RecordBatch | None = None
-        self.ends = 0
 
     def __call__(
         self, on_poll: Callable[[], None], on_wait: Callable[[int], None]
@@ -112,17 +109,16 @@ class _Reader:
                 yield found
                 continue
             self.go_on.wait(_TIMEOUT_S)
-            self.ends += 1
             on_wait(0)
-            self.waited.set()
+            self.ended.set()
             self.again.wait(_TIMEOUT_S)
 
 
-def test_end_of_a_poll_before_the_events_does_not_count(
+def test_events_wait_for_a_poll_that_began_after_they_were_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A poll that began before the events were read may have missed rows they refer to."""
-    stopped = _Stopped()
+    stopped = _CountingEvent()
     slow = _Reader(stopped)
     events = record_batch("events", [{"ts_ns": 1, "seq": 1, "kind": 1, "stack": 7}])
 
@@ -146,37 +142,36 @@ def test_end_of_a_poll_before_the_events_does_not_count(
     taker = threading.Thread(
         target=lambda: taken.extend((name, len(rows)) for name, rows in reading.take(_TIMEOUT_S)),
         name="taker",
+        daemon=True,
     )
     taker.start()
-    # the taker has the events and waits for the other tables
-    assert stopped.polls.acquire(timeout=_TIMEOUT_S)
-    # their stack is written now, and the poll that began before reports the end
+    # take() checks the event only once it has events
+    assert stopped.await_checks("taker", 2)
+    # now the stack is written, and the poll that began before reports the end of the table
     slow.batch = record_batch("stacks", [{"stack": 7, "frames": [1]}])
     slow.go_on.set()
-    assert slow.waited.wait(_TIMEOUT_S)
-    while stopped.polls.acquire(blocking=False):
-        pass
-    # one poll may have begun before the report, the second did not
-    for _ in range(2):
-        assert stopped.polls.acquire(timeout=_TIMEOUT_S)
+    assert slow.ended.wait(_TIMEOUT_S)
+    # two checks enclose a full round after the poll
+    assert stopped.await_checks("taker", 2)
     assert taken == []
     slow.again.set()
     taker.join(_TIMEOUT_S)
     stopped.set()
-    assert slow.ends >= 1
     assert taken == [("stacks", 1), ("events", 1)]
 
 
-def test_behind_when_the_end_was_not_reached_for_long(
+def test_inflow_is_behind_when_the_end_was_not_reached_for_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 5)
     growing = Growing(tmp_path / "run.atrace")
-    stopped, now = threading.Event(), [100.0]
+    stopped, now = _CountingEvent(), [100.0]
     reading = Inflow(tmp_path / "run.atrace", stopped, lambda: now[0])
-    reading._queues["events"]._changed = full = _Condition()
     assert reading.behind
     reading.start()
+
+    def is_behind() -> bool:
+        return reading.behind
 
     def until(*, behind: bool) -> None:
         end = time.monotonic() + _TIMEOUT_S
@@ -185,17 +180,16 @@ def test_behind_when_the_end_was_not_reached_for_long(
             time.sleep(0.01)
 
     until(behind=False)
-    full.waiting.clear()
-    # the queue has no room for the last of these batches
+    # the reader has no room for the last batches; put() checks the event only then
     for _ in range(4):
         growing.use_after_free()
         growing.flush()
-    assert full.waiting.wait(_TIMEOUT_S)
-    until(behind=False)
+    assert stopped.await_checks("read events", 1)
+    assert not is_behind()
     now[0] += 1.5
-    full.waiting.clear()
-    assert full.waiting.wait(_TIMEOUT_S)
-    until(behind=True)
+    assert is_behind()
+    assert stopped.await_checks("read events", 2)
+    assert is_behind()
     rows = 0
     while rows < 12:
         rows += sum(len(frame) for name, frame in reading.take(0.1) if name == "events")
@@ -203,7 +197,7 @@ def test_behind_when_the_end_was_not_reached_for_long(
     stopped.set()
 
 
-def test_long_tables_come_in_parts_before_the_events(
+def test_tables_over_the_row_limit_arrive_in_parts_before_the_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "ROWS", 50)

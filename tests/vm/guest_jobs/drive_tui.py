@@ -35,18 +35,18 @@ def keep(scene: str, screen: str) -> None:
 def live(terminal: Any, build: Path) -> None:
     """The fault appears, is opened, tells its program and line; then the end."""
     terminal.type(f"arenatrace tui --live -o {TRACE}")
-    keep("waiting", terminal.see("● recording ", "faults appear here", patience_s=PATIENT_S))
+    keep("waiting", terminal.see("● recording ", "faults appear here", timeout_s=PATIENT_S))
     told = ["--truth", str(OUT / "two.json"), "--streams", str(OUT / "two.streams")]
     workload = [str(build / "wl"), "two", *told]
     subprocess.run(workload, check=True, stdout=subprocess.DEVNULL)
-    terminal.see("25 arena faults", "use-after-free", patience_s=PATIENT_S)
-    keep("overview", terminal.see("alpha_arena", "beta_arena", patience_s=PATIENT_S))
+    terminal.see("25 arena faults", "use-after-free", timeout_s=PATIENT_S)
+    keep("overview", terminal.see("alpha_arena", "beta_arena", timeout_s=PATIENT_S))
     terminal.press("Enter")
-    keep("faults", terminal.see("2 of 25 faults", patience_s=PATIENT_S))
+    keep("faults", terminal.see("2 of 25 faults", timeout_s=PATIENT_S))
     terminal.press("Enter")
-    keep("fault", terminal.see("because", "Call stack", patience_s=PATIENT_S))
+    keep("fault", terminal.see("because", "Call stack", timeout_s=PATIENT_S))
     terminal.press("q")
-    keep("after-quit", terminal.wait_for_shell(patience_s=PATIENT_S))
+    keep("after-quit", terminal.wait_for_shell(timeout_s=PATIENT_S))
 
 
 def killed(terminal: Any) -> None:
@@ -57,9 +57,9 @@ def killed(terminal: Any) -> None:
     terminal.type(
         f"sh -c 'echo $$ > {pid}; exec arenatrace tui --live -o {folder}/run.atrace --level faults'"
     )
-    terminal.see("● recording ", "faults appear here", patience_s=PATIENT_S)
+    terminal.see("● recording ", "faults appear here", timeout_s=PATIENT_S)
     subprocess.run(["kill", "-TERM", pid.read_text().strip()], check=True)
-    keep("after-term", terminal.wait_for_shell(patience_s=PATIENT_S))
+    keep("after-term", terminal.wait_for_shell(timeout_s=PATIENT_S))
     left = subprocess.run(
         ["pgrep", "-f", "cli record"], check=False, capture_output=True, text=True
     )
