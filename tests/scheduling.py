@@ -22,6 +22,7 @@ _SHARED = {
     "tests/vm/test_random_ops.py": _KERNEL,
     "tests/vm/test_storm.py": "storms",
     "tests/vm/test_crash.py": "crashes",
+    "tests/vm/test_cases.py": "cases",
     "tests/unit/test_distribution.py": "sdist",
     "tests/tui/test_four_keystrokes.py": "big trace",
 }
