@@ -79,7 +79,7 @@ def write(path: Path, name: str, events: int) -> None:
     block: list[SynthEvent] = []
     while len(block) < plan.events:
         step(rng.choice(arenas))
-        # scratch outside the user range would still be there in the next block
+        # drop faults outside the user range: no free clears them, so a repeated block would differ
         block += [
             one for one in log.take_events() if one.kind not in _FAULTS or _inside(one, arenas)
         ]

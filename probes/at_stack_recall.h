@@ -181,7 +181,7 @@ static __always_inline u64 at_recognise_stack(void *ctx, u32 which, struct at_ho
 	}
 	s->recognised++;
 	if (!s->unchecked) {
-		/* more often in the beginning */
+		/* check 1 in 31 until AT_CHECK_INTERVAL stacks were recognised */
 		s->unchecked = s->recognised < AT_CHECK_INTERVAL ? AT_CHECK_INTERVAL / 33 :
 								   AT_CHECK_INTERVAL - 1;
 		AT_RELOAD(s->mode) = AT_WALK_AND_CHECK;

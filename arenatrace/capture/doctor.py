@@ -1,6 +1,6 @@
 """Requirements of live capture on this machine, each checked on its own.
 
-``record`` stops at the first missing requirement; a checkup names all of them.
+``record`` stops at the first missing requirement; ``doctor`` names all of them.
 """
 
 from __future__ import annotations

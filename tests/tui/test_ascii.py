@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from arenatrace.trace.reader import open_trace
 from arenatrace.tui.app import ArenatraceApp
 from arenatrace.tui.ascii_glyphs import in_ascii, speaks_utf8
-from arenatrace.tui.picture import GLYPHS
+from arenatrace.tui.page_glyphs import GLYPHS
 from arenatrace.tui.sources.recorded import TraceSource
 from arenatrace.tui.widgets import timeline
 from arenatrace.tui.widgets.histogram import bars

@@ -1,1 +1,1 @@
-"""The lab: boots a real kernel under QEMU and runs a command in it (see docs/lab.md)."""
+"""Tests on real kernels. The virtual machine is in `lab/` (docs/lab.md)."""

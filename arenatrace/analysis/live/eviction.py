@@ -1,4 +1,7 @@
-"""Row limits and eviction for the tables other than events of a live recording."""
+"""Row limits and eviction of a live recording's tables other than events.
+
+Events are evicted in `window.py`, operations on pages in `last_operations.py`.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Window:
 class FlightSealer:
     """A thread that seals windows and keeps their number and size within the plan.
 
-    ``sealed``, ``dropped`` and ``failures`` are counts so far.
+    ``sealed`` and ``failures`` list the windows so far, ``dropped`` counts them.
     """
 
     def __init__(

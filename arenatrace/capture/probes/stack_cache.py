@@ -44,7 +44,10 @@ class StackCache:
 
 @dataclass(frozen=True)
 class StackMismatch:
-    """A recognised stack differed from its walk; so may ``uses`` others up to ``last_ns``."""
+    """A recognised stack differed from its walk.
+
+    ``uses`` other, unchecked stacks up to ``last_ns`` may be wrong too.
+    """
 
     uses: int
     last_ns: int

@@ -21,7 +21,7 @@ from arenatrace.model.replay.profile_evidence import ANY_SCRATCH
 from arenatrace.model.replay.state import State
 from arenatrace.schema import Kind, Outcome, ProfileName
 
-#: Most ns between a lost compare-and-swap and the event that won it.
+#: Maximum ns between a lost compare-and-swap on an entry and the event that won it.
 RACE_WINDOW_NS = 10_000_000
 
 _REAL, _SCRATCH, _NONE, _UNKNOWN = Pte.REAL, Pte.SCRATCH, Pte.NONE, Pte.UNKNOWN

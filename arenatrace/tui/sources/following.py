@@ -21,7 +21,7 @@ from arenatrace.analysis.summary.rows import arena_rows, cause_counts, program_r
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.trace.meta import read_meta
 from arenatrace.tui.labels import internal_error
-from arenatrace.tui.picture import Picture
+from arenatrace.tui.page_glyphs import Picture
 from arenatrace.tui.snapshot import Recording, Snapshot
 from arenatrace.tui.sources import queries
 from arenatrace.tui.sources.event_rate import EventRate

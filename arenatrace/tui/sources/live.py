@@ -14,7 +14,7 @@ from arenatrace.analysis.pages.positions import Position
 from arenatrace.errors import ArenatraceError, TraceError
 from arenatrace.trace.meta import META_NAME, Meta, read_meta
 from arenatrace.trace.reader import open_trace
-from arenatrace.tui.picture import Picture
+from arenatrace.tui.page_glyphs import Picture
 from arenatrace.tui.snapshot import Recording, Snapshot
 from arenatrace.tui.sources.following import FollowSource
 from arenatrace.tui.sources.record_process import Recorder
@@ -189,7 +189,7 @@ class LiveSource:
         return self._asked().moment_of(number)
 
     def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """Return the moment one event later or earlier."""
+        """Return the moment ``steps`` events later; negative: earlier."""
         return self._asked().moment_near(arena, at, steps)
 
     def picture(self, arena: int, at: Position) -> Picture:

@@ -9,7 +9,7 @@ import polars as pl
 from arenatrace.analysis.pages.address_space import address_space
 from arenatrace.analysis.pages.positions import Position, is_before
 from arenatrace.trace.reader import Trace
-from arenatrace.tui.picture import Picture, make_picture
+from arenatrace.tui.page_glyphs import Picture, make_picture
 
 
 def moment_of(rows: pl.DataFrame, number: int) -> Position | None:

@@ -16,7 +16,7 @@ from arenatrace.analysis.pages.timeline import page_timeline
 from arenatrace.errors import ArenatraceError
 from arenatrace.trace.reader import Trace
 from arenatrace.tui.labels import internal_error
-from arenatrace.tui.picture import Picture
+from arenatrace.tui.page_glyphs import Picture
 from arenatrace.tui.snapshot import Snapshot, Verdict
 from arenatrace.tui.sources import queries, stages
 from arenatrace.tui.sources.source import Publish
@@ -77,7 +77,7 @@ class TraceSource:
         return queries.moment_of(self._await_faults(), number)
 
     def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """Return the moment one event later or earlier."""
+        """Return the moment ``steps`` events later; negative: earlier."""
         with self._trace.reading():
             near = position_after if steps > 0 else position_before
             return near(self._trace, arena, at)

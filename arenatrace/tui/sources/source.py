@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from arenatrace.analysis.pages.positions import Position
-from arenatrace.tui.picture import Picture
+from arenatrace.tui.page_glyphs import Picture
 from arenatrace.tui.snapshot import Snapshot
 
 Publish = Callable[[Snapshot], None]

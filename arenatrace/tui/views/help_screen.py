@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from arenatrace.tui.picture import GLYPHS
+from arenatrace.tui.page_glyphs import GLYPHS
 
 #: How to read each view.
 READING = {

@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 from arenatrace.analysis.pages.positions import END, Position
 from arenatrace.errors import ArenatraceError
 from arenatrace.schema import BAND_SZ, PAGE_SIZE
-from arenatrace.tui.picture import GLYPHS, STATES, Picture
+from arenatrace.tui.page_glyphs import GLYPHS, STATES, Picture
 from arenatrace.tui.snapshot import Row, Snapshot
 from arenatrace.tui.sources.source import Source
 from arenatrace.tui.views.map_text import arena_line, cell_text, page_text

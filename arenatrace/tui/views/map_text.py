@@ -12,7 +12,7 @@ from arenatrace.report.sanitize import harmless
 from arenatrace.report.units import address, size
 from arenatrace.schema import PAGE_SIZE
 from arenatrace.tui import labels
-from arenatrace.tui.picture import GLYPHS, Picture
+from arenatrace.tui.page_glyphs import GLYPHS, Picture
 from arenatrace.tui.snapshot import Row
 from arenatrace.tui.widgets.page_grid import PageGrid
 from arenatrace.tui.widgets.timeline import timeline

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from arenatrace.tui.picture import GLYPHS, Picture, empty_picture
+from arenatrace.tui.page_glyphs import GLYPHS, Picture, empty_picture
 
 #: Width of the number of a row's first page.
 _LABEL = 10

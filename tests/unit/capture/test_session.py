@@ -175,7 +175,7 @@ def test_events_wait_for_an_unfinished_note(
 def test_pass_takes_all_finished_records(
     probes: FakeProbes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In as many passes as that takes: what a flush leaves in the ring dies with the recorder."""
+    """One pass may need several reads. Records left in the ring are lost when the recorder ends."""
     monkeypatch.setattr(drain, "PASS_EVENTS", 2)
     probes.send(*[event(Kind.ARENA_DESTROY, arena=PTR + at) for at in range(7)])
     seen: list[int] = []

@@ -31,7 +31,7 @@ def record_cases(lab: Lab, how: str) -> Path:
 
 
 def main() -> None:
-    """Record, and copy the traces and the report that one case begins with."""
+    """Record, and copy the traces and sessions.out, the kernel's report of one case."""
     with tempfile.TemporaryDirectory() as directory:
         recorded = record_cases(Lab(Path(directory)), "apart")
         for name in NAMES:

@@ -90,7 +90,7 @@ def test_fault_in_a_guard_has_no_page(kind: Kind, kern_vm: int, user: int, offse
     st.booleans(),
 )
 def test_page_of_a_user_address(kind: Kind, user: int, page: int, cut: bool) -> None:
-    """Page n of the arena is page n, with the upper half of the address or without."""
+    """A full and a 32-bit user address give the same page number."""
     whole = user + page * PAGE_SIZE
     uaddr = whole & 0xFFFF_FFFF if cut else whole
     values = event(kind, arena=PTR, addr=uaddr)

@@ -140,7 +140,7 @@ def test_stacks_are_written_to_every_new_file() -> None:
     before = decode_one(decoder, free)["stack"]
     ledger.stacks.rows.clear()
     ledger.stacks.start_files()
-    # sent before the probes knew of the new files: its note is in the old ones
+    # sent while the probe still used the old files, so its stack note is in those
     after = decode_one(decoder, free)["stack"]
     assert ledger.stacks.rows == [{"stack": after, "frames": [90, 93]}]
     assert after != before

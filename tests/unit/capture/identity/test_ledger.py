@@ -36,7 +36,7 @@ def test_recurring_instruction_matches_innermost_frame() -> None:
 
 
 def test_equal_stacks_have_one_id_and_one_row() -> None:
-    """Only frames from the instruction on are compared."""
+    """Frames above the faulting instruction are ignored."""
     ledger = _ledger()
     first = ledger.stacks.of_fault((90, 10, 11), 10)
     assert ledger.stacks.of_fault((91, 92, 10, 11), 10) == first

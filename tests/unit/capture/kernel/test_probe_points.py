@@ -18,7 +18,7 @@ from arenatrace.errors import UnsupportedError
 from tests.unit.capture.kernel.kernel_blob import kernel
 from tests.unit.capture.probes.probe_source import Probe, guarded, probes, text
 
-#: Points that stand in for another one; a kernel that has that has no use for them.
+#: Fallback points, unused on kernels that have the function they replace.
 _STAND_INS = [point for point in POINTS if point.instead_of]
 _PLAIN = [point for point in POINTS if not point.instead_of]
 _READERS = [(member, name) for member, names in OPTIONAL.items() for name in names]

@@ -11,7 +11,7 @@ from tests.vm.lab.images.kernel_image import NotABzImage, installed_release, zst
 from tests.vm.lab.images.mirror import ENVIRONMENT, find_mirror
 from tests.vm.lab.images.namespace import in_root, run_private
 
-# Change it when this file changes the contents of the layer.
+# Increment when an edit of this file changes the image.
 RECIPE = "1"
 SUITE = "sid"
 PACKAGES = (
