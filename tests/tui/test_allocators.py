@@ -40,7 +40,7 @@ def test_environment_is_restored() -> None:
     subprocess.run([sys.executable, "-c", _USE], env=environment, check=True)
 
 
-@pytest.mark.parametrize("start", ["_look(Path('none'))", "_live((), {})"])
+@pytest.mark.parametrize("start", ["_browse(Path('none'))", "_live((), {})"])
 def test_command_sets_allocators_before_polars_is_imported(start: str) -> None:
     script = f"""
 import sys

@@ -24,6 +24,7 @@ def test_paths_and_links_exist(page: Path) -> None:
     assert [str(path) for path in sorted(paths | links) if not path.exists()] == []
 
 
+@pytest.mark.slow
 def test_case_studies_show_what_the_commands_print() -> None:
     """docs/generate_cases.py --check runs every command of docs/cases."""
     command = [sys.executable, str(ROOT / "docs" / "generate_cases.py"), "--check"]
