@@ -19,7 +19,7 @@ _SCREENS = {
     "overview": ((), ("use-after-free 8", "beta_arena")),
     "faults": (("2",), ("25 of 25 faults", "alpha.bpf.c:49")),
     "fault": (("2", "enter"), ("because  page 0 freed", "Freed by")),
-    "map": (("2", "enter", "m"), ("the moment shown", "freed by wl")),
+    "map": (("2", "enter", "m"), ("time shown on the map", "freed by wl")),
 }
 
 

@@ -160,7 +160,7 @@ def test_map_shows_the_moment_just_before_a_fault() -> None:
         await driver.press("2", "enter")
         await driver.see("because  page 0 freed")
         await driver.press("m")
-        await driver.see("+1.231304 s", "the moment shown", "allocated by wl", "freed by wl")
+        await driver.see("+1.231304 s", "time shown on the map", "allocated by wl", "freed by wl")
         assert grid.page == 0
         picture = view.picture
         assert picture is not None
