@@ -24,6 +24,9 @@ UNDATED_REACH_NS = 5_000_000_000
 TORN = "torn tail"
 #: Label of events that another program removed from a sealed trace.
 REMOVED = "removed by another program"
+#: Label of the unknown end of rewritten events without a sealed row count. Sequence numbers show
+#: every missing event before it.
+POSSIBLY_REMOVED = "possibly removed after the last event"
 #: Label prefix of skipped runs of a probe that sends no event of its own; the probe's name follows.
 MISSED_BY = "missed by "
 
@@ -45,7 +48,7 @@ _NO_CHANGE = (
     *(Kind.PROG_FAULT, Kind.PROG_LOAD, Kind.PROG_UNLOAD),
     *(Kind.KERNEL_ALLOC, Kind.KERNEL_FREE),
 )
-_HARMLESS_LABELS = frozenset({LOST_NOTES, LOST_STACKS, DOUBTFUL_STACKS, TORN})
+_HARMLESS_LABELS = frozenset({LOST_NOTES, LOST_STACKS, DOUBTFUL_STACKS, TORN, POSSIBLY_REMOVED})
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from arenatrace.errors import TraceError
-from arenatrace.schema import TABLES
+from arenatrace.schema import KEYED, LOST_NOTES, TABLES
 from arenatrace.trace.checksum import check, crc32
 from arenatrace.trace.folder import trace_directories
-from arenatrace.trace.losses import REMOVED, TORN
+from arenatrace.trace.losses import POSSIBLY_REMOVED, REMOVED, TORN
 from arenatrace.trace.meta import Meta, read_meta
 from arenatrace.trace.polars_schema import polars_schema
 from arenatrace.trace.tables import DAMAGED, is_rewritten, merge_rows, open_parquet
@@ -26,7 +26,7 @@ class Trace:
         meta: its meta.json.
         warnings: messages about the trace for the user.
         lost: lost events by label. Counts of ``meta``, and what opening found: a torn tail of
-            the events and a missing events file count as 1 each.
+            the events, a missing events file and an unknown end count as 1 each.
 
     ``tables``, if given, are all tables in the form that ``scan`` returns; no file is read then.
     """
@@ -97,24 +97,37 @@ class Trace:
                 f"{table}: another program rewrote the file after it was sealed; its content "
                 "cannot be verified"
             )
-        if table != "events" or verified:
-            return rows
         if rewritten:
-            self._count_removed(rows)
-        return self._repaired(rows)
+            self._count_removed(table, rows)
+            # Another program may have written a row twice.
+            rows = merge_rows(table, rows)
+        return rows if table != "events" or verified else self._repaired(rows)
 
-    def _count_removed(self, events: pl.LazyFrame) -> None:
-        """Count the events that a rewritten table lacks, by the sealed row count, else by seq.
+    def _count_removed(self, table: str, rows: pl.LazyFrame) -> None:
+        """Count the rows that a rewritten table lacks, by the sealed row count, else by seq.
 
-        Recorders number events from 0 without gaps, so each missing number is a missing event.
+        Recorders number events from 0 without gaps, so each missing number is a missing event. A
+        row that is there twice counts once. Without a sealed row count, events may be missing
+        after the last one; this counts as one loss.
         """
+        key = "seq" if table == "events" else KEYED.get(table)
+        distinct = pl.col(key).n_unique() if key else pl.len()
+        last = pl.col("seq").max() if table == "events" else pl.lit(None)
         with self.reading():
-            seq = pl.col("seq")
-            rows, numbered = events.select(pl.len(), seq.max() + 1).collect().row(0)
-        removed = self.meta.rows.get("events", numbered or 0) - rows
-        if removed > 0:
-            self.lost[REMOVED] = removed
-            self.warnings.append(f"{removed:,} events were removed: results may depend on them")
+            found, highest = rows.select(distinct, last.alias("last")).collect().row(0)
+        sealed = self.meta.rows.get(table, 0 if highest is None else highest + 1)
+        removed = sealed - found
+        if table == "events" and table not in self.meta.rows:
+            self.lost[POSSIBLY_REMOVED] = 1
+            self.warnings.append(
+                "events: the trace has no count of its events; some may be missing after the last"
+            )
+        if removed <= 0:
+            return
+        noun = "events" if table == "events" else f"rows of {table}"
+        self.warnings.append(f"{removed:,} {noun} were removed: results may depend on them")
+        label = REMOVED if table == "events" else LOST_NOTES
+        self.lost[label] = self.lost.get(label, 0) + removed
 
     def _repaired(self, events: pl.LazyFrame) -> pl.LazyFrame:
         from arenatrace.trace.disorder import UNKNOWN_KINDS, repair_events

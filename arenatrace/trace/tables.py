@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,17 @@ import polars as pl
 
 from arenatrace.errors import TraceError
 from arenatrace.schema import KEYED, TABLES
+from arenatrace.trace.checksum import open_regular
 from arenatrace.trace.polars_schema import polars_schema
 
 DAMAGED = "the file is damaged; copy or record the trace again"
 
 #: Metadata keys that sealing writes into a Parquet file and that other writers leave out.
-_SEALED_KEYS = ("arenatrace.table", "arenatrace.format")
+_SEALED_KEYS = (b"arenatrace.table", b"arenatrace.format")
+#: End of a Parquet file: length of the footer (4 bytes), and the magic.
+_TAIL_BYTES = 8
+_MAGIC = b"PAR1"
+
 _POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
@@ -68,16 +74,27 @@ def merge_rows(table: str, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def is_rewritten(file: Path) -> bool:
-    """Return whether another program wrote this Parquet file; False if it cannot be read.
+    """Return whether another program wrote this Parquet file; False if it has no footer.
 
     Sealing writes the table's name and the format version into the file's metadata. polars and
-    DuckDB write neither.
+    DuckDB write neither. The bytes of the footer are searched without a parser: in a damaged
+    footer a parser may miss the keys, and that of polars prints its panics.
     """
-    try:
-        metadata = pl.read_parquet_metadata(file)
-    except (*_POLARS_ERRORS, OSError, ValueError):
-        return False
-    return not any(key in metadata for key in _SEALED_KEYS)
+    footer = _footer(file)
+    return footer is not None and not any(key in footer for key in _SEALED_KEYS)
+
+
+def _footer(file: Path) -> bytes | None:
+    """Return the footer of a Parquet file; None if the file has none. Raises OSError."""
+    with open_regular(file) as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - _TAIL_BYTES))
+        tail = opened.read(_TAIL_BYTES)
+        length = int.from_bytes(tail[:4], "little")
+        if not tail.endswith(_MAGIC) or length + _TAIL_BYTES > size:
+            return None
+        opened.seek(size - _TAIL_BYTES - length)
+        return opened.read(length)
 
 
 def open_parquet(table: str, file: Path, *, verified: bool = False) -> pl.LazyFrame:

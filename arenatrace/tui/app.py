@@ -327,9 +327,9 @@ class ArenatraceApp(App[None]):
     def on_replay_view_chosen(self, message: ReplayView.Chosen) -> None:
         """Show the arena just before a divergent event."""
         event = message.divergence
-        moment = (event["ts_ns"], event["seq"])
+        position = (event["ts_ns"], event["seq"])
         self.go("map")
-        self._home.query_one(MapView).visit_event(event["arena"], moment, event["page"])
+        self._home.query_one(MapView).visit_event(event["arena"], position, event["page"])
 
     def action_help(self) -> None:
         """Show the keys of the view and how to read it."""

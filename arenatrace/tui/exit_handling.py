@@ -20,7 +20,7 @@ class ExitHandling:
 
     def __init__(self, leave: Callable[[int], None]) -> None:
         self._leave = leave
-        self._patience: threading.Timer | None = None
+        self._exit_timer: threading.Timer | None = None
 
     def open(self) -> None:
         """Install the handlers; call it in the event loop."""
@@ -33,12 +33,12 @@ class ExitHandling:
 
     def _ended_by(self, number: int) -> None:
         # a terminal that is gone can block the last output forever
-        self._patience = threading.Timer(_GRACE_S, os._exit, (128 + number,))
-        self._patience.daemon = True
-        self._patience.start()
+        self._exit_timer = threading.Timer(_GRACE_S, os._exit, (128 + number,))
+        self._exit_timer.daemon = True
+        self._exit_timer.start()
         self._leave(128 + number)
 
     def ended(self) -> None:
         """Record that the terminal is restored: no time limit applies any more."""
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._exit_timer is not None:
+            self._exit_timer.cancel()

@@ -1,4 +1,4 @@
-"""The pages of an arena at one moment, and their glyphs at any scale."""
+"""Pages of an arena at one position, and their glyphs at any scale."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _MOSTLY, _PARTLY = 0.5, 0.25
 
 @dataclass(frozen=True)
 class Picture:
-    """States of the pages ``0 … len(states) - 1`` of ``arena`` just before ``moment``.
+    """States of the pages ``0 … len(states) - 1`` of ``arena`` just before ``position``.
 
     ``states`` are indices into ``STATES``. ``faulted`` are the pages with a fault up to then,
     ascending and unique.
     """
 
     arena: int
-    moment: Position
+    position: Position
     states: npt.NDArray[np.uint8]
     faulted: npt.NDArray[np.int64]
 
@@ -92,7 +92,7 @@ def _look(shares: Sequence[int], hit: bool) -> str:
 
 
 def make_picture(
-    arena: int, moment: Position, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
+    arena: int, position: Position, ranges: Iterable[dict[str, Any]], faulted: Iterable[int]
 ) -> Picture:
     """Return the picture of rows of ``address_space`` and of the pages with faults."""
     codes, lengths = [], []
@@ -101,7 +101,7 @@ def make_picture(
         lengths.append(one["pages"])
     states = np.repeat(np.array(codes, np.uint8), np.array(lengths, np.int64))
     pages = np.unique(np.fromiter(faulted, np.int64))
-    return Picture(arena, moment, states, pages)
+    return Picture(arena, position, states, pages)
 
 
 def empty_picture() -> Picture:

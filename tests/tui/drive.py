@@ -35,8 +35,15 @@ class Driver:
 
     async def see(self, *wanted: str) -> str:
         """Wait until all of ``wanted`` is on the screen; return the screen."""
-        await self.until(lambda: all(one in self.text() for one in wanted), *wanted)
-        return self.text()
+        screen = ""
+
+        def is_shown() -> bool:
+            nonlocal screen
+            screen = self.text()
+            return all(one in screen for one in wanted)
+
+        await self.until(is_shown, *wanted)
+        return screen
 
     async def still(self) -> str:
         """Wait until the screen stops changing; return it."""

@@ -69,7 +69,7 @@ def test_every_view_is_ascii(size: tuple[int, int]) -> None:
         await driver.press("enter", "enter")
         await look("because  page 0 freed", "Freed by")
         await driver.press("m")
-        await look("the moment shown", "# allocated", ". free", "X fault")
+        await look("time shown on the map", "# allocated", ". free", "X fault")
         await driver.press("p", "p", "p")
         await look("no earlier fault")
         await driver.press("4")

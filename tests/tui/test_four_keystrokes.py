@@ -30,10 +30,7 @@ def test_two_enters_show_the_line_and_the_free(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [NARROW, WIDE])
-def test_two_enters_show_the_line_and_the_free_in_a_big_trace(
-    size: tuple[int, int], big_trace: Path
-) -> None:
+def test_two_enters_show_the_line_and_the_free_in_a_big_trace(big_trace: Path) -> None:
     async def script(driver: Driver) -> None:
         await driver.done()
         await driver.see("10,000 arena faults: 10,000 program-side", "2,000,000 events")
@@ -43,7 +40,7 @@ def test_two_enters_show_the_line_and_the_free_in_a_big_trace(
         await driver.press("enter")
         await driver.see("use-after-free (certain)", "because  page", " freed ", "Evidence")
 
-    drive(app_of(big_trace), script, size)
+    drive(app_of(big_trace), script)
 
 
 @pytest.mark.slow

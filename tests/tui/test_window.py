@@ -43,9 +43,9 @@ def test_states_within_the_window_equal_those_of_the_complete_trace(
     looked_at = 0
     for arena in trace.scan("arenas").collect()["arena"]:
         for ts_ns in [*later[:: max(1, len(later) // 10)], int(times[-1]) + 1]:
-            moment = (int(ts_ns), 0)
-            complete = address_space(trace, arena, moment)
-            assert address_space(now.state_trace(), arena, moment).equals(complete)
+            position = (int(ts_ns), 0)
+            complete = address_space(trace, arena, position)
+            assert address_space(now.state_trace(), arena, position).equals(complete)
             looked_at += len(complete)
     assert looked_at > 8
 
@@ -82,7 +82,7 @@ def test_slider_covers_the_window_and_names_the_evicted_time(
         await driver.press("b", "left_square_bracket")
         await driver.see("earlier states are on the disk")
         assert driver.app.drawn is not None
-        assert view.moment[0] >= (driver.app.drawn.since_ns or 0) > 0
+        assert view.position[0] >= (driver.app.drawn.since_ns or 0) > 0
 
     drive(ArenatraceApp(FollowSource(path)), script)
 

@@ -34,12 +34,13 @@ _TICK_S = 0.1
 _META_S = 1.0
 #: Seconds between snapshots while nothing changes.
 _BEAT_S = 1.0
-#: Factor on that while reading waits for the diagnosis.
-_HELD_UP_S = 0.3
+#: Extra seconds between snapshots while a full window waits for the diagnosis.
+_FULL_WINDOW_DELAY_S = 0.3
 #: Share of the time for diagnosing faults, at most; and the interval without new events, s.
 _SHARE = 0.25
 _IDLE_S = 5.0
-_LOOK_S = 0.05
+#: Seconds between checks for new rows and for room in the window.
+_POLL_S = 0.05
 #: Consecutive panics of polars before diagnosing stops.
 _MOST_PANICS = 3
 
@@ -75,7 +76,7 @@ class FollowSource:
         self._live: LiveWindow | None = None
         self._rows: pl.DataFrame | None = None
         self._diagnosed = 0
-        self._taken = 0
+        self._batch_count = 0
         self._changed = False
         # guards the order of snapshots: two threads publish
         self._publishing = threading.Lock()
@@ -125,17 +126,17 @@ class FollowSource:
         live = self._window()
         while not self._stopped.is_set():
             if live.is_full:
-                self._stopped.wait(_LOOK_S)
-                came = self._clock() >= next_tick + _HELD_UP_S
+                self._stopped.wait(_POLL_S)
+                is_stale = self._clock() >= next_tick + _FULL_WINDOW_DELAY_S
             else:
-                came = self._add()
+                is_stale = self._add()
             now = self._clock()
             rate.count(live.totals.get("events", 0), now)
             if now >= next_meta:
                 next_meta = now + _META_S
                 if self._read_meta():
                     return
-            if now >= next_tick and (came or now >= next_beat):
+            if now >= next_tick and (is_stale or now >= next_beat):
                 next_tick, next_beat = now + _TICK_S, now + _BEAT_S
                 self._show(rate.per_s)
 
@@ -144,23 +145,26 @@ class FollowSource:
         for table, frame in batches:
             with self._lock:
                 self._window().add(table, frame)
-        self._taken += len(batches)
+        self._batch_count += len(batches)
         self._changed = self._changed or any(table != "events" for table, _ in batches)
         return bool(batches)
 
     def _diagnose(self) -> None:
-        looked_at, next_look, last = -1, 0.0, self._clock()
-        while not self._stopped.wait(_LOOK_S):
-            now, taken = self._clock(), self._taken
+        diagnosed_count, next_time_s, last = -1, 0.0, self._clock()
+        while not self._stopped.wait(_POLL_S):
+            now, batch_count = self._clock(), self._batch_count
             live = self._window()
-            came = self._changed or live.fault_count != self._diagnosed or now >= last + _IDLE_S
-            if not live.needs_compaction and (now < next_look or taken == looked_at or not came):
+            has_changed = (
+                self._changed or live.fault_count != self._diagnosed or now >= last + _IDLE_S
+            )
+            is_due = now >= next_time_s and batch_count != diagnosed_count and has_changed
+            if not live.needs_compaction and not is_due:
                 continue
             self._changed = False
             if not self._poll():
                 continue
-            looked_at, last = taken, self._clock()
-            next_look = last + (last - now) / _SHARE
+            diagnosed_count, last = batch_count, self._clock()
+            next_time_s = last + (last - now) / _SHARE
 
     def _poll(self) -> bool:
         """Poll once; return False if polars panicked, which other data may not repeat."""
@@ -270,17 +274,14 @@ class FollowSource:
         # ones
         return {**status, "space": [], "history": [], "earlier": 0}
 
-    def moment_of(self, number: int) -> Position | None:
-        """Return the moment just before a fault; None if it was evicted."""
+    def fault_position(self, number: int) -> Position | None:
+        """Return the position just before a fault; None if it was evicted."""
         window, rows = self._now()
-        moment = None if rows is None else queries.moment_of(rows, number)
-        return (
-            None
-            if moment is None or moment[0] < (window.retained.complete_since_ns or 0)
-            else moment
-        )
+        position = None if rows is None else queries.fault_position(rows, number)
+        complete_since_ns = window.retained.complete_since_ns or 0
+        return position if position is not None and position[0] >= complete_since_ns else None
 
-    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
+    def adjacent_position(self, arena: int, at: Position, steps: int) -> Position:
         """Go to the next or previous event, within the complete part of the window."""
         window, _rows = self._now()
         near = position_after if steps > 0 else position_before
@@ -288,7 +289,7 @@ class FollowSource:
         return max(found, (window.retained.complete_since_ns or 0, 0))
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """Return the pages of an arena at a moment within the complete part of the window."""
+        """Return the pages of an arena at a position within the complete part of the window."""
         window, rows = self._now()
         at = max(at, (window.retained.complete_since_ns or 0, 0))
         return queries.picture(window.state_trace(), rows, arena, at)

@@ -175,31 +175,31 @@ class LiveSource:
 
     # queries
 
-    def _asked(self) -> Source:
+    def _open_source(self) -> Source:
         if self._inner is None:
             raise ArenatraceError("nothing has been recorded yet")
         return self._inner
 
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """Explain one fault."""
-        return self._asked().explain(number)
+        return self._open_source().explain(number)
 
-    def moment_of(self, number: int) -> Position | None:
-        """Return the moment just before a fault."""
-        return self._asked().moment_of(number)
+    def fault_position(self, number: int) -> Position | None:
+        """Return the position just before a fault."""
+        return self._open_source().fault_position(number)
 
-    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """Return the moment ``steps`` events later; negative: earlier."""
-        return self._asked().moment_near(arena, at, steps)
+    def adjacent_position(self, arena: int, at: Position, steps: int) -> Position:
+        """Return the position one event later or earlier."""
+        return self._open_source().adjacent_position(arena, at, steps)
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """Return the pages of an arena at a moment."""
-        return self._asked().picture(arena, at)
+        """Return the pages of an arena at a position."""
+        return self._open_source().picture(arena, at)
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
         """Return every program."""
-        return self._asked().programs()
+        return self._open_source().programs()
 
     def page_timeline(self, arena: int, page: int) -> list[dict[str, Any]]:
         """Return the history of a page."""
-        return self._asked().page_timeline(arena, page)
+        return self._open_source().page_timeline(arena, page)

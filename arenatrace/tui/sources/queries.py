@@ -12,14 +12,14 @@ from arenatrace.trace.reader import Trace
 from arenatrace.tui.page_glyphs import Picture, make_picture
 
 
-def moment_of(rows: pl.DataFrame, number: int) -> Position | None:
-    """Return the moment just before a fault of ``rows``, those of ``diagnosed_faults``."""
+def fault_position(rows: pl.DataFrame, number: int) -> Position | None:
+    """Return the position of fault ``number`` in rows of ``diagnosed_faults``; None if absent."""
     found = rows.filter(pl.col("fault") == number).select("ts_ns", "seq")
     return found.row(0) if len(found) else None
 
 
 def picture(trace: Trace, rows: pl.DataFrame | None, arena: int, at: Position) -> Picture:
-    """Return the pages of ``arena`` just before ``at``, and the faulted ones among ``rows``."""
+    """Return the pages of ``arena`` just before ``at``, and the faulted pages in ``rows``."""
     ranges = address_space(trace, arena, at)
     if rows is None:
         return make_picture(arena, at, ranges.iter_rows(named=True), ())

@@ -10,7 +10,7 @@ import polars as pl
 #: Rows read ahead, at most; the rest stays on the disk.
 ROWS = 100_000
 #: Interval at which a waiting reader checks whether to stop, s.
-_LOOK_S = 0.2
+_POLL_S = 0.2
 
 
 class ReadAhead:
@@ -30,7 +30,7 @@ class ReadAhead:
             while self._rows >= ROWS:
                 if stopped.is_set():
                     return
-                self._changed.wait(_LOOK_S)
+                self._changed.wait(_POLL_S)
             self._frames.append(frame)
             self._rows += len(frame)
             self._changed.notify_all()

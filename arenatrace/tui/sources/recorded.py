@@ -56,7 +56,7 @@ class TraceSource:
         if self._replay is not None:
             self._change(verdict=Verdict("running"))
             threading.Thread(
-                target=self._judge, args=(self._replay,), name="replay", daemon=True
+                target=self._run_replay, args=(self._replay,), name="replay", daemon=True
             ).start()
 
     def stop(self) -> None:
@@ -72,18 +72,18 @@ class TraceSource:
         with self._trace.reading():
             return explain_fault(self._trace, rows, number)
 
-    def moment_of(self, number: int) -> Position | None:
-        """Return the moment just before a fault."""
-        return queries.moment_of(self._await_faults(), number)
+    def fault_position(self, number: int) -> Position | None:
+        """Return the position just before a fault."""
+        return queries.fault_position(self._await_faults(), number)
 
-    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """Return the moment ``steps`` events later; negative: earlier."""
+    def adjacent_position(self, arena: int, at: Position, steps: int) -> Position:
+        """Return the position one event later or earlier."""
         with self._trace.reading():
             near = position_after if steps > 0 else position_before
             return near(self._trace, arena, at)
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """Return the pages of an arena at a moment."""
+        """Return the pages of an arena at a position."""
         rows = self._await_faults()
         with self._trace.reading():
             return queries.picture(self._trace, rows, arena, at)
@@ -138,7 +138,7 @@ class TraceSource:
         full, self._rows = stages.explained(self._trace, self._latest)
         self._show(full)
 
-    def _judge(self, replay: Replay) -> None:
+    def _run_replay(self, replay: Replay) -> None:
         try:
             verdict = Verdict("done", replay(self._trace.path))
         except ArenatraceError as error:

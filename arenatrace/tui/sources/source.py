@@ -28,14 +28,14 @@ class Source(Protocol):
     def explain(self, number: int) -> Mapping[str, Any] | None:
         """Return the object of ``analysis.explanation`` for one fault; None if there is none."""
 
-    def moment_of(self, number: int) -> Position | None:
-        """Return the moment just before fault ``number``; None if there is none."""
+    def fault_position(self, number: int) -> Position | None:
+        """Return the position just before fault ``number``; None if there is none."""
 
-    def moment_near(self, arena: int, at: Position, steps: int) -> Position:
-        """Return the moment one event of ``arena`` after ``at``; before it if ``steps`` < 0."""
+    def adjacent_position(self, arena: int, at: Position, steps: int) -> Position:
+        """Return the position one event of ``arena`` after ``at``; before it if ``steps`` < 0."""
 
     def picture(self, arena: int, at: Position) -> Picture:
-        """Return the pages of ``arena`` at a moment."""
+        """Return the pages of ``arena`` at a position."""
 
     def programs(self) -> Sequence[Mapping[str, Any]]:
         """Return every program, with the number of its lines as ``lines``."""

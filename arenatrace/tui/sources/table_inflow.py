@@ -25,7 +25,7 @@ _TORN_S = 3.0
 #: second.
 _BEHIND_S = 1.0
 #: Interval of polls for further rows, s.
-_LOOK_S = 0.01
+_POLL_S = 0.01
 #: Time that readers have to end, s.
 _END_S = 1.0
 
@@ -106,7 +106,7 @@ class Inflow:
                 self._others(found)
                 taken, self._events = self._events, []
                 return [*_joined(found), ("events", pl.concat(taken))]
-            self._stopped.wait(_LOOK_S)
+            self._stopped.wait(_POLL_S)
             rows += self._others(found)
         return _joined(found)
 

@@ -29,15 +29,15 @@ READING = {
     ),
     "fault": (
         "The top shows the source line and the most important evidence: a free if there is one. "
-        "The line down the history is time; the fault is marked. Save writes the report of "
-        "arenatrace explain to a file in the working directory, Copy gives it to the terminal's "
+        "The history is a vertical time axis with the fault marked. Save writes the report of "
+        "arenatrace explain to a file in the working directory. Copy puts it on the terminal's "
         "clipboard."
     ),
     "map": (
-        "One glyph is one page or, zoomed out, several; a cell in which any page holds "
-        "the scratch page or has faulted shows that. + and - zoom, [ and ] move through time, "
-        "n and p go to the moment just before a fault, . and , step event by event. Single "
-        "pages tell their history. The state before the recording is unknown, not free."
+        "A cell is one page or, zoomed out, several. A cell shows the scratch page or a fault if "
+        "any of its pages has one. + and - zoom, [ and ] move through time, n and p go to just "
+        "before the next or previous fault, . and , step event by event. At full zoom the history "
+        "of the page is listed. The state before the recording is unknown, not free."
     ),
     "programs": (
         "Every program, including programs loaded or unloaded during the recording. The details "
@@ -45,8 +45,7 @@ READING = {
     ),
     "replay": (
         "The model predicts every allocation and fault from the events before. A divergence "
-        "is an event that contradicts the model. Enter shows the arena just "
-        "before it."
+        "is an event that contradicts the model. Enter shows the arena just before it."
     ),
 }
 

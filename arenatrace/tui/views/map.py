@@ -1,4 +1,4 @@
-"""The map of an arena: its pages at any moment, at any scale."""
+"""Map of an arena: its pages at any time and scale."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from arenatrace.tui.widgets.time_span import TimeSpan
 _STEPS = 50
 #: Time that the cursor must rest before the page's history is queried, s.
 _REST_S = 0.15
-#: Entries of a page's history shown around the moment of the map.
+#: Entries of a page's history shown around the position.
 _ENTRIES = 40
 
 
 class MapView(Vertical):
-    """Pages of an arena, the moment shown, and the history of one page."""
+    """Pages of an arena, the position shown, and the history of one page."""
 
     BINDINGS = [
         Binding("right_square_bracket", "step(1)", "Later", key_display="]"),
@@ -62,7 +62,7 @@ class MapView(Vertical):
         self._source = source
         self._snapshot: Snapshot | None = None
         self._arena: Row | None = None
-        self._moment: Position = END
+        self._position: Position = END
         self._picture: Picture | None = None
         self._busy = ""
         self._history: tuple[int, list[dict[str, Any]]] | None = None
@@ -89,9 +89,9 @@ class MapView(Vertical):
         self.query_one("#legend", Static).update(legend)
 
     @property
-    def moment(self) -> Position:
-        """The moment shown."""
-        return self._moment
+    def position(self) -> Position:
+        """The position shown."""
+        return self._position
 
     @property
     def picture(self) -> Picture | None:
@@ -100,7 +100,7 @@ class MapView(Vertical):
 
     def show(self, snapshot: Snapshot) -> None:
         """Update from ``snapshot``; start with the arena that has most faults."""
-        before = self._snapshot
+        previous = self._snapshot
         self._snapshot = snapshot
         if self._arena is None:
             # pictures are not computed while another view is visible
@@ -109,8 +109,9 @@ class MapView(Vertical):
         else:
             same = self._arena["arena"]
             self._arena = next((a for a in snapshot.arenas if a["arena"] == same), self._arena)
-            if before is not None and before.faults is not snapshot.faults and self._moment == END:
-                self._look()
+            has_new_faults = previous is not None and previous.faults is not snapshot.faults
+            if has_new_faults and self._position == END:
+                self._refresh_picture()
         self._draw()
 
     def begin(self) -> None:
@@ -118,16 +119,16 @@ class MapView(Vertical):
         if self._arena is None and self._snapshot is not None and self._snapshot.arenas:
             self.visit(self._snapshot.arenas[0])
 
-    def visit(self, arena: Row, moment: Position = END, page: int | None = None) -> None:
-        """Show ``arena`` at ``moment``, with the cursor on ``page``."""
-        self._arena, self._moment, self._page = arena, moment, page
-        self._look()
+    def visit(self, arena: Row, position: Position = END, page: int | None = None) -> None:
+        """Show ``arena`` at ``position``, with the cursor on ``page``."""
+        self._arena, self._position, self._page = arena, position, page
+        self._refresh_picture()
 
     def visit_page(self, page: int) -> bool:
         """Put the cursor on a page of the arena; return False if it has no such page."""
         if self._arena is None or page >= (self._arena["max_entries"] or BAND_SZ // PAGE_SIZE):
             return False
-        self.visit(self._arena, self._moment, page)
+        self.visit(self._arena, self._position, page)
         return True
 
     def visit_fault(self, row: Mapping[str, Any]) -> None:
@@ -138,20 +139,20 @@ class MapView(Vertical):
             if row["ts_ns"] is not None and self._time.is_before(row["ts_ns"]):
                 self._notify_evicted()
             self._arena, self._page = arena, row["page"]
-            self._ask(lambda: source.moment_of(number) or END)
+            self._request_picture(lambda: source.fault_position(number) or END)
 
-    def visit_event(self, arena: int, moment: Position, page: int | None) -> None:
+    def visit_event(self, arena: int, position: Position, page: int | None) -> None:
         """Show an arena just before an event."""
         row = self._row_of(arena)
         if row is not None:
-            self.visit(row, moment, page)
+            self.visit(row, position, page)
 
     def _row_of(self, arena: int) -> Row | None:
         rows = () if self._snapshot is None else self._snapshot.arenas
         return next((row for row in rows if row["arena"] == arena), None)
 
-    def _ask(self, moment: Callable[[], Position]) -> None:
-        """Compute a moment and the picture at it."""
+    def _request_picture(self, position: Callable[[], Position]) -> None:
+        """Compute a position and the picture at it."""
         if self._arena is None:
             return
         source, arena = self._source, self._arena["arena"]
@@ -160,15 +161,15 @@ class MapView(Vertical):
 
         def work() -> Picture | str:
             try:
-                return source.picture(arena, moment())
+                return source.picture(arena, position())
             except ArenatraceError as error:
                 return error.message
 
         self.run_worker(work, thread=True, exclusive=True, group="picture")
 
-    def _look(self) -> None:
-        moment = self._moment
-        self._ask(lambda: moment)
+    def _refresh_picture(self) -> None:
+        position = self._position
+        self._request_picture(lambda: position)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Draw a finished picture or page history."""
@@ -185,7 +186,7 @@ class MapView(Vertical):
         self._draw()
 
     def _take(self, picture: Picture) -> None:
-        self._picture, self._moment = picture, picture.moment
+        self._picture, self._position = picture, picture.position
         self.query_one(PageGrid).show(picture, page=self._page)
         self._page = None
 
@@ -195,9 +196,9 @@ class MapView(Vertical):
         self._draw()
         if self._rest is not None:
             self._rest.stop()
-        self._rest = self.set_timer(_REST_S, self._look_up)
+        self._rest = self.set_timer(_REST_S, self._query_history)
 
-    def _look_up(self) -> None:
+    def _query_history(self) -> None:
         grid, arena, source = self.query_one(PageGrid), self._arena, self._source
         if arena is None or grid.scale != 1:
             self._history = None
@@ -216,13 +217,13 @@ class MapView(Vertical):
     # drawing
 
     def _draw(self) -> None:
-        scale, moment = self.query_one(PageGrid).scale, self._time.label(self._moment)
-        name = arena_line(self._arena, scale, moment, self._busy)
+        scale, position = self.query_one(PageGrid).scale, self._time.label(self._position)
+        name = arena_line(self._arena, scale, position, self._busy)
         self.query_one("#map-name", Static).update(name)
         faults = self._faults()
         begin, _end = self._time.ends_ns
         shares = [self._time.share(ts_ns) for ts_ns in faults if ts_ns >= begin]
-        self.query_one(Slider).show(self._time.share(self._moment[0]), shares, self._time.before)
+        self.query_one(Slider).show(self._time.share(self._position[0]), shares, self._time.before)
         self.query_one("#page", Static).update(self._page_text())
 
     @property
@@ -230,7 +231,7 @@ class MapView(Vertical):
         return TimeSpan(self._snapshot)
 
     def _notify_evicted(self) -> None:
-        """Return how to see events that were evicted."""
+        """Show a message on how to see evicted events."""
         stops = self.app.check_action("stop", ())
         key = "S ends the recording, keeps the trace and opens all of it"
         later = "the whole trace opens when its recording has ended"
@@ -254,8 +255,8 @@ class MapView(Vertical):
             return Text(self._busy, "dim")
         if not picture.pages:
             known = arena["max_entries"] is not None
-            why = "this arena did not exist then" if known else "its size is unknown"
-            return Text(why, "dim")
+            reason = "this arena did not exist then" if known else "its size is unknown"
+            return Text(reason, "dim")
         if grid.scale != 1:
             return cell_text(picture, grid)
         history = self._history[1] if self._history and self._history[0] == grid.page else None
@@ -265,17 +266,17 @@ class MapView(Vertical):
     # time
 
     def on_slider_picked(self, message: Slider.Picked) -> None:
-        """Go to the clicked moment."""
+        """Go to the clicked position."""
         message.stop()
         self._go(message.share)
 
     def _go(self, share: float) -> None:
-        self._moment = self._time.moment(share)
-        self._look()
+        self._position = self._time.position(share)
+        self._refresh_picture()
 
     def action_step(self, steps: int) -> None:
         """Go forward or back by a fiftieth of the time."""
-        share = self._time.share(self._moment[0])
+        share = self._time.share(self._position[0])
         if steps < 0 and not share and self._time.before:
             self._notify_evicted()
         self._go(max(0.0, share + steps / _STEPS))
@@ -293,10 +294,10 @@ class MapView(Vertical):
     def action_event(self, steps: int) -> None:
         """Go to the next or previous event of the arena."""
         if self._arena is not None:
-            source, arena, at = self._source, self._arena["arena"], self._moment
+            source, arena, at = self._source, self._arena["arena"], self._position
             if steps < 0 and self._time.before and at[0] <= self._time.ends_ns[0]:
                 self._notify_evicted()
-            self._ask(lambda: source.moment_near(arena, at, steps))
+            self._request_picture(lambda: source.adjacent_position(arena, at, steps))
 
     def action_fault(self, steps: int) -> None:
         """Go to the next or previous fault of the arena, and its page."""
@@ -304,12 +305,12 @@ class MapView(Vertical):
         if rows is None or rows.is_empty():
             self.notify("this arena has no fault")
             return
-        now = self._moment[0]
-        left = rows.filter(pl.col("ts_ns") > now if steps > 0 else pl.col("ts_ns") < now)
-        if left.is_empty():
+        now = self._position[0]
+        candidates = rows.filter(pl.col("ts_ns") > now if steps > 0 else pl.col("ts_ns") < now)
+        if candidates.is_empty():
             self.notify("no later fault" if steps > 0 else "no earlier fault")
             return
-        self.visit_fault(left.row(0 if steps > 0 else -1, named=True))
+        self.visit_fault(candidates.row(0 if steps > 0 else -1, named=True))
 
     def action_arena(self) -> None:
         """Show the next arena."""
@@ -323,7 +324,7 @@ class MapView(Vertical):
         self.visit(rows[(here + 1) % len(rows)])
 
     def action_open(self) -> None:
-        """Open the fault on this page that is nearest to the moment."""
+        """Open the fault on this page that is nearest to the position."""
         rows = self._own_faults()
         grid = self.query_one(PageGrid)
         here = None
@@ -333,6 +334,6 @@ class MapView(Vertical):
         if here is None or here.is_empty():
             self.notify(f"no fault on {'this page' if grid.scale == 1 else 'these pages'}")
             return
-        later = here.filter(pl.col("ts_ns") >= self._moment[0])
+        later = here.filter(pl.col("ts_ns") >= self._position[0])
         nearest = later.row(0, named=True) if len(later) else here.row(-1, named=True)
         self.post_message(self.Chosen(nearest["fault"]))

@@ -1,4 +1,4 @@
-"""A moment on the time axis, with the faults marked."""
+"""Time axis with the position of the map and the faults."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MARGIN = 1
 
 
 class Slider(Widget):
-    """Shows the moment of the map in the recording; a click selects another."""
+    """Position of the map in the recording; a click selects another one."""
 
     class Picked(Message):
-        """A moment was clicked: the elapsed share of the time."""
+        """A click on the axis; ``share`` is the elapsed share of the time span."""
 
         def __init__(self, share: float) -> None:
             super().__init__()
@@ -27,15 +27,15 @@ class Slider(Widget):
         self._faults: list[float] = []
 
     def show(self, share: float, faults: list[float], before: str = "") -> None:
-        """Show a moment and faults, all as shares of the time.
+        """Show a position and faults, all as shares of the time span, 0 to 1.
 
-        ``before`` describes the time that cannot be shown.
+        ``before`` describes the evicted time; empty if nothing is evicted.
         """
         self._share, self._faults, self._before = share, faults, before
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the clicked moment."""
+        """Go to the clicked position."""
         left = self._left()
         inner = max(1, self.size.width - len(left) - _MARGIN - 1)
         self.post_message(self.Picked(max(0.0, min(1.0, (event.x - len(left)) / inner))))

@@ -1,4 +1,4 @@
-"""Time span of the map; converts between moments, shares of the span and text."""
+"""Time span of the map; converts between positions, shares of the span and text."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class TimeSpan:
         begin, end = self.ends_ns
         return max(0.0, min(1.0, (ts_ns - begin) / (end - begin)))
 
-    def moment(self, share: float) -> Position:
-        """Return the moment at an elapsed share."""
+    def position(self, share: float) -> Position:
+        """Return the position at an elapsed share."""
         begin, end = self.ends_ns
         return END if share >= 1 else (begin + round(share * (end - begin)), 0)
 
-    def label(self, moment: Position) -> str:
-        """Return a moment as text."""
+    def label(self, position: Position) -> str:
+        """Return a position as text."""
         snapshot = self._snapshot
-        if moment == END:
+        if position == END:
             recording = None if snapshot is None else snapshot.recording
             return "now" if recording is not None and recording.running else "at the end"
-        if snapshot is None or moment[0] < 0:
-            return "in between"
-        elapsed = since(moment[0], snapshot.meta.start_ts_ns)
-        return f"{elapsed}, evicted" if self.is_before(moment[0]) else elapsed
+        if snapshot is None or position[0] < 0:
+            return "unknown time"
+        elapsed = since(position[0], snapshot.meta.start_ts_ns)
+        return f"{elapsed}, evicted" if self.is_before(position[0]) else elapsed
 
     def is_before(self, ts_ns: int) -> bool:
         """Return whether the states at this time are unknown until the recording has ended."""

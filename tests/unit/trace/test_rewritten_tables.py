@@ -14,12 +14,13 @@ import pytest
 from arenatrace.analysis.faults import faults
 from arenatrace.cli.app import run
 from arenatrace.errors import ExitCode, TraceError
-from arenatrace.schema import TABLES
+from arenatrace.schema import KEYED, LOST_NOTES, TABLES
 from arenatrace.trace.checksum import crc32
-from arenatrace.trace.losses import REMOVED
+from arenatrace.trace.losses import PAGE_HISTORY, POSSIBLY_REMOVED, REMOVED, losses
 from arenatrace.trace.meta import read_meta, write_meta
 from arenatrace.trace.reader import open_trace
 from tests.paths import ROOT
+from tests.runs import stride
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +45,11 @@ WRITERS = pytest.mark.parametrize("write", [with_polars, with_duckdb])
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
-    """Return a copy of a sample."""
+    """Return a copy of a sample, with the row counts that sealing writes now."""
     path = tmp_path / "copy.atrace"
     shutil.copytree(SAMPLE, path)
+    rows = {table: pl.read_parquet(SAMPLE / f"{table}.parquet").height for table in TABLES}
+    write_meta(path, replace(read_meta(path), rows=rows))
     return path
 
 
@@ -74,6 +77,54 @@ def test_removed_events_are_counted_as_lost(trace: Path, write: Writer) -> None:
     found = faults(rewritten).collect()
     assert found.height == 25
     assert "certain" not in set(found["confidence"])
+
+
+@WRITERS
+def test_duplicate_events_do_not_hide_removed_events(trace: Path, write: Writer) -> None:
+    events = pl.read_parquet(SAMPLE / "events.parquet")
+    source = trace / "duplicates.parquet"
+    pl.concat([events.filter(pl.col("kind") != 5), events.head(5)]).write_parquet(source)
+    write(source, trace / "events.parquet")
+    rewritten = open_trace(trace)
+    assert rewritten.lost == {REMOVED: 5}
+    assert rewritten.scan("events").collect().height == events.height - 5
+
+
+@WRITERS
+@pytest.mark.parametrize("where", ["false", "seq < 20", "true"])
+def test_rewritten_events_without_a_row_count_are_inconclusive(
+    trace: Path, write: Writer, where: str
+) -> None:
+    """Old traces have no row count, so that events may be missing at the end."""
+    write_meta(trace, replace(read_meta(trace), rows={}))
+    clean = ROOT / "sample_traces" / "clean.atrace" / "events.parquet"
+    write(clean, trace / "events.parquet", where)
+    rewritten = open_trace(trace)
+    assert rewritten.lost == {POSSIBLY_REMOVED: 1}
+    assert not losses(rewritten.scan("events"), rewritten.lost, PAGE_HISTORY)
+    assert run(["summary", str(trace)]) == ExitCode.INCONCLUSIVE
+
+
+@WRITERS
+@pytest.mark.parametrize("table", list(KEYED))
+def test_duplicate_rows_are_read_once(trace: Path, write: Writer, table: str) -> None:
+    rows = pl.read_parquet(SAMPLE / f"{table}.parquet")
+    source = trace / "duplicates.parquet"
+    pl.concat([rows, rows]).write_parquet(source)
+    write(source, trace / f"{table}.parquet")
+    rewritten, original = open_trace(trace), open_trace(SAMPLE)
+    assert rewritten.scan(table).collect().equals(original.scan(table).collect())
+    assert faults(rewritten).collect().equals(faults(original).collect())
+
+
+@WRITERS
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "events"])
+def test_removed_rows_of_other_tables_are_counted(trace: Path, write: Writer, table: str) -> None:
+    rows = read_meta(trace).rows[table]
+    write(SAMPLE / f"{table}.parquet", trace / f"{table}.parquet", "false")
+    rewritten = open_trace(trace)
+    assert rewritten.lost == {LOST_NOTES: rows}
+    assert any(f"{rows} rows of {table} were removed" in line for line in rewritten.warnings)
 
 
 @WRITERS
@@ -137,3 +188,20 @@ def test_changed_byte_in_a_sealed_file_is_damage(trace: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(TraceError, match="damaged"):
         open_trace(trace)
+
+
+def test_damaged_footer_is_damage_and_prints_nothing(
+    trace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A changed byte may hide the metadata from a parser, or make the parser of polars panic."""
+    file = trace / "stacks.parquet"
+    data = file.read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    for at in range(len(data) - 8 - length, len(data), stride(37)):
+        for flipped in (0x01, 0x10, 0x80):
+            changed = bytearray(data)
+            changed[at] ^= flipped
+            file.write_bytes(changed)
+            with pytest.raises(TraceError, match="damaged"):
+                open_trace(trace)
+    assert capfd.readouterr() == ("", "")
