@@ -21,7 +21,7 @@ arenatrace doctor --json >"$LAB_OUT/doctor.json"
 
 cat >/tmp/operations.sh <<X
 $before
-$random_ops --truth "$LAB_OUT/random.json" --count 3000 --bad-nodes
+$random_ops --truth "$LAB_OUT/features.json" --count 3000 --bad-nodes
 if [ -e $scheduler ]; then
     mkdir -p /sys/fs/bpf/scheduler
     bpftool struct_ops register $scheduler /sys/fs/bpf/scheduler
