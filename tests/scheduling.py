@@ -29,7 +29,16 @@ _SHARED = {
 
 
 def scope_of(nodeid: str) -> str:
-    """Return the scope of a test: all tests of one scope run in the same worker."""
+    """Return the scope of a test: all tests of one scope run in the same worker.
+
+    The lab is one scope: its guests have time limits and boot one at a time, while the other
+    worker runs the tests without a guest.
+    """
+    return "lab" if nodeid.startswith("tests/vm/") else boot_of(nodeid)
+
+
+def boot_of(nodeid: str) -> str:
+    """Return what a test shares with others: the boot of a guest, or a big trace."""
     shared = _SHARED.get(nodeid.partition("::")[0], nodeid)
     if shared == _KERNEL:
         return f"{_KERNEL} {nodeid.partition('[')[2]}"

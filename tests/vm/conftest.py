@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.scheduling import boot_of
 from tests.vm.boots import BootFixture, CommandsRun, KernelRun, boot_commands, boot_kernel
 from tests.vm.lab.images.cache import Cache, cache_root
 from tests.vm.lab.images.image import image_is_ready
@@ -32,7 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(_TIMEOUT))
     if hasattr(config, "workerinput"):
         order = [*BootFixture, None]
-        items.sort(key=lambda item: order.index(_boot_of(item)))
+        items.sort(key=lambda item: (order.index(_boot_of(item)), _group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Return what the test shares with others; tests without a guest keep their order."""
+    return "" if _boot_of(item) is None else boot_of(item.nodeid)
 
 
 def _boot_of(item: pytest.Item) -> BootFixture | None:

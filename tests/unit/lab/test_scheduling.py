@@ -5,21 +5,26 @@ from __future__ import annotations
 import pytest
 
 from tests.paths import ROOT
-from tests.scheduling import _SHARED, scope_of
+from tests.scheduling import _SHARED, boot_of, scope_of
 
 
-def test_tests_of_one_kernel_share_a_scope() -> None:
-    features = scope_of("tests/vm/test_kernel_features.py::test_x[7.2]")
-    assert features == scope_of("tests/vm/test_random_ops.py::test_y[7.2]")
-    assert features != scope_of("tests/vm/test_random_ops.py::test_y[7.3]")
+def test_tests_of_one_kernel_share_a_boot() -> None:
+    features = boot_of("tests/vm/test_kernel_features.py::test_x[7.2]")
+    assert features == boot_of("tests/vm/test_random_ops.py::test_y[7.2]")
+    assert features != boot_of("tests/vm/test_random_ops.py::test_y[7.3]")
+
+
+def test_guests_boot_in_one_worker() -> None:
+    assert scope_of("tests/vm/test_storm.py::test_x") == scope_of("tests/vm/test_lab.py::test_y")
+    assert scope_of("tests/vm/test_storm.py::test_x") != scope_of("tests/unit/test_a.py::test_y")
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [("test_record", "test_causes"), ("test_tui", "test_refusals"), ("test_storm", "test_storm")],
 )
-def test_files_of_one_boot_share_a_scope(one: str, other: str) -> None:
-    assert scope_of(f"tests/vm/{one}.py::test_x[a]") == scope_of(f"tests/vm/{other}.py::test_y")
+def test_files_of_one_boot_are_grouped(one: str, other: str) -> None:
+    assert boot_of(f"tests/vm/{one}.py::test_x[a]") == boot_of(f"tests/vm/{other}.py::test_y")
 
 
 def test_other_tests_are_scopes_of_their_own() -> None:
