@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## run all tests (ARENATRACE_VM=require|auto|off for the lab,
 test-fast: $(VENV)/.dev ## run the tests that boot no virtual machine, fewer random examples
 	ARENATRACE_VM=off ARENATRACE_TESTS=fast $(PYTEST) -m 'not vm'
 
-test-quick: $(VENV)/.dev ## run a part of test-fast that covers every package, in under a minute
+test-quick: $(VENV)/.dev ## run a part of test-fast that covers every package
 	ARENATRACE_VM=off ARENATRACE_TESTS=quick $(PYTEST) -m 'not vm and not slow'
 
 ##@ Check
