@@ -10,7 +10,7 @@ import polars as pl
 
 from arenatrace.errors import TraceError
 from arenatrace.schema import KEYED, LOST_NOTES, TABLES
-from arenatrace.trace.checksum import check, crc32
+from arenatrace.trace.checksum import crc32, damaged
 from arenatrace.trace.folder import trace_directories
 from arenatrace.trace.losses import POSSIBLY_REMOVED, REMOVED, TORN
 from arenatrace.trace.meta import Meta, read_meta
@@ -87,21 +87,21 @@ class Trace:
 
     def _open_parquet(self, table: str, file: Path) -> pl.LazyFrame:
         checksum = self.meta.checksums.get(file.name)
-        rewritten = checksum is not None and crc32(file) != checksum and is_rewritten(file)
-        if not rewritten:
-            check(file, checksum)
-        verified = checksum is not None and not rewritten
-        rows = open_parquet(table, file, verified=verified and not is_rewritten(file))
+        foreign = is_rewritten(file)
+        intact = checksum is not None and crc32(file) == checksum
+        rewritten = checksum is not None and not intact
+        if rewritten and not foreign:
+            raise damaged(file)
+        rows = open_parquet(table, file, verified=intact and not foreign)
         if rewritten:
             self.warnings.append(
                 f"{table}: another program rewrote the file after it was sealed; its content "
                 "cannot be verified"
             )
-        if rewritten:
             self._count_removed(table, rows)
             # Another program may have written a row twice.
             rows = merge_rows(table, rows)
-        return rows if table != "events" or verified else self._repaired(rows)
+        return rows if table != "events" or intact else self._repaired(rows)
 
     def _count_removed(self, table: str, rows: pl.LazyFrame) -> None:
         """Count the rows that a rewritten table lacks, by the sealed row count, else by seq.

@@ -22,6 +22,7 @@ _SEALED_KEYS = (b"arenatrace.table", b"arenatrace.format")
 _TAIL_BYTES = 8
 _MAGIC = b"PAR1"
 
+_METADATA_BYTES = 1 << 20
 _POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
@@ -85,7 +86,10 @@ def is_rewritten(file: Path) -> bool:
 
 
 def _footer(file: Path) -> bytes | None:
-    """Return the footer of a Parquet file; None if the file has none. Raises OSError."""
+    """Return the last 1 MiB, at most, of a Parquet file's footer; None without a footer.
+
+    Raises OSError.
+    """
     with open_regular(file) as opened:
         size = opened.seek(0, os.SEEK_END)
         opened.seek(max(0, size - _TAIL_BYTES))
@@ -93,6 +97,8 @@ def _footer(file: Path) -> bytes | None:
         length = int.from_bytes(tail[:4], "little")
         if not tail.endswith(_MAGIC) or length + _TAIL_BYTES > size:
             return None
+        # the metadata is at the end of the footer; a crafted length must not read a whole file
+        length = min(length, _METADATA_BYTES)
         opened.seek(size - _TAIL_BYTES - length)
         return opened.read(length)
 

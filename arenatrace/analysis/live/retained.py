@@ -34,7 +34,7 @@ def empty_table(table: str) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Retained:
-    """What is left of all events up to the last compaction.
+    """Rows retained from the events before the last compaction.
 
     Attributes:
         operations: last operations of each page before ``recent``.

@@ -111,7 +111,7 @@ class LiveWindow:
         self._retained = compacted
 
     def compact(self) -> None:
-        """Diagnose the faults in memory for good, and evict what is no longer needed."""
+        """Make the diagnosis of the faults in memory final, and evict rows that no diagnosis needs."""
         before = self.snapshot()
         self.adopt(before, before.compacted(before.diagnosed()))
 
