@@ -111,7 +111,7 @@ class LiveWindow:
         self._retained = compacted
 
     def compact(self) -> None:
-        """Make the diagnosis of the faults in memory final, and evict rows that no diagnosis needs."""
+        """Make the diagnosis of the faults in memory final, and evict rows no longer needed."""
         before = self.snapshot()
         self.adopt(before, before.compacted(before.diagnosed()))
 

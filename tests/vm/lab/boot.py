@@ -41,7 +41,7 @@ class Outcome:
 
 
 class _Tail:
-    """Passes on what was appended to a growing file."""
+    """Copies data appended to a growing file to an output."""
 
     def __init__(self, name: str, path: Path, echo: Echo) -> None:
         path.touch()
